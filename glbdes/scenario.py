@@ -37,7 +37,7 @@ class Time(Model):
 class SignalsSource(Model):
     """Where price, carbon and water come from; values in a region's own table fill what the source lacks."""
 
-    source: str = "constant"  # "constant", a trace's file name (shipped, or relative to the scenario), or a folder in the authors' layout
+    source: str = "constant"  # "constant"; a file (shipped, or beside the scenario); or a folder in the authors' layout
     missing: Literal["error", "hold"] = "error"  # a gap in the file: refuse, or hold the last value
     max_stale_slots: Annotated[int, Field(ge=1)] = 24
 
@@ -53,7 +53,7 @@ class Lengths(Model):
 
 
 class Workload(Model):
-    """When requests arrive and how long they are. A gateway's mean rate is its own `load` or `rate_per_s`, times the shape."""
+    """When requests arrive and how long they are. A gateway's mean rate is its `load` or `rate_per_s`, times the shape."""
 
     arrivals: Literal["poisson", "gamma", "mmpp", "replay"] = "poisson"
     shape: Literal["constant", "diurnal", "trace"] = "constant"  # of the mean rate over the slots
