@@ -1,0 +1,89 @@
+"""Policies without a memory: nearest, uniform, and the paper's GLB baselines, which minimise a weighted sum per slot.
+
+The weighted sum of region r in a slot is, per request,
+
+    price[r] = cost_weight * cost[r] + mu_c * carbon[r] + mu_w * water[r]                                         (P)
+
+and the plan is the optimum of the slot's linear programme (`transport`) at these prices. "Towards Environmentally
+Equitable AI via Geographical Load Balancing" (arXiv 2307.05494), section 5.1, calls them GLB-Cost (GLB-Energy),
+GLB-Carbon, GLB-Water, GLB-C2 and GLB-All; the weights of the last two are those of the authors' published notebook.
+"""
+
+import numpy as np
+
+from glbdes.policy import transport
+from glbdes.units import KG_PER_T, L_PER_M3
+from glbdes.world import Floats, View
+
+
+class Nearest:
+    """Every gateway sends everything to its region of lowest latency that is up, whatever that holds (GLB-Nearest)."""
+
+    def plan(self, view: View) -> Floats:
+        """Ties go to the lowest index."""
+        latency = np.where(view.mask, view.latency_s, np.inf)
+        return np.asarray(np.eye(latency.shape[1])[latency.argmin(axis=1)])
+
+
+class Uniform:
+    """Every gateway sends equal shares to all its regions that are up, whatever they hold."""
+
+    def plan(self, view: View) -> Floats:
+        """1 / number of allowed regions."""
+        return np.asarray(view.mask / view.mask.sum(axis=1, keepdims=True))
+
+
+class WeightedSum:
+    """The cheapest plan by price (P): `cost_weight` x energy cost + prices of total carbon and water.
+
+    Raises `ValueError` if a weight is negative or not finite, or none is positive.
+    """
+
+    def __init__(self, cost_weight: float, carbon_usd_per_t: float, water_usd_per_m3: float) -> None:
+        weights = {
+            "cost_weight": cost_weight,
+            "carbon_usd_per_t": carbon_usd_per_t,
+            "water_usd_per_m3": water_usd_per_m3,
+        }
+        for name, value in weights.items():
+            if not 0 <= value < np.inf:
+                raise ValueError(f"{name} = {value}, must be >= 0 and finite")
+        if not any(weights.values()):
+            raise ValueError("all weights are 0, so every plan is as good as any other")
+        self.cost_weight = cost_weight
+        self.carbon_usd_per_kg = carbon_usd_per_t / KG_PER_T
+        self.water_usd_per_l = water_usd_per_m3 / L_PER_M3
+
+    def plan(self, view: View) -> Floats:
+        """The optimum of the slot's linear programme."""
+        price_usd = (
+            self.cost_weight * view.cost_usd_per_request
+            + self.carbon_usd_per_kg * view.carbon_kg_per_request
+            + self.water_usd_per_l * view.water_l_per_request
+        )
+        return transport.plan(price_usd, view)
+
+
+def cost() -> WeightedSum:
+    """Least energy cost (GLB-Cost)."""
+    return WeightedSum(1.0, 0.0, 0.0)
+
+
+def carbon() -> WeightedSum:
+    """Least total carbon (GLB-Carbon)."""
+    return WeightedSum(0.0, KG_PER_T, 0.0)
+
+
+def water() -> WeightedSum:
+    """Least total water (GLB-Water)."""
+    return WeightedSum(0.0, 0.0, L_PER_M3)
+
+
+def cost_carbon(carbon_usd_per_t: float = 600.0) -> WeightedSum:
+    """Least energy cost + price of total carbon (GLB-C2)."""
+    return WeightedSum(1.0, carbon_usd_per_t, 0.0)
+
+
+def cost_carbon_water(carbon_usd_per_t: float = 300.0, water_usd_per_m3: float = 30.0) -> WeightedSum:
+    """Least energy cost + prices of total carbon and water (GLB-All)."""
+    return WeightedSum(1.0, carbon_usd_per_t, water_usd_per_m3)
