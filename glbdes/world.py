@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from glbdes.errors import PolicyError
 from glbdes.signals import Signals
-from glbdes.units import G_PER_KG
+from glbdes.units import G_PER_KG, NS_PER_S
 from glbdes.workload import Requests
 
 Floats = NDArray[np.float64]
@@ -98,6 +98,11 @@ class World:
     @property
     def horizon_ns(self) -> int:
         return self.slots * self.slot_ns
+
+    @property
+    def latency_s(self) -> Floats:
+        """[g, r] one way."""
+        return self.latency_ns / NS_PER_S
 
 
 @dataclass(frozen=True, eq=False)

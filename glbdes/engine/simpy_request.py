@@ -1,0 +1,110 @@
+"""What moves through the SimPy engine: requests, and the events that move them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from simpy import Environment, Event
+
+from glbdes.world import REQUEST_DTYPE
+
+NONE = -1
+
+
+class Happening(Event):
+    """A SimPy event at `at_ns` that calls `actions`; `order` decides between events of the same time."""
+
+    def __init__(self, env: Environment, at_ns: int, order: int, *actions: Callable[[Any], None]) -> None:
+        self.env = env
+        self.callbacks = list(actions)
+        self._value = None
+        self._ok = True
+        env.schedule(self, order, at_ns - env._now)  # type: ignore[arg-type]
+
+
+def order_key(kind: int, region: int = 0, tie: int = 0) -> int:
+    """Rank of an event among those of the same time: kind, then region, then replica or request id.
+
+    Ranks begin above SimPy's own URGENT and NORMAL, so that a process starts before anything happens.
+    """
+    return (kind + 1 << 56) | (region << 44) | tie
+
+
+class Request:
+    """One request on its way."""
+
+    __slots__ = (
+        "arrival_ns",
+        "attempts",
+        "carbon_g",
+        "cost_usd",
+        "decoded",
+        "energy_j",
+        "finish_ns",
+        "first_token_ns",
+        "gateway",
+        "id",
+        "output",
+        "owed_j",
+        "prompt",
+        "region",
+        "replica",
+        "shared_at_j",
+        "slo",
+        "start_ns",
+        "status",
+        "target",
+        "uniform",
+        "water_l",
+    )
+
+    def __init__(
+        self, id: int, gateway: int, slo: int, prompt: int, output: int, arrival_ns: int, uniform: float
+    ) -> None:
+        self.id = id
+        self.gateway = gateway
+        self.slo = slo
+        self.prompt = prompt
+        self.output = output
+        self.arrival_ns = arrival_ns
+        self.uniform = uniform
+        self.attempts = 0
+        self.region = self.replica = self.start_ns = self.first_token_ns = NONE
+        self.energy_j = self.cost_usd = self.carbon_g = self.water_l = 0.0
+        self.owed_j = 0.0  # used, but not yet charged
+        self.decoded = 0  # own iterations charged
+        self.shared_at_j = 0.0  # the replica's A then
+        self.target = 0  # the replica's N when it finishes
+        self.status = self.finish_ns = NONE
+
+    def forget_progress(self) -> None:
+        """The work done on it is lost."""
+        self.replica = self.start_ns = self.first_token_ns = NONE
+
+
+def as_records(ended: list[Request]) -> NDArray[Any]:
+    """Ended requests as `REQUEST_DTYPE`."""
+    rows = [
+        (
+            r.id,
+            r.gateway,
+            r.region,
+            r.replica,
+            r.slo,
+            r.status,
+            r.attempts,
+            r.prompt,
+            r.output,
+            r.arrival_ns,
+            r.start_ns,
+            r.first_token_ns,
+            r.finish_ns,
+            r.energy_j,
+            r.cost_usd,
+            r.carbon_g,
+            r.water_l,
+        )
+        for r in ended
+    ]
+    return np.array(rows, dtype=REQUEST_DTYPE)
