@@ -64,12 +64,9 @@ def main() -> None:
     busy = sum(sink.meter(name).sum() for name in ("prefill_ns", "decode_ns"))
     total = REGIONS * REPLICAS * subject.horizon_ns
     e2e_s = (sink.table["finish_ns"] - sink.table["arrival_ns"]).mean() / 1e9
-    print(
-        f"{requests:,} requests, offered {utilisation:.2f} of capacity, replicas busy {busy / total:.2f}, mean E2E {e2e_s:.2f} s"
-    )
-    print(
-        f"{np.median(rates[1:]):,.0f} requests/s (median of {len(rates) - 1}: {', '.join(f'{r:,.0f}' for r in rates[1:])})"
-    )
+    all_rates = ", ".join(f"{rate:,.0f}" for rate in rates[1:])
+    print(f"{requests:,} requests at {utilisation:.2f} of capacity; busy {busy / total:.2f}; mean E2E {e2e_s:.2f} s")
+    print(f"{np.median(rates[1:]):,.0f} requests/s (median of {all_rates})")
     print(f"{events / requests:.2f} events a request")
 
 
