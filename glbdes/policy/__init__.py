@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from glbdes.errors import GlbdesError, PolicyError, nearest
 from glbdes.policy import baselines
+from glbdes.policy.eglb import EGLB
 from glbdes.world import Policy
 
 Factory = Callable[..., Policy]
@@ -27,6 +28,7 @@ BUILT_IN: dict[str, Factory] = {
     "water": baselines.water,
     "cost_carbon": baselines.cost_carbon,
     "cost_carbon_water": baselines.cost_carbon_water,
+    "eglb": EGLB,
 }
 
 

@@ -1,0 +1,137 @@
+"""eGLB: environmental equity online, by dual mirror descent on prices of the regions' footprints.
+
+The offline problem of "Towards Environmentally Equitable AI via Geographical Load Balancing" (arXiv 2307.05494) is
+
+    min  sum_t cost_t(x_t) + mu_c * max_r sum_t carbon[t, r] + mu_w * max_r sum_t water[t, r]                     (E)
+
+over plans within the capacities. Its maxima couple all slots; eGLB takes them apart with an auxiliary z[k, r], the
+footprint k (carbon, water; priced, in USD) that region r is allotted in a slot, and a multiplier gamma[k, r] >= 0 on
+"footprint <= allotment". In every slot, with b[k, r] the priced footprint of a request there:
+
+    x = argmin  <cost + sum_k gamma[k] * b[k], x>            over the slot's plans                                (x)
+    z = argmin  sum_k max_r z[k, r] - <gamma, z>             over 0 <= z <= z_max                                 (z)
+    gamma = max(gamma + eta * (b x - z), 0)                  Euclidean map                                        (e)
+    gamma = gamma * exp(eta * (b x - z))                     entropic map                                         (m)
+
+(x) is the slot's transport programme. (z) has a closed form. At a given largest value m, its best z[k] is m wherever
+gamma[k] > 0, and its value m * (1 - sum_r gamma[k, r]): so m = 0 if the multipliers sum to at most 1, and m = z_max if
+they sum to more. Hence (z) holds the sum of each footprint's multipliers near 1, which is what (E)'s optimum demands,
+and the multipliers say how the price mu of the largest footprint is shared among the regions that might have it.
+
+*Scale.* Multipliers have no unit. `step` and `z_max` have none either: footprints are measured in units of the mean
+footprint of a region in a slot, as planned (or metered) so far, and the step shrinks with the horizon as the theory
+asks, so that defaults carry over between fleets of any size, slots of any length and prices in any currency:
+
+    eta = step / (R * sqrt(T)) (Euclidean: multipliers are about 1/R)      eta = step * sqrt(ln(R) / T) (entropic)
+
+The paper's own constants, in USD per slot, are there for comparison (`eta_per_usd`, `z_max_usd`).
+"""
+
+from collections.abc import Sequence
+from math import inf, log, sqrt
+from typing import Literal, get_args
+
+import numpy as np
+
+from glbdes.policy import transport
+from glbdes.world import Floats, Outcome, View
+
+Map = Literal["euclidean", "entropic"]
+Feedback = Literal["planned", "metered"]
+
+SUM_TOLERANCE = 1e-9  # multipliers that sum to 1 but for rounding do not exceed 1
+
+
+class EGLB:
+    """Dual mirror descent, one update a slot. `duals` holds the prices that the last plan was made with."""
+
+    def __init__(
+        self,
+        map: Map = "euclidean",
+        step: float = 0.6,
+        z_max: float = 1.5,
+        feedback: Feedback = "planned",
+        eta_per_usd: float | None = None,
+        z_max_usd: Sequence[float] | None = None,
+    ) -> None:
+        """Raises `ValueError` naming the first argument out of range.
+
+        map : the mirror map, (e) or (m). step : > 0, the step size in the scale-free units above. z_max : >= 1, the
+        largest allotment, in mean regional footprints per slot. feedback : what the multipliers learn from, "planned"
+        footprints, as in the paper, or the "metered" ones of the ended slot, with idle power and all.
+        eta_per_usd : > 0, replaces `step` by the paper's constant step. z_max_usd : two values > 0, carbon and water,
+        replace `z_max` by the paper's constants, in USD of priced footprint per slot.
+        """
+        if map not in get_args(Map):
+            raise ValueError(f"map = {map!r}, must be one of {', '.join(get_args(Map))}")
+        if feedback not in get_args(Feedback):
+            raise ValueError(f"feedback = {feedback!r}, must be one of {', '.join(get_args(Feedback))}")
+        if not 0 < step < inf:
+            raise ValueError(f"step = {step}, must be > 0 and finite")
+        if not 1 <= z_max < inf:
+            raise ValueError(f"z_max = {z_max}, must be >= 1 and finite: the largest footprint is at least the mean")
+        if eta_per_usd is not None and not 0 < eta_per_usd < inf:
+            raise ValueError(f"eta_per_usd = {eta_per_usd}, must be > 0 and finite")
+        if z_max_usd is not None and (len(z_max_usd) != 2 or not all(0 < value < inf for value in z_max_usd)):
+            raise ValueError(f"z_max_usd = {list(z_max_usd)}, must be two values > 0 and finite, of carbon and water")
+        self.map = map
+        self.step = step
+        self.z_max = z_max
+        self.feedback = feedback
+        self.eta_per_usd = eta_per_usd
+        self.z_max_usd = None if z_max_usd is None else np.array(z_max_usd, dtype=np.float64)
+        self.duals: dict[str, Floats] = {}
+        self._gamma: Floats | None = None  # [k, r]
+        self._eta = 0.0  # for footprints in mean regional ones
+        self._mu_usd = np.zeros(2)  # [k] per kg and per L
+        self._total_usd = np.zeros(2)  # [k] priced footprints of all regions learnt from so far
+        self._updates = 0
+
+    def plan(self, view: View) -> Floats:
+        """Steps (x) to (e) of the slot; with metered feedback, (z) and (e) wait for `observe`."""
+        gamma = self._begin(view) if self._gamma is None else self._gamma
+        mu_usd = self._mu_usd[:, None]
+        per_request = np.stack((view.carbon_kg_per_request, view.water_l_per_request))
+        self.duals = dict(zip(("carbon", "water"), gamma * mu_usd, strict=True))
+        price_usd = view.cost_usd_per_request + (gamma * mu_usd * per_request).sum(axis=0)
+        weights = transport.plan(price_usd, view)
+        if self.feedback == "planned":
+            requests = view.demand_rps @ weights * view.slot_s
+            self._learn(mu_usd * per_request * requests)
+        return weights
+
+    def observe(self, outcome: Outcome) -> None:
+        """With metered feedback: learn from the footprints that the slot really had."""
+        if self.feedback == "metered":
+            self._learn(self._mu_usd[:, None] * np.stack((outcome.carbon_kg, outcome.water_l)))
+
+    def _begin(self, view: View) -> Floats:
+        """First multipliers: none is known to matter (Euclidean), or all alike (entropic, where 0 would stay 0)."""
+        regions = len(view.capacity_rps)
+        self._mu_usd = np.array([view.carbon_usd_per_kg, view.water_usd_per_l])
+        if self.map == "euclidean":
+            self._eta = self.step / (regions * sqrt(view.slots))
+            self._gamma = np.zeros((2, regions))
+        else:
+            self._eta = self.step * sqrt(log(regions) / view.slots)
+            self._gamma = np.full((2, regions), 1.0 / regions)
+        return self._gamma
+
+    def _learn(self, footprint_usd: Floats) -> None:
+        """Steps (z) and (e) or (m) with the priced footprints [k, r] of a slot."""
+        if self._gamma is None:
+            return
+        self._total_usd += footprint_usd.sum(axis=1)
+        self._updates += 1
+        mean_usd = self._total_usd / (self._updates * footprint_usd.shape[1])
+        known = mean_usd > 0  # a footprint without price, or of zero so far, has no multiplier to learn
+        unit_usd = np.where(known, mean_usd, 1.0)
+        eta = self._eta / unit_usd if self.eta_per_usd is None else np.full(2, self.eta_per_usd)
+        z_max_usd = self.z_max * unit_usd if self.z_max_usd is None else self.z_max_usd
+        exceeds = self._gamma.sum(axis=1) > 1 + SUM_TOLERANCE
+        z_usd = np.where(exceeds[:, None] & (self._gamma > 0), z_max_usd[:, None], 0.0)
+        change = np.where(known, eta, 0.0)[:, None] * (footprint_usd - z_usd)
+        if self.map == "euclidean":
+            self._gamma = np.maximum(self._gamma + change, 0.0)
+        else:
+            self._gamma = self._gamma * np.exp(change)
