@@ -1,13 +1,24 @@
 """A scenario file as frozen, validated models: what to simulate, in the user's units.
 
-This module owns the schema and the rules that one value, or two values of one file, must meet. Reading signals and
-traces, and turning names into arrays, happens later.
+This module owns the schema, the rules that one value must meet, and the reading of the file; rules between two values
+are in `scenario_rules.py`. Reading signals and traces, and turning names into arrays, happens later.
 """
 
-from datetime import datetime
-from typing import Annotated, Any, Literal
+import os
+import tomllib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from glbdes import overrides as settings
+from glbdes import resources
+from glbdes.errors import ScenarioError, nearest
+from glbdes.scenario_errors import complaints
+from glbdes.scenario_rules import broken
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -15,9 +26,9 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Model(BaseModel):
-    """Frozen, and closed to keys that it does not know."""
+    """Frozen, closed to keys that it does not know, and strict: text is never taken for a number."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
 
 
 class Time(Model):
@@ -26,8 +37,14 @@ class Time(Model):
     slots: Annotated[int, Field(ge=1)]
     slot_s: Positive = 3600.0
     simulated_s_per_slot: Positive | None = None  # None: slot_s, nothing is compressed
-    start_utc: datetime = datetime(2022, 9, 22)
+    start_utc: Annotated[datetime, Field(strict=False)] = datetime(2022, 9, 22)  # without an offset: UTC
     clock_ns: Annotated[int, Field(ge=1)] = 1
+
+    @field_validator("start_utc")
+    @classmethod
+    def _in_utc(cls, start: datetime) -> datetime:
+        """The same instant without an offset, as all times of the package are."""
+        return start if start.tzinfo is None else start.astimezone(UTC).replace(tzinfo=None)
 
     @property
     def simulated_s(self) -> float:
@@ -93,7 +110,7 @@ class Gateway(Place):
     home: str | None = None  # the region whose capacity `load` counts in; default: the region of the same name
     rate_per_s: NonNegative | None = None
     utc_offset_h: Annotated[float, Field(ge=-14, le=14)] = 0.0
-    regions: tuple[str, ...] | None = None  # the regions it may use; default: all
+    regions: Annotated[tuple[str, ...] | None, Field(strict=False)] = None  # those it may use; default: all
 
 
 class Pool(Model):
@@ -137,6 +154,7 @@ class Dispatch(Model):
     max_utilisation: Annotated[float, Field(gt=0, le=1)] = 0.9  # share of a region's capacity that plans may use
     timeout_s: Positive | None = None  # patience in a queue; default: endless
     max_attempts: Annotated[int, Field(ge=1)] = 3
+    overload: Literal["error", "allow"] = "error"  # a slot's expected load beyond what plans may use: refuse, or try
 
 
 class PolicyChoice(BaseModel):
@@ -184,9 +202,60 @@ class Scenario(Model):
     fleet: Pool = Pool()
     regions: Annotated[dict[Name, Region], Field(min_length=1)]
     gateways: Annotated[dict[Name, Gateway], Field(min_length=1)]
-    slo: dict[Name, Slo] = {"default": Slo()}
+    slo: Annotated[dict[Name, Slo], Field(min_length=1)] = {"default": Slo()}
     dispatch: Dispatch = Dispatch()
     policy: PolicyChoice = PolicyChoice()
     objective: Objective = Objective()
-    faults: tuple[Fault, ...] = ()
+    faults: Annotated[tuple[Fault, ...], Field(strict=False)] = ()
     records: Records = Records()
+
+    @model_validator(mode="after")
+    def _rules_between_values(self) -> Self:
+        problems = [str(problem) for problem in broken(self.model_dump())]
+        if problems:
+            raise PydanticCustomError("rules", "{text}", {"text": "; ".join(problems), "problems": problems})
+        return self
+
+
+def load(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Scenario, Path]:
+    """The scenario in a file, or shipped under a bare name such as "llm10", and the path of the file that was read.
+
+    `overrides` are `key.path=value` settings (`regions.*.replicas=4`), laid over the file in order.
+
+    Raises `ScenarioError` with every problem of the file at once: no such file, TOML that does not parse, unknown
+    keys, values and pairs of values that break a rule.
+    """
+    path = resources.find("scenarios", str(source))
+    if path is None:
+        raise ScenarioError(_not_found(str(source)))
+    place = _place(path)
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ScenarioError(f"cannot be read: {error.strerror}", place) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ScenarioError(f"not valid TOML: {error}", place) from error
+    settings.apply(document, tuple(overrides))
+    return validate(document, place + "".join(f", --set {text}" for text in overrides)), path
+
+
+def validate(document: dict[str, Any], place: str | None = None) -> Scenario:
+    """The scenario that a plain document says. Raises `ScenarioError` with all its problems; `place` is named there."""
+    try:
+        return Scenario.model_validate(document)
+    except ValidationError as error:
+        problems = complaints(error, Scenario)
+        # Rules between values have not run if single values are wrong; those that can be told already are told now.
+        problems += [line for line in map(str, broken(document)) if line not in problems]
+        raise ScenarioError(problems, place) from error
+
+
+def _not_found(source: str) -> str:
+    names = resources.shipped("scenarios")
+    return f"no scenario file '{source}'{nearest(Path(source).stem, names)} (shipped: {', '.join(names)})"
+
+
+def _place(path: Path) -> str:
+    """`path` as a person in the working folder would write it."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

@@ -1,0 +1,74 @@
+"""`key.path=value` settings laid over a scenario's document before it is validated."""
+
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+from glbdes.errors import ScenarioError
+
+Path = tuple[str, ...]
+
+
+def apply(document: dict[str, Any], overrides: tuple[str, ...]) -> None:
+    """Set each `key.path=value` in `document`, in order; later ones win.
+
+    The path's parts are keys, list indices, or `*` for every entry of a table or list; tables that are not there yet
+    are made. The value is read as TOML; a bare word is a string.
+
+    Raises `ScenarioError` with every setting that has no `=`, no TOML value, or meets no table on its way.
+    """
+    problems = []
+    for text in overrides:
+        try:
+            path, value = parse(text)
+            for holder, key in _targets(document, path[:-1], path[-1], text):
+                holder[key] = value
+        except ScenarioError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise ScenarioError(problems)
+
+
+def parse(text: str) -> tuple[Path, Any]:
+    """The path and the value of `key.path=value`."""
+    key, equals, written = text.partition("=")
+    path = tuple(part.strip() for part in key.split("."))
+    if not equals or not all(path):
+        raise ScenarioError(f"--set {text}: must be key.path=value")
+    return path, _value(written.strip(), text)
+
+
+def _value(written: str, text: str) -> Any:
+    try:
+        parsed = tomllib.loads(f"value = {written}")
+    except tomllib.TOMLDecodeError as error:
+        if not written or written[0] in "\"'[{" or "\n" in written:
+            raise ScenarioError(f"--set {text}: '{written}' is not a TOML value: {error}") from error
+        return written
+    return parsed["value"]
+
+
+def _targets(node: Any, path: Path, last: str, text: str) -> Iterator[tuple[Any, Any]]:
+    """The (table or list, key or index) pairs that `path` and `last` lead to from `node`."""
+    if path:
+        for holder, key in list(_targets(node, (), path[0], text)):
+            if isinstance(holder, dict):
+                holder.setdefault(key, {})
+            yield from _targets(holder[key], path[1:], last, text)
+    elif isinstance(node, dict):
+        if last == "*" and not node:
+            raise ScenarioError(f"--set {text}: '*' meets an empty table")
+        yield from ((node, key) for key in (list(node) if last == "*" else [last]))
+    elif isinstance(node, list):
+        yield from ((node, index) for index in _indices(node, last, text))
+    else:
+        raise ScenarioError(f"--set {text}: '{last}' is looked for in {node!r}, which is neither a table nor a list")
+
+
+def _indices(node: list[Any], last: str, text: str) -> range:
+    if last == "*" and node:
+        return range(len(node))
+    if not last.isdecimal() or int(last) >= len(node):
+        entries = f"0 to {len(node) - 1}" if node else "none: the list is empty"
+        raise ScenarioError(f"--set {text}: '{last}' is no index of the list; there are {entries}")
+    return range(int(last), int(last) + 1)
