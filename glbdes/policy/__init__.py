@@ -15,8 +15,11 @@ from typing import Any, cast
 
 from glbdes.errors import GlbdesError, PolicyError, nearest
 from glbdes.policy import baselines
+from glbdes.policy.contract import Check, check
 from glbdes.policy.eglb import EGLB
 from glbdes.world import Policy
+
+__all__ = ["BUILT_IN", "Check", "check", "find", "load"]
 
 Factory = Callable[..., Policy]
 

@@ -1,0 +1,217 @@
+"""The contract that every policy is held to, as a list of checks on small made-up fleets.
+
+A policy may be any object with `plan(view)`; what it must not do is break a plan's rules, touch its input, change its
+mind, or look ahead. Every built-in passes; `glbdes check-policy` runs the same checks on yours.
+"""
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from glbdes.signals import Signals
+from glbdes.units import S_PER_H
+from glbdes.view import ask
+from glbdes.world import Bools, Floats, Outcome, Policy, View, freeze
+
+Factory = Callable[[], Policy]
+SLOTS = 24
+TURN = SLOTS // 2  # the last slot before the two futures of the look-ahead check part
+_SIGNALS = ("price_usd_per_kwh", "carbon_g_per_kwh", "wue_l_per_kwh", "ewif_l_per_kwh", "pue")
+
+
+class Check(NamedTuple):
+    """One rule, whether the policy keeps it, and what went wrong if not."""
+
+    rule: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Fleet:
+    """A made-up fleet over `SLOTS` slots: arrays [s, r], [s, g] and [s, g, r]."""
+
+    name: str
+    signals: Signals
+    demand_rps: Floats
+    capacity_rps: Floats
+    mask: Bools
+    mu_usd: tuple[float, float] = (1.5, 0.06)  # per kg and per L
+
+
+def check(factory: Factory, name: str = "policy") -> list[Check]:
+    """All checks of the policies that `factory` makes, a fresh one for each. Raises nothing of the policy's making."""
+    fleets = _fleets()
+    usual = fleets[0]
+    rules: list[tuple[str, Callable[[Factory, _Fleet, str], object], _Fleet]] = [
+        *((f"valid plans: {fleet.name}", _plans, fleet) for fleet in fleets),
+        ("input left untouched", _untouched, usual),
+        ("deterministic: two fresh instances agree", _deterministic, usual),
+        ("blind to the future", _blind, usual),
+    ]
+    return [_attempt(rule, partial(keeps, factory, fleet, name)) for rule, keeps, fleet in rules]
+
+
+def _attempt(rule: str, run: Callable[[], object]) -> Check:
+    try:
+        run()
+    except Exception as error:  # a policy may raise anything, and whatever it is, the check has failed
+        told = str(error) if isinstance(error, _Broken) else f"{type(error).__name__}: {error}"
+        return Check(rule, False, told)
+    return Check(rule, True, "")
+
+
+class _Broken(Exception):  # noqa: N818  (never leaves this module)
+    """A rule that the policy does not keep."""
+
+
+def _untouched(factory: Factory, fleet: _Fleet, name: str) -> None:
+    _plans(factory, fleet, name, watch=True)
+
+
+def _deterministic(factory: Factory, fleet: _Fleet, name: str) -> None:
+    _same(_plans(factory, fleet, name), _plans(factory, fleet, name), "the same input gave two plans")
+
+
+def _blind(factory: Factory, fleet: _Fleet, name: str) -> None:
+    """Two worlds that are alike up to slot `TURN` must get the same plans up to it."""
+    rng = np.random.default_rng(2)
+    after = np.arange(SLOTS)[:, None] > TURN
+    other = {
+        name: np.where(after, rng.permuted(getattr(fleet.signals, name), axis=1), getattr(fleet.signals, name))
+        for name in _SIGNALS
+    }
+    signals = replace(fleet.signals, **other)
+    twin = replace(fleet, signals=signals, demand_rps=np.where(after, 0.3 * fleet.demand_rps, fleet.demand_rps))
+    here, there = _plans(factory, fleet, name), _plans(factory, twin, name)
+    _same(here[: TURN + 1], there[: TURN + 1], "the plan depends on what happens later")
+
+
+def _same(first: list[Floats], second: list[Floats], told: str) -> None:
+    for slot, (a, b) in enumerate(zip(first, second, strict=True)):
+        if not np.array_equal(a, b):
+            g, r = np.argwhere(a != b)[0]
+            raise _Broken(f"slot {slot}: {told}: weights[{g}, {r}] = {a[g, r]:g} and {b[g, r]:g}")
+
+
+def _plans(factory: Factory, fleet: _Fleet, name: str, watch: bool = False) -> list[Floats]:
+    """The plans of all slots, each held to the rules; outcomes are those of a fluid world."""
+    policy = factory()
+    fleet = deepcopy(fleet)  # whatever this policy does to its input, the next one gets it whole
+    sums = np.zeros((3, len(fleet.capacity_rps)))  # cost, carbon, water so far
+    plans = []
+    for slot in range(SLOTS):
+        view = _view(fleet, slot, sums)
+        before = _bytes(view) if watch else []
+        weights = ask(policy, view, name)
+        if watch and _bytes(view) != before:
+            changed = [key for (key, a), (_, b) in zip(_bytes(view), before, strict=True) if a != b]
+            raise _Broken(f"slot {slot}: plan() changed its input: view.{changed[0]}")
+        plans.append(weights)
+        _check_duals(policy, slot, len(fleet.capacity_rps))
+        outcome = _outcome(view, weights)
+        sums += np.stack((outcome.cost_usd, outcome.carbon_kg, outcome.water_l))
+        if hasattr(policy, "observe"):
+            policy.observe(outcome)
+    return plans
+
+
+def _bytes(view: View) -> list[tuple[str, bytes]]:
+    """Every array of the view by name, as it is now."""
+    arrays = [(field.name, getattr(view, field.name)) for field in fields(View)]
+    arrays += [(f"past.{field.name}", getattr(view.past, field.name)) for field in fields(Signals)]
+    return [(key, value.tobytes()) for key, value in arrays if isinstance(value, np.ndarray)]
+
+
+def _check_duals(policy: Policy, slot: int, regions: int) -> None:
+    for key, value in (getattr(policy, "duals", None) or {}).items():
+        dual = np.asarray(value, dtype=np.float64)
+        if key not in ("carbon", "water") or dual.shape != (regions,) or not np.isfinite(dual).all():
+            raise _Broken(f"slot {slot}: duals['{key}'] of shape {dual.shape}, must be finite prices [{regions}]")
+
+
+def _view(fleet: _Fleet, slot: int, sums: Floats) -> View:
+    """What an engine would show, slices of the whole horizon included: the past must not be a way into the future."""
+    gateways, regions = fleet.mask.shape[1:]
+    now = {name: getattr(fleet.signals, name)[slot] for name in _SIGNALS}
+    view = View(
+        slot=slot,
+        slots=SLOTS,
+        slot_s=float(S_PER_H),
+        demand_rps=fleet.demand_rps[slot],
+        capacity_rps=fleet.capacity_rps,
+        it_kwh_per_request=np.linspace(1e-4, 2e-4, regions),
+        **now,
+        latency_s=np.abs(np.arange(gateways)[:, None] - np.arange(regions)) * 0.01,
+        mask=fleet.mask[slot],
+        past=fleet.signals.upto(slot),
+        past_demand_rps=fleet.demand_rps[:slot],
+        cost_usd=sums[0].copy(),
+        carbon_kg=sums[1].copy(),
+        water_l=sums[2].copy(),
+        carbon_usd_per_kg=fleet.mu_usd[0],
+        water_usd_per_l=fleet.mu_usd[1],
+    )
+    freeze(view)
+    return view
+
+
+def _outcome(view: View, weights: Floats) -> Outcome:
+    requests = view.demand_rps[:, None] * weights * view.slot_s
+    served = requests.sum(axis=0)
+    outcome = Outcome(
+        slot=view.slot,
+        demand_rps=view.demand_rps.copy(),
+        dispatched=np.rint(requests).astype(np.int64),
+        it_kwh=served * view.it_kwh_per_request,
+        cost_usd=served * view.cost_usd_per_request,
+        carbon_kg=served * view.carbon_kg_per_request,
+        water_l=served * view.water_l_per_request,
+    )
+    freeze(outcome)
+    return outcome
+
+
+def _fleets() -> list[_Fleet]:
+    """The worlds that a policy must get through. The first is the one of the other checks."""
+    some = np.ones((SLOTS, 4, 5), dtype=bool)
+    some[:, 0, 2:] = some[:, 1, :2] = some[:, 3, 1:4] = False
+    down = np.ones((SLOTS, 4, 5), dtype=bool)
+    down[5:9, :, 1] = down[8:12, :, 3] = False
+    usual = _fleet("several gateways and regions", 4, 5)
+    idle = usual.demand_rps * np.array([0.0, 1.0, 1.0, 0.0])
+    idle[3] = 0.0
+    dry = replace(usual, name="gateways and slots without demand", demand_rps=idle)
+    free = replace(usual, name="no price on carbon and water", mu_usd=(0.0, 0.0))
+    return [
+        usual,
+        _fleet("a gateway may not use every region", 4, 5, mask=some),
+        _fleet("a region goes down", 4, 5, mask=down),
+        _fleet("more load than capacity", 4, 5, load=1.4),
+        _fleet("one region", 3, 1),
+        _fleet("one gateway", 1, 4),
+        dry,
+        free,
+    ]
+
+
+def _fleet(name: str, gateways: int, regions: int, load: float = 0.6, mask: Bools | None = None) -> _Fleet:
+    """Signals and demand that vary by slot and region, prices below 0 among them; `load` as a share of all capacity."""
+    rng = np.random.default_rng(1)
+    shape = (SLOTS, regions)
+    signals = Signals(
+        price_usd_per_kwh=rng.uniform(-0.02, 0.3, shape),
+        carbon_g_per_kwh=rng.uniform(50, 700, shape),
+        wue_l_per_kwh=rng.uniform(0.2, 3, shape),
+        ewif_l_per_kwh=rng.uniform(1, 6, shape),
+        pue=rng.uniform(1.05, 1.5, shape),
+        stale_slots=np.zeros(shape, dtype=np.int64),
+    )
+    capacity = rng.uniform(5, 15, regions)
+    shares = rng.dirichlet(np.full(gateways, 5.0), SLOTS)
+    mask = np.ones((SLOTS, gateways, regions), dtype=bool) if mask is None else mask
+    return _Fleet(name, signals, shares * capacity.sum() * load, capacity, mask)
