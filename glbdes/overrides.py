@@ -17,7 +17,7 @@ def apply(document: dict[str, Any], overrides: tuple[str, ...]) -> None:
 
     Raises `ScenarioError` with every setting that has no `=`, no TOML value, or meets no table on its way.
     """
-    problems = []
+    problems: list[str] = []
     for text in overrides:
         try:
             path, value = parse(text)

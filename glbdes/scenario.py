@@ -70,7 +70,7 @@ class Lengths(Model):
 
 
 class Workload(Model):
-    """When requests arrive and how long they are. A gateway's mean rate is its `load` or `rate_per_s`, times the shape."""
+    """When requests arrive and how long they are. A gateway's mean rate is `load` or `rate_per_s` times the shape."""
 
     arrivals: Literal["poisson", "gamma", "mmpp", "replay"] = "poisson"
     shape: Literal["constant", "diurnal", "trace"] = "constant"  # of the mean rate over the slots

@@ -1,7 +1,7 @@
 """What a schema's complaints mean to the person who wrote the file: place, value with unit, rule, nearest known key.
 
-    regions.texas.pue = 0.9, must be >= 1
-    regions.texas.replica: unknown key; did you mean 'replicas'?
+regions.texas.pue = 0.9, must be >= 1
+regions.texas.replica: unknown key; did you mean 'replicas'?
 """
 
 from collections.abc import Iterator, Mapping

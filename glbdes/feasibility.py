@@ -1,0 +1,82 @@
+"""Whether regions can serve what gateways are expected to send them, slot by slot.
+
+Load that may go to several regions fits exactly if no set of gateways asks for more than the regions open to any of
+them have (Hall's condition, as max-flow = min-cut):
+
+    sum of demand[g] over the gateways whose regions all lie in U  <=  sum of capacity[r] over U                  (H)
+
+for every union U of the gateways' own sets of regions. Without a mask that is one comparison; with one the unions are
+few, because gateways near one another may use the same regions.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linprog
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+UNIONS_MAX = 1 << 14  # beyond that many unions a linear programme for each slot is quicker
+TOLERANCE = 1e-9  # relative; a load equal to the capacity fits
+
+
+class Overload(NamedTuple):
+    """A set of gateways that asks, in `slot`, for more than the regions open to it have."""
+
+    slot: int
+    gateways: Bools  # [g]
+    regions: Bools  # [r]
+    demand_rps: float
+    capacity_rps: float
+
+
+def worst_overload(demand_rps: Floats, capacity_rps: Floats, allowed: Bools) -> Overload | None:
+    """The set of gateways with the largest load for its capacity in any slot; None if everything fits.
+
+    demand_rps : float[s, g], capacity_rps : float[r] > 0, allowed : bool[g, r].
+    """
+    unions = _unions(allowed)
+    if unions is None:
+        unions = _binding_unions(demand_rps, capacity_rps, allowed)
+    inside = np.asarray(~(allowed[None, :, :] & ~unions[:, None, :]).any(axis=2))  # [u, g]
+    asked = demand_rps @ inside.T.astype(np.float64)  # [s, u]
+    room = unions @ capacity_rps  # [u]
+    ratio = asked / room
+    slot, u = (int(index) for index in np.unravel_index(np.argmax(ratio), ratio.shape))
+    if ratio[slot, u] <= 1 + TOLERANCE:
+        return None
+    return Overload(slot, inside[u], unions[u], float(asked[slot, u]), float(room[u]))
+
+
+def _unions(allowed: Bools) -> Bools | None:
+    """Every union [u, r] of rows of `allowed`, or None if there are too many to list."""
+    found = np.zeros((1, allowed.shape[1]), dtype=np.bool_)
+    for row in np.unique(allowed, axis=0):
+        found = np.unique(np.vstack([found, found | row]), axis=0)
+        if len(found) > UNIONS_MAX:
+            return None
+    return np.asarray(found[found.any(axis=1)])
+
+
+def _binding_unions(demand_rps: Floats, capacity_rps: Floats, allowed: Bools) -> Bools:
+    """For each slot the union [s, r] that (H) is tightest for.
+
+    It is read off the dual of "the smallest factor on all capacities with which the slot's load fits": regions with a
+    price are full, and what fills them has nowhere else to go.
+    """
+    gateways, regions = allowed.shape
+    arcs = np.argwhere(allowed)
+    sends = (arcs[:, 0][None, :] == np.arange(gateways)[:, None]).astype(np.float64)
+    takes = (arcs[:, 1][None, :] == np.arange(regions)[:, None]).astype(np.float64)
+    cost = np.append(np.zeros(len(arcs)), 1.0)
+    equalities = np.hstack([sends, np.zeros((gateways, 1))])
+    limits = np.hstack([takes, -capacity_rps[:, None]])
+    unions = np.ones((len(demand_rps), regions), dtype=np.bool_)
+    for slot, demand in enumerate(demand_rps):
+        solved = linprog(cost, limits, np.zeros(regions), equalities, demand, method="highs")
+        full = np.asarray(solved.ineqlin.marginals) < -TOLERANCE / capacity_rps.sum()
+        if full.any():
+            unions[slot] = full
+    return unions
