@@ -49,7 +49,7 @@ class EGLB:
         self,
         map: Map = "euclidean",
         step: float = 0.6,
-        z_max: float = 1.5,
+        z_max: float = 2.0,
         feedback: Feedback = "planned",
         eta_per_usd: float | None = None,
         z_max_usd: Sequence[float] | None = None,
