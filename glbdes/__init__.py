@@ -1,1 +1,34 @@
-"""Simulate how LLM inference requests are routed between data-centre regions, and who bears the footprint."""
+"""Simulate how LLM inference requests are routed between data-centre regions, and who bears the footprint.
+
+import glbdes
+
+run = glbdes.simulate("llm10", policy="eglb")
+run.summary["par"]["carbon"]
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glbdes.errors import GlbdesError
+    from glbdes.run import Run, simulate
+    from glbdes.scenario import Scenario
+    from glbdes.scenario import load as load_scenario
+
+__all__ = ["GlbdesError", "Run", "Scenario", "load_scenario", "simulate"]
+
+_HOMES = {
+    "GlbdesError": ("errors", "GlbdesError"),
+    "Run": ("run", "Run"),
+    "Scenario": ("scenario", "Scenario"),
+    "load_scenario": ("scenario", "load"),
+    "simulate": ("run", "simulate"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imported when first used: one small module of the package should not cost pandas and pyarrow."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'glbdes' has no attribute '{name}'")
+    module, attribute = _HOMES[name]
+    return getattr(import_module(f"glbdes.{module}"), attribute)

@@ -1,0 +1,192 @@
+"""The command line: parse, call one function, print.
+
+Results go to stdout, progress and errors to stderr. Whatever a user can mend ends with one message and exit code 2;
+anything else is a bug, and shows its traceback. Commands import what they need, so that `glbdes --help` is quick.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from glbdes.errors import GlbdesError, PolicyError, RecordsError
+
+WIDTH = 100  # columns where there is no terminal to ask
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
+settings = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key of the scenario: regions.*.replicas=4."
+)
+signal_source = click.option(
+    "--signals", type=click.Path(path_type=Path), metavar="PATH", help="Take signals from this file or folder instead."
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
+
+
+class Refusal(click.ClickException):
+    """What the user can mend, told in one message."""
+
+    exit_code = 2
+
+
+class Commands(click.Group):
+    """A group that turns the package's own errors into refusals."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except GlbdesError as error:
+            raise Refusal(str(error)) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="glbdes")
+def main() -> None:
+    """Simulate how LLM inference requests are routed between regions, and who bears the footprint."""
+
+
+@main.command()
+@click.argument("scenario")
+@click.option("-o", "--out", type=FOLDER, metavar="DIR", help="Where records go; default: a new folder in runs/.")
+@click.option("--policy", metavar="NAME", help="Use this policy: a built-in, or 'package.module:Class'.")
+@click.option("--engine", metavar="NAME", help="Use this engine: simpy or fluid.")
+@click.option("--seed", type=int, metavar="N", help="Draw other requests.")
+@settings
+@signal_source
+@as_json
+@click.option("--quiet", is_flag=True, help="No progress; print only where the records are.")
+@click.option("--overwrite", is_flag=True, help="Replace the run in DIR.")
+def simulate(scenario: str, out: Path | None, as_json: bool, quiet: bool, signals: Path | None, **choices: Any) -> None:
+    """Simulate SCENARIO, a file or a shipped one by its name, and keep its records."""
+    from glbdes import run
+
+    if choices["overwrite"] and out is None:
+        raise click.UsageError("--overwrite needs -o DIR: a run without a folder of its own replaces none")
+    with _progress(quiet) as progress:
+        finished = run.simulate(scenario, out=out, runs=Path("runs"), signals=signals, progress=progress, **choices)
+    if as_json:
+        click.echo(json.dumps({**finished.summary, "path": str(finished.path)}, indent=2, allow_nan=False))
+    elif quiet:
+        click.echo(finished.path)
+    else:
+        from glbdes import tables
+
+        _print(tables.summary(finished.summary))
+        _print([f"Records in {finished.path}"])
+
+
+@main.command()
+@click.argument("scenario")
+@settings
+@signal_source
+@as_json
+def check(scenario: str, overrides: tuple[str, ...], signals: Path | None, as_json: bool) -> None:
+    """Validate SCENARIO and tell what would be simulated."""
+    from glbdes import build, run, tables
+    from glbdes.preview import preview
+
+    plan = run.prepare(scenario, overrides=overrides)
+    run.router(plan)
+    found = preview(plan.scenario, build.build(plan.scenario, plan.folder, signals))
+    if as_json:
+        click.echo(json.dumps(_plain(found), indent=2))
+    else:
+        _print([*tables.preview(found), "Valid."])
+
+
+@main.command()
+@click.argument("folder", metavar="RUN", type=FOLDER)
+@as_json
+def summary(folder: Path, as_json: bool) -> None:
+    """Sum up the records of RUN again, and check its meters."""
+    from glbdes import run, tables
+    from glbdes.books import TOLERANCE
+
+    figures = run.Run.open(folder).summary
+    if as_json:
+        click.echo(json.dumps(figures, indent=2, allow_nan=False))
+    else:
+        _print(tables.summary(figures))
+    if not figures["meter_residual"] <= TOLERANCE:
+        raise RecordsError(f"{folder}: requests and meters do not balance, the records are not as they were written")
+
+
+@main.command("check-policy")
+@click.argument("name")
+@click.option("--set", "arguments", multiple=True, metavar="KEY=VALUE", help="An argument of its constructor.")
+def check_policy(name: str, arguments: tuple[str, ...]) -> None:
+    """Hold the policy NAME to the contract that the built-in ones pass."""
+    from glbdes import overrides, policy, tables
+    from glbdes.policy import contract
+
+    given: dict[str, Any] = {}
+    overrides.apply(given, arguments)
+    policy.load(name, given, Path.cwd())
+    found = contract.check(lambda: policy.load(name, given, Path.cwd()), name)
+    _print([tables.checks(name, found)])
+    broken = sum(not one.passed for one in found)
+    if broken:
+        raise PolicyError(f"policy '{name}' breaks {broken} of {len(found)} rules")
+
+
+@main.command()
+def scenarios() -> None:
+    """List the scenarios that come with the package."""
+    from glbdes import resources, scenario, tables
+
+    folder = resources.root("scenarios")
+    rows = [[name, scenario.load(folder / f"{name}.toml")[0].description] for name in resources.shipped("scenarios")]
+    _print([tables.table("Scenarios", ["name", "what"], rows, text=2)])
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on stderr, if somebody is looking."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield None
+        return
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.completed:,.0f} requests, {task.fields[speed]:,.0f}/s, left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None, speed=0.0)
+
+        def advance(ended: int, expected: int) -> None:
+            elapsed_s = bar.tasks[task].elapsed or 0.0
+            speed = ended / elapsed_s if elapsed_s > 0 else 0.0
+            bar.update(task, completed=ended, total=max(expected, ended), speed=speed)
+
+        yield advance
+
+
+def _print(parts: Iterable[Any]) -> None:
+    """Print to stdout, `WIDTH` columns wide at most."""
+    console = Console(highlight=False, markup=False)  # a message may well say weights[g, r]
+    console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+    for part in parts:
+        console.print(part)
+
+
+def _plain(value: Any) -> Any:
+    """Named tuples as tables, all the way down."""
+    if hasattr(value, "_asdict"):
+        return {key: _plain(item) for key, item in value._asdict().items()}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

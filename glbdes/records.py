@@ -1,0 +1,183 @@
+"""Records: what a run writes, and how it is read again.
+
+    run.json           where the run came from: scenario, seed, versions, engine, wall time, invariants
+    summary.json       the headline figures (`metrics.py`)
+    requests/          one row a request, in the order in which they ended
+    slots.parquet      one row a slot and region: load, queue, energy, footprints, signals, duals
+    plans.parquet      one row a slot, gateway and region: the plan, and what was dispatched
+
+The columns are in `columns.py`. This module owns files and formats; it computes no statistics.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from glbdes.books import Books
+from glbdes.columns import NAME, PLANS, REQUESTS, SLOTS, Names, plan_columns, request_columns, slot_columns
+from glbdes.errors import RecordsError
+from glbdes.folders import MARK
+from glbdes.world import SlotRecord, World
+
+FORMAT: Final = 1  # of the run folder; a change of columns raises it
+ROW_GROUP: Final = 1 << 17  # rows held back until they are written together
+
+
+class Writer:
+    """A sink that writes records into `folder` as the run goes, and keeps its books. A context manager.
+
+    `start_utc` and `slot_s` date the slots; `by_request` is False for an engine that hands no requests.
+    """
+
+    def __init__(
+        self, folder: Path, world: World, names: Names, start_utc: datetime, *, by_request: bool = True
+    ) -> None:
+        self.world = world
+        self.names = names
+        self.start_utc = start_utc.replace(tzinfo=None)
+        self.books = Books(world, names.regions, by_request=by_request)
+        (folder / "requests").mkdir()
+        self._requests = _Table(folder / "requests" / "part-0.parquet", REQUESTS)
+        self._slots = _Table(folder / "slots.parquet", SLOTS)
+        self._plans = _Table(folder / "plans.parquet", PLANS)
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for table in (self._requests, self._slots, self._plans):
+            table.close()
+
+    def requests(self, chunk: NDArray[Any]) -> None:
+        """Write ended requests, `REQUEST_DTYPE`."""
+        self.books.requests(chunk)
+        self._requests.add(request_columns(chunk, self.world, self.names))
+
+    def slot(self, record: SlotRecord) -> None:
+        """Write a slot that has ended, and its plan."""
+        book = self.books.slot(record)
+        start = self.start_utc + timedelta(seconds=record.slot * self.world.slot_s)
+        self._slots.add(slot_columns(record, book, self.world, self.names, start, self.books.by_request))
+        self._plans.add(plan_columns(record, self.names))
+
+
+class _Table:
+    """One Parquet file, written in row groups of about `ROW_GROUP` rows."""
+
+    def __init__(self, path: Path, schema: Any) -> None:
+        self.schema = schema
+        self.pending: list[Any] = []
+        self.rows = 0
+        names = [field.name for field in schema if field.type == NAME]
+        # Times and ids climb, so their differences are short; of floats, only the leading bytes repeat.
+        encodings = {field.name: "DELTA_BINARY_PACKED" for field in schema if field.type in (pa.int64(), pa.int32())}
+        encodings |= {field.name: "BYTE_STREAM_SPLIT" for field in schema if field.type == pa.float64()}
+        if encodings.pop("request_weight", None):
+            names.append("request_weight")  # one value throughout
+        self.writer = pq.ParquetWriter(
+            path, schema, compression="zstd", use_dictionary=names, column_encoding=encodings
+        )
+
+    def add(self, columns: Mapping[str, Any]) -> None:
+        arrays = [_array(columns[field.name]).cast(field.type) for field in self.schema]
+        self.pending.append(pa.Table.from_arrays(arrays, schema=self.schema))
+        self.rows += len(arrays[0])
+        if self.rows >= ROW_GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.rows:
+            self.writer.write_table(pa.concat_tables(self.pending).combine_chunks(), row_group_size=ROW_GROUP)
+        self.pending, self.rows = [], 0
+
+    def close(self) -> None:
+        self.flush()
+        self.writer.close()
+
+
+def _array(column: Any) -> Any:
+    return column if isinstance(column, pa.Array) else pa.array(column)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write `value` as strict JSON: a number that is none is an error, not a `NaN` that other readers refuse."""
+    path.write_text(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Records:
+    """A finished run's records, read when asked for. Whatever is damaged raises `RecordsError`."""
+
+    folder: Path
+    info: dict[str, Any]  # run.json
+
+    @cached_property
+    def requests(self) -> ds.Dataset:
+        """All requests, not read yet."""
+        folder = self.folder / "requests"
+        with reading(folder):
+            dataset = ds.dataset(folder, format="parquet")
+        _must_have(dataset.schema, REQUESTS, folder)
+        return dataset
+
+    @cached_property
+    def slots(self) -> pa.Table:
+        return self._table("slots.parquet", SLOTS)
+
+    @cached_property
+    def plans(self) -> pa.Table:
+        return self._table("plans.parquet", PLANS)
+
+    def _table(self, name: str, schema: Any) -> Any:
+        path = self.folder / name
+        with reading(path):
+            table = pq.read_table(path)
+        _must_have(table.schema, schema, path)
+        return table
+
+
+def open_run(folder: str | Path) -> Records:
+    """The records in `folder`. Raises `RecordsError` if there is no finished run, or not one of this format."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise RecordsError(f"{folder}: no such folder")
+    path = folder / MARK
+    if not path.is_file():
+        raise RecordsError(f"{folder}: not a finished run, it has no {MARK}")
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RecordsError(f"{path}: not JSON: {error}") from error
+    if not isinstance(info, dict) or info.get("format") != FORMAT:
+        found = info.get("format") if isinstance(info, dict) else None
+        raise RecordsError(f"{path}: format = {found}, must be {FORMAT}")
+    return Records(folder, info)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn whatever Parquet has against `path` into a `RecordsError`."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise RecordsError(f"{path}: missing") from error
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise RecordsError(f"{path}: damaged, or not Parquet: {str(error).splitlines()[0]}") from error
+
+
+def _must_have(found: Any, wanted: Any, path: Path) -> None:
+    for field in wanted:
+        if field.name not in found.names:
+            raise RecordsError(f"{path}: column '{field.name}' is missing")
+        if found.field(field.name).type != field.type:
+            raise RecordsError(f"{path}: {field.name} is {found.field(field.name).type}, must be {field.type}")

@@ -1,0 +1,257 @@
+"""Simulate a scenario from start to end: load, build, run an engine under a policy, keep the records, sum up.
+
+This is what `glbdes.simulate` and the command line call. Nothing is computed here; every step is another module's.
+"""
+
+import json
+import platform
+import shutil
+import tempfile
+import time
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import pandas as pd
+import pyarrow.dataset as ds
+
+from glbdes import build, metrics, overrides, policy, records, scenario
+from glbdes.books import counting
+from glbdes.columns import Names
+from glbdes.engine import fluid, simpy_engine
+from glbdes.folders import MARK, fresh, numbered, safe_name
+from glbdes.metrics import Summary
+from glbdes.scenario import Scenario
+from glbdes.units import NS_PER_S
+from glbdes.world import Policy, Sink, World
+
+Progress = Callable[[int, int], None]  # requests ended so far, requests expected in all
+
+PACKAGES: Final = ("glbdes", "numpy", "simpy", "pyarrow", "pandas", "scipy", "pydantic")  # whose versions are recorded
+
+
+class Engine(Protocol):
+    """Runs a world; see docs/model.md."""
+
+    def __call__(
+        self,
+        world: World,
+        policy: Policy,
+        sink: Sink,
+        /,
+        *,
+        policy_name: str,
+        progress: Callable[[int], None] | None,
+    ) -> None: ...
+
+
+ENGINES: Final[Mapping[str, Engine]] = {"simpy": simpy_engine.run, "fluid": fluid.run}
+WITHOUT_REQUESTS: Final = frozenset({"fluid"})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A scenario that is ready to be built, and where it came from."""
+
+    scenario: Scenario
+    folder: Path  # where its files are looked for
+    source: str | None  # the file that was read
+    text: str | None  # what it said
+    overrides: tuple[str, ...]  # what was changed of it, in order
+
+    @property
+    def name(self) -> str:
+        """Scenario, policy and seed: what a run is called if nobody calls it otherwise."""
+        chosen = self.scenario
+        return f"{chosen.name}-{safe_name(chosen.policy.name)}-seed{chosen.seed}"
+
+
+class Run:
+    """A finished run: `summary` (dict), `slots` and `plans` (pandas), `requests` (not read until asked for).
+
+    `run.requests.to_table(columns=[...]).to_pandas()` reads what is needed of the requests, and
+    `run.requests.to_batches()` goes through them in bounded memory. A run that was made without a folder keeps its
+    records in a temporary one, as long as the object lives.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.records = records.open_run(path)
+        self.path = Path(path)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Run":
+        """The run in a folder. Raises `RecordsError` if there is no finished, undamaged one."""
+        return cls(path)
+
+    @cached_property
+    def summary(self) -> Summary:
+        """The headline figures, computed from the records."""
+        return metrics.summary(self.records)
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Where the run came from: scenario, seed, versions, wall time, invariants."""
+        return self.records.info
+
+    @property
+    def requests(self) -> ds.Dataset:
+        """All requests, one row each, as a lazy dataset."""
+        return self.records.requests
+
+    @cached_property
+    def slots(self) -> pd.DataFrame:
+        """One row a slot and region."""
+        return self._frame("slots")
+
+    @cached_property
+    def plans(self) -> pd.DataFrame:
+        """One row a slot, gateway and region."""
+        return self._frame("plans")
+
+    def _frame(self, name: str) -> pd.DataFrame:
+        frame: pd.DataFrame = getattr(self.records, name).to_pandas()
+        return frame
+
+    def __repr__(self) -> str:
+        info = self.info
+        return f"<Run {info['scenario']['name']}, policy {info['policy']}, seed {info['seed']}: {self.path}>"
+
+
+def simulate(
+    source: str | Path | Scenario,
+    *,
+    policy: str | None = None,
+    engine: str | None = None,
+    seed: int | None = None,
+    overrides: Sequence[str] = (),
+    signals: str | Path | None = None,
+    out: str | Path | None = None,
+    runs: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Run:
+    """Simulate a scenario: a file, a shipped one by name ("llm10"), or a `Scenario`.
+
+    `policy`, `engine` and `seed` replace the scenario's; arguments of another policy are dropped. `overrides` are
+    `key.path=value` settings of any key. `signals` is a file or folder to take signals from instead. Records go to the
+    folder `out`, or to a new one in the folder `runs`, or, without either, to a temporary one that the `Run` owns.
+    `progress(ended, expected)` is called now and then with numbers of requests.
+
+    Raises a `GlbdesError`, and leaves no folder behind, if anything of this cannot be done.
+    """
+    plan = prepare(source, policy=policy, engine=engine, seed=seed, overrides=overrides)
+    at = None if signals is None else Path(signals)
+    if out is not None:
+        return Run(execute(plan, [Path(out)], signals=at, overwrite=overwrite, progress=progress))
+    if runs is not None:
+        return Run(execute(plan, numbered(Path(runs) / plan.name), signals=at, progress=progress))
+    own = Path(tempfile.mkdtemp(prefix="glbdes-"))
+    try:
+        run = Run(execute(plan, [own / plan.name], signals=at, progress=progress))
+    except BaseException:
+        shutil.rmtree(own, ignore_errors=True)
+        raise
+    weakref.finalize(run, shutil.rmtree, own, ignore_errors=True)
+    return run
+
+
+def prepare(
+    source: str | Path | Scenario,
+    *,
+    policy: str | None = None,
+    engine: str | None = None,
+    seed: int | None = None,
+    overrides: Sequence[str] = (),
+) -> Plan:
+    """The scenario that is meant, with all replacements made. Raises `ScenarioError`."""
+    changes = [*overrides]
+    if seed is not None:
+        changes.append(f"seed={seed}")
+    if engine is not None:
+        changes.append(f"engine={json.dumps(engine)}")
+    plan = _changed(source, changes)
+    if policy is not None and policy != plan.scenario.policy.name:
+        plan = _changed(source, [f"policy={{name={json.dumps(policy)}}}", *changes])
+    return plan
+
+
+def _changed(source: str | Path | Scenario, changes: Sequence[str]) -> Plan:
+    if isinstance(source, Scenario):
+        document = source.model_dump()
+        overrides.apply(document, tuple(changes))
+        return Plan(scenario.validate(document), Path.cwd(), None, None, tuple(changes))
+    chosen, path = scenario.load(source, changes)
+    return Plan(chosen, path.parent, str(path), path.read_text(encoding="utf-8"), tuple(changes))
+
+
+def execute(
+    plan: Plan,
+    targets: Iterable[Path],
+    *,
+    signals: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Run `plan` and return the folder of its records, the first free one of `targets`. Raises `GlbdesError`."""
+    chosen = plan.scenario
+    by_request = chosen.engine not in WITHOUT_REQUESTS
+    with fresh(targets, overwrite=overwrite) as folder:
+        begin_s = time.perf_counter()
+        chosen_policy = router(plan)
+        world, generated = counting(build.build(chosen, plan.folder, signals))
+        names = Names(tuple(chosen.gateways), tuple(chosen.regions), tuple(chosen.slo))
+        built_s = time.perf_counter()
+        with records.Writer(folder.path, world, names, chosen.time.start_utc, by_request=by_request) as writer:
+            ENGINES[chosen.engine](
+                world, chosen_policy, writer, policy_name=chosen.policy.name, progress=_told(world, progress)
+            )
+        wall_s = time.perf_counter() - built_s
+        invariants = writer.books.check(generated)
+        info = _provenance(plan, world, signals)
+        info |= {"by_request": by_request, "build_s": built_s - begin_s, "wall_s": wall_s, "invariants": invariants}
+        records.write_json(folder.path / MARK, info)
+        records.write_json(folder.path / "summary.json", metrics.summary(records.open_run(folder.path)))
+    return folder.path
+
+
+def router(plan: Plan) -> Policy:
+    """The policy that `plan` names. Raises `PolicyError`."""
+    chosen = plan.scenario.policy
+    return policy.load(chosen.name, chosen.arguments, plan.folder)
+
+
+def expected_requests(world: World) -> int:
+    """How many requests `world` is expected to simulate."""
+    return round(float(world.expected_rps.sum()) * world.slot_ns / NS_PER_S)
+
+
+def _told(world: World, progress: Progress | None) -> Callable[[int], None] | None:
+    if progress is None:
+        return None
+    told, expected = progress, expected_requests(world)
+    told(0, expected)
+    return lambda ended: told(ended, expected)
+
+
+def _provenance(plan: Plan, world: World, signals: Path | None) -> dict[str, Any]:
+    """Everything that somebody needs to run it again."""
+    chosen = plan.scenario
+    return {
+        "format": records.FORMAT,
+        "engine": chosen.engine,
+        "policy": chosen.policy.name,
+        "seed": chosen.seed,
+        "source": plan.source,
+        "overrides": list(plan.overrides),
+        "signals": None if signals is None else str(signals),
+        "request_weight": world.weight,
+        "simulated_s": world.horizon_ns / NS_PER_S,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "platform": platform.platform(),
+        "scenario": chosen.model_dump(mode="json"),
+        "scenario_text": plan.text,
+    }
