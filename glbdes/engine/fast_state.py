@@ -1,0 +1,167 @@
+"""The state of the compiled engine: plain arrays, a row per replica, region or request, a column per field.
+
+Rows instead of objects, so that kernels index and nothing is allocated while they run. What the fields mean is
+docs/model.md; their names below are all that kernels and driver share. A state covers one region, if regions can advance
+on their own, or all of them.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glbdes.units import NS_PER_S
+from glbdes.world import REQUEST_DTYPE, Floats, Ints, World
+
+NONE = -1
+IDLE, WAKING, PREFILL, DECODE, BETWEEN, DOWN = range(6)  # what a replica is doing
+
+# fmt: off
+# Columns of `rep`.
+(STATE, REGION, HELD, KV_FREE, CONTEXT, ITERATIONS, EPOCH_NS, EPOCH_B, EPOCH_K0, COUNTED, PLANNED, SINCE_NS, IDLE_NS,
+ ACTIVE, WAITING, HEAD) = range(16)
+# Columns of `reg`.
+(FIRST, LAST, MAX_BATCH, KV_TOKENS, MAX_QUEUE, SLEEP_AFTER_NS, WAKE_NS, PROFILE, UP, QUEUED, QUEUE_HEAD, QUEUE_TAIL,
+ POPULATION, POPULATION_NS, QUEUE_NS, WORDS, BITS, INDEX, LOWEST) = range(19)
+# Columns of `regf`.
+A_S, BETA_S, GAMMA_S, E0_J, E1_J, E2_J, IDLE_W, SLEEP_W, HOST_W, USD_PER_J, CARBON_PER_J, WATER_PER_J = range(12)
+# Columns of `met` and `metf`, in the order of METER_DTYPE.
+(ARRIVED, SERVED_N, REJECTED_N, TIMED_OUT_N, FAILED_N, QUEUE_MAX, QUEUE_AREA, SYSTEM_AREA, PREFILL_NS, DECODE_NS,
+ IDLE_METER_NS, DOWN_NS) = range(12)
+PREFILL_J, DECODE_J, IDLE_J, ATTRIBUTED_J = range(4)
+# Columns of `req` and `reqf`: requests underway.
+(ID, GATEWAY, SLO, PROMPT, OUTPUT, ARRIVAL_NS, ATTEMPTS, AT_REGION, REPLICA, START_NS, FIRST_NS, DECODED, TARGET, NEXT,
+ PREVIOUS, LATE_AT, STATUS, FINISH_NS) = range(18)
+UNIFORM, ENERGY_J, COST_USD, CARBON_G, WATER_L, OWED_J, SHARED_AT_J = range(7)
+# Elements of `clock`.
+(TICK_NS, TIMEOUT_NS, HORIZON_NS, SPREAD, FREE_COUNT, ENDED_COUNT, CHARGE_COUNT, LATE_COUNT, OUT_COUNT,
+ TURNED_COUNT) = range(10)
+# fmt: on
+
+
+class State(NamedTuple):
+    """Everything that changes. n: replicas, r: regions, q: rows of the request pool."""
+
+    rep: Ints  # [n, 16]
+    shared_j: Floats  # [n] the counter A of each replica
+    active: Ints  # [n, max_batch] a heap of pool rows by (target, id)
+    waiting: Ints  # [n, max_batch] a ring of pool rows: admitted, no first token yet
+    tree: Ints  # [leaves] winners of a tournament of next events: a replica's index
+    next_ns: Ints  # [leaves] when each replica steps next
+    bits: NDArray[np.uint64]  # occupancy: for each region and number held, the set of such replicas
+    levels: Ints  # [r, max_batch + 1] how many replicas hold so many requests
+    reg: Ints  # [r, 19]
+    regf: Floats  # [r, 12]
+    met: Ints  # [r, 12]
+    metf: Floats  # [r, 4]
+    prefill_ns: Ints  # [profile, tokens]
+    prefill_j: Floats  # [profile, tokens]
+    req: Ints  # [q, 18]
+    reqf: Floats  # [q, 7]
+    free: Ints  # [q] a stack of unused rows
+    late: Ints  # [q] a heap of queued rows by the end of their patience
+    ended: Ints  # [q] rows of requests that have ended but not paid: their slot's idle energy is still to be spread
+    turned: Ints  # [q] rows that a region has turned away since the last call
+    charges: Floats  # [c, 3] region, row, joules: to be spread at the slot's end
+    out: NDArray[Any]  # [o] REQUEST_DTYPE: records of requests that have ended since the last call
+    clock: Ints  # [10]
+
+
+def make_state(world: World, regions: list[int], rows: int) -> State:
+    """A fresh state for `regions`, with room for `rows` requests underway."""
+    fleet = world.fleet
+    counts = fleet.replicas[regions]
+    n, r = int(counts.sum()), len(regions)
+    batch = int(fleet.max_batch[regions].max())
+    leaves = 1 << max(n - 1, 1).bit_length()
+    reg = np.zeros((r, 19), dtype=np.int64)
+    reg[:, LAST] = np.cumsum(counts)
+    reg[:, FIRST] = reg[:, LAST] - counts
+    reg[:, MAX_BATCH], reg[:, KV_TOKENS] = fleet.max_batch[regions], fleet.kv_tokens[regions]
+    reg[:, MAX_QUEUE], reg[:, PROFILE] = fleet.max_queue[regions], fleet.profile[regions]
+    reg[:, SLEEP_AFTER_NS], reg[:, WAKE_NS] = fleet.sleep_after_ns[regions], fleet.wake_ns[regions]
+    reg[:, UP], reg[:, QUEUE_HEAD], reg[:, QUEUE_TAIL], reg[:, INDEX] = 1, NONE, NONE, regions
+    reg[:, WORDS] = (counts + 63) // 64
+    words = reg[:, WORDS] * reg[:, MAX_BATCH]
+    reg[:, BITS] = np.cumsum(words) - words
+    bits = np.zeros(int(words.sum()), dtype=np.uint64)
+    for row, count in zip(reg, counts, strict=True):
+        for i in range(int(count)):
+            bits[row[BITS] + i // 64] |= np.uint64(1) << np.uint64(i % 64)
+    regf = np.zeros((r, 12))
+    columns = (fleet.a_s, fleet.beta_s, fleet.gamma_s, fleet.e0_j, fleet.e1_j, fleet.e2_j, fleet.idle_w, fleet.sleep_w)
+    for column, values in enumerate((*columns, fleet.host_w)):
+        regf[:, column] = values[regions]
+    rep = np.zeros((n, 16), dtype=np.int64)
+    rep[:, REGION] = np.repeat(np.arange(r), counts)
+    rep[:, KV_FREE] = reg[rep[:, REGION], KV_TOKENS]
+    clock = np.zeros(10, dtype=np.int64)
+    charges = 2 * world.max_attempts + 2  # that one request can run up in a slot, at most
+    clock[:4] = world.clock_ns, world.timeout_ns, world.horizon_ns, charges if world.full_attribution else 0
+    levels = np.zeros((r, batch + 1), dtype=np.int64)
+    levels[:, 0] = counts
+    ticks = np.floor(fleet.prefill_s * NS_PER_S / world.clock_ns + 0.5)
+    tree = np.arange(leaves, dtype=np.int64)
+    for node in range(leaves - 1, 0, -1):
+        tree[node] = 2 * node - leaves if 2 * node >= leaves else tree[2 * node]
+    state = State(
+        rep=rep,
+        shared_j=np.zeros(n),
+        active=np.zeros((n, batch), dtype=np.int64),
+        waiting=np.zeros((n, batch), dtype=np.int64),
+        tree=tree,
+        next_ns=np.full(leaves, np.iinfo(np.int64).max),
+        bits=bits,
+        levels=levels,
+        reg=reg,
+        regf=regf,
+        met=np.zeros((r, 12), dtype=np.int64),
+        metf=np.zeros((r, 4)),
+        prefill_ns=world.clock_ns * np.maximum(ticks, 1.0).astype(np.int64),
+        prefill_j=np.ascontiguousarray(fleet.prefill_j),
+        req=np.zeros((0, 18), dtype=np.int64),
+        reqf=np.zeros((0, 7)),
+        free=np.zeros(0, dtype=np.int64),
+        late=np.zeros(0, dtype=np.int64),
+        ended=np.zeros(0, dtype=np.int64),
+        turned=np.zeros(0, dtype=np.int64),
+        charges=np.zeros((0, 3)),
+        out=np.zeros(0, dtype=REQUEST_DTYPE),
+        clock=clock,
+    )
+    return with_room(state, rows)
+
+
+def with_room(state: State, arrivals: int) -> State:
+    """The state with room for `arrivals` more requests, and for the records of all that may end."""
+    unused, old = int(state.clock[FREE_COUNT]), len(state.req)
+    most_ended = old - unused + arrivals
+    if len(state.out) < most_ended:
+        state = state._replace(out=np.zeros(max(most_ended, 2 * len(state.out)), dtype=REQUEST_DTYPE))
+    if unused >= arrivals:
+        return state
+    extra = max(arrivals - unused, old, 1024)
+    free = np.empty(old + extra, dtype=np.int64)
+    free[:extra] = np.arange(old + extra - 1, old - 1, -1)
+    free[extra : extra + unused] = state.free[:unused]
+    state.clock[FREE_COUNT] += extra
+
+    def grown(array: NDArray[Any], factor: int = 1) -> NDArray[Any]:
+        return np.concatenate([array, np.zeros((factor * extra, *array.shape[1:]), dtype=array.dtype)])
+
+    return state._replace(
+        req=grown(state.req),
+        reqf=grown(state.reqf),
+        free=free,
+        late=grown(state.late),
+        ended=grown(state.ended),
+        turned=grown(state.turned),
+        charges=grown(state.charges, int(state.clock[SPREAD])),
+    )
+
+
+def take_records(state: State) -> NDArray[Any]:
+    """The records of the requests that have ended since the last call."""
+    count = int(state.clock[OUT_COUNT])
+    state.clock[OUT_COUNT] = 0
+    return state.out[:count].copy()
