@@ -1,0 +1,113 @@
+"""The project's own signal files: one row an hour (or another fixed step) and region, CSV or Parquet.
+
+    time_utc, region, price_usd_per_kwh, carbon_g_per_kwh, wue_l_per_kwh, ewif_l_per_kwh, pue
+
+Signal columns may be absent. A column in another unit is refused with the factor that mends it; so is one that nobody
+knows. What the times and values must be is checked by `signals`, where the horizon is known.
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+import pyarrow.parquet as pq
+from pyarrow.lib import ArrowException
+
+from glbdes.errors import SignalError, nearest
+from glbdes.units import G_PER_KG, KG_PER_T, KWH_PER_MWH, L_PER_M3
+
+SIGNALS: Final = ("price_usd_per_kwh", "carbon_g_per_kwh", "wue_l_per_kwh", "ewif_l_per_kwh", "pue")
+KEYS: Final = ("time_utc", "region")
+COLUMNS: Final = KEYS + SIGNALS
+
+# What a quantity may be given in, as a factor to the unit of its column.
+_AMOUNT: Final = {
+    "price": {"usd": 1.0, "cent": 0.01},
+    "carbon": {"g": 1.0, "kg": G_PER_KG, "t": G_PER_KG * KG_PER_T},
+    "wue": {"l": 1.0, "m3": L_PER_M3},
+    "ewif": {"l": 1.0, "m3": L_PER_M3},
+}
+_ENERGY: Final = {"kwh": 1.0, "mwh": 1 / KWH_PER_MWH}
+UNITS: Final = {
+    f"{quantity}_{amount}_per_{energy}": (column, by_amount * by_energy)
+    for quantity, amounts in _AMOUNT.items()
+    for column in SIGNALS
+    if column.startswith(quantity)
+    for amount, by_amount in amounts.items()
+    for energy, by_energy in _ENERGY.items()
+}
+_STAMP: Final = re.compile(r"^(\d{4}-\d\d-\d\d[ T]\d\d)(Z|[+-]\d\d:?\d\d)?$")  # an hour without its minutes
+
+
+def read_tidy(path: Path) -> pd.DataFrame:
+    """The table in `path`, columns in the order of `COLUMNS`; `time_utc` naive UTC, signals float64, NaN where empty.
+
+    Raises
+    ------
+    SignalError
+        Unreadable or truncated file; no rows; no such column, or one in another unit; a time or value that is none.
+    """
+    table = _read(path)
+    _check_columns(list(table.columns), path)
+    if table.empty:
+        raise SignalError(f"{path}: has no rows, must have one for each slot and region")
+    found = [column for column in COLUMNS if column in table.columns]
+    values = {column: _numbers(table[column], path) for column in found if column in SIGNALS}
+    region = table["region"]
+    if region.isna().any():
+        raise SignalError(f"{path}, row {first_row(region.isna())}: region is empty")
+    return pd.DataFrame({"time_utc": utc(table["time_utc"], path), "region": region.astype(str), **values})
+
+
+def first_row(bad: pd.Series) -> int:
+    """The row, counted from 1 without the header, where `bad` is first true."""
+    return int(bad.to_numpy().argmax()) + 1
+
+
+def utc(times: pd.Series, path: Path) -> pd.Series:
+    """`times` as naive UTC stamps: ISO 8601 without an offset is UTC already, with one it is converted."""
+    if pd.api.types.is_string_dtype(times) or times.dtype == object:
+        times = times.astype(str).str.strip().str.replace(_STAMP, r"\1:00\2", regex=True)
+    elif not pd.api.types.is_datetime64_any_dtype(times):
+        raise SignalError(f"{path}: time_utc holds {times.dtype}, must be times like 2022-09-22T00:00")
+    stamps = pd.to_datetime(times, utc=True, errors="coerce", format="ISO8601")
+    if stamps.isna().any():
+        row = first_row(stamps.isna())
+        raise SignalError(f"{path}, row {row}: time_utc = {times.iloc[row - 1]}, must be a time like 2022-09-22T00:00")
+    return stamps.dt.tz_localize(None).astype("datetime64[ns]")
+
+
+def _read(path: Path) -> pd.DataFrame:
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".parquet":
+            return pd.DataFrame(pq.read_table(path).to_pandas())
+        if suffix == ".csv":
+            return pd.read_csv(path, skipinitialspace=True)
+    except (ArrowException, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
+        kind = "Parquet" if suffix == ".parquet" else "CSV"
+        raise SignalError(f"{path}: cannot be read as {kind}; truncated or damaged? ({error})") from error
+    raise SignalError(f"{path}: is '{suffix}', must be .csv or .parquet")
+
+
+def _check_columns(columns: Iterable[str], path: Path) -> None:
+    problems = [f"has no column '{key}'" for key in KEYS if key not in columns]
+    for column in columns:
+        if column in UNITS and column not in SIGNALS:
+            right, factor = UNITS[column]
+            problems.append(f"column '{column}' is in the wrong unit, must be {right} = {factor:g} x {column}")
+        elif column not in COLUMNS:
+            problems.append(f"unknown column '{column}'{nearest(column, COLUMNS)} (known: {', '.join(COLUMNS)})")
+    if problems:
+        raise SignalError("\n".join(f"{path}: {problem}" for problem in problems))
+
+
+def _numbers(column: pd.Series, path: Path) -> pd.Series:
+    numbers = pd.to_numeric(column, errors="coerce").astype("float64")
+    wrong = numbers.isna() & column.notna()
+    if wrong.any():
+        row = first_row(wrong)
+        raise SignalError(f"{path}, row {row}: {column.name} = {column.iloc[row - 1]}, must be a number")
+    return numbers
