@@ -84,6 +84,7 @@ class Workload(Model):
     burst_mean_s: Positive = 5.0  # mmpp: mean length of a burst
     file: str | None = None  # replay: the request trace
     replay_rate_factor: Positive = 1.0  # replay: compress (> 1) or stretch the trace's clock
+    replay_loop: bool = False  # replay: begin the trace again at its end, instead of refusing a longer horizon
     lengths: Lengths = Lengths()
 
 

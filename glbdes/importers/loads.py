@@ -1,0 +1,78 @@
+"""Load traces: how much work there is over time, in a table with the column `load` and, if it has one, `time_utc`."""
+
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from glbdes.errors import TraceError, nearest
+
+FIRST_LINE = 2  # of the rows: line 1 is the header
+
+
+def read_load(path: Path, start_utc: datetime, slot_s: float, slots: int) -> NDArray[np.float64]:
+    """The mean load of each slot, float[s] >= 0, from a CSV or Parquet file.
+
+    With a column `time_utc` (evenly spaced) a row holds from its time to the next one's, and a slot gets its mean over
+    the slot's time; without one, row i is slot i.
+
+    Raises `TraceError`: a file that is missing or no table, no column `load`, loads that are not finite numbers >= 0,
+    times that are not evenly spaced and increasing, or too few rows for the horizon.
+    """
+    table = _table(path)
+    if "load" not in table.columns:
+        raise TraceError(f"{path}: no column 'load'{nearest('load', table.columns)}")
+    load = pd.to_numeric(table["load"], errors="coerce").to_numpy(dtype=np.float64)
+    bad = ~(np.isfinite(load) & (load >= 0))
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise TraceError(f"{path}, line {row + FIRST_LINE}: load = '{table['load'].iloc[row]}', must be a number >= 0")
+    if "time_utc" in table.columns:
+        return _over_slots(load, _seconds(table["time_utc"], start_utc, path), slot_s, slots, path)
+    if len(load) < slots:
+        raise TraceError(f"{path}: {len(load)} rows of load, must have one for each of time.slots = {slots} slots")
+    return load[:slots]
+
+
+def _table(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise TraceError(f"{path}: no such file")
+    try:
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, skip_blank_lines=False)
+    except (OSError, EOFError, ValueError) as error:  # pandas' and pyarrow's parsing errors are ValueErrors
+        raise TraceError(f"{path}: cannot be read as a table of load: {error}") from error
+    if table.empty:
+        raise TraceError(f"{path}: no rows of load, must have at least one")
+    return table
+
+
+def _seconds(column: "pd.Series[str]", start_utc: datetime, path: Path) -> NDArray[np.float64]:
+    """Seconds from the start of the horizon to each row."""
+    times = pd.to_datetime(column, utc=True, errors="coerce")
+    if times.isna().any():
+        row = int(np.argmax(times.isna().to_numpy()))
+        raise TraceError(f"{path}, line {row + FIRST_LINE}: time_utc = '{column.iloc[row]}', must be a date and time")
+    seconds = (times - pd.Timestamp(start_utc, tz="UTC")).dt.total_seconds().to_numpy(dtype=np.float64)
+    steps = np.diff(seconds)
+    bad = (steps <= 0) | (steps != steps[:1])
+    if bad.any():
+        row = int(np.argmax(bad)) + 1
+        rule = f"{steps[row - 1]:g} s after the line above, must be {steps[0]:g} s as at the start, and increasing"
+        raise TraceError(f"{path}, line {row + FIRST_LINE}: time_utc = '{column.iloc[row]}', {rule}")
+    return np.asarray(seconds, dtype=np.float64)
+
+
+def _over_slots(
+    load: NDArray[np.float64], start_s: NDArray[np.float64], slot_s: float, slots: int, path: Path
+) -> NDArray[np.float64]:
+    """The mean over each slot: differences of the integral of the load at the slots' bounds."""
+    step_s = start_s[1] - start_s[0] if len(start_s) > 1 else slot_s
+    bounds = (np.arange(slots + 1) * slot_s - start_s[0]) / step_s
+    if bounds[0] < 0 or bounds[-1] > len(load):
+        covered = f"{len(load)} rows of {step_s:g} s from {start_s[0]:g} s after time.start_utc"
+        raise TraceError(f"{path}: {covered}, must cover the {slots} slots of {slot_s:g} s from time.start_utc on")
+    integral = np.concatenate([[0.0], np.cumsum(load)])
+    mean = np.diff(np.interp(bounds, np.arange(len(integral)), integral)) * (step_s / slot_s)
+    return np.asarray(np.maximum(mean, 0.0), dtype=np.float64)  # the difference of equal sums may round below 0
