@@ -105,7 +105,9 @@ def _service(scenario: Scenario, folder: Path) -> Service:
     regions = [(name, _pool(scenario.fleet, region)) for name, region in scenario.regions.items()]
     profiles = {pool.profile: profile.load(pool.profile, folder) for _, pool in regions if pool.profile is not None}
     pools = [(pool, profiles[pool.profile or ""]) for _, pool in regions]
-    fleet = _fleet(pools, list(profiles.values()), scenario.time.clock_ns)
+    _check_batches(regions, profiles)
+    longest = scenario.workload.lengths.max_tokens
+    fleet = _fleet(pools, list(profiles.values()), scenario.time.clock_ns, longest)
     prompt, output = lengths.mix(_lengths(scenario), folder)
     full = [(measured, int(batch)) for (_, measured), batch in zip(pools, fleet.max_batch, strict=True)]
     rps = [profile.capacity_rps(measured, prompt, output, batch) for measured, batch in full]
@@ -128,14 +130,29 @@ def _lengths(scenario: Scenario) -> Lengths:
     return given
 
 
-def _fleet(pools: Sequence[tuple[Pool, Profile]], profiles: Sequence[Profile], clock_ns: int) -> Fleet:
-    """The pools of all regions as arrays; keys that neither region nor [fleet] gives are the profile's."""
+def _check_batches(regions: Sequence[tuple[str, Pool]], profiles: Mapping[str, Profile]) -> None:
+    """No batch may be larger than what its profile was measured with: iteration times beyond that are unknown."""
+    problems = []
+    for name, pool in regions:
+        measured = profiles[pool.profile or ""]
+        if _first(pool.max_batch, 1) > measured.max_batch:
+            rule = f"must be <= {measured.max_batch}, the largest batch that profile '{measured.name}' was measured at"
+            problems.append(f"regions.{name}.max_batch = {pool.max_batch} (here or in [fleet]), {rule}")
+    if problems:
+        raise ScenarioError(problems)
+
+
+def _fleet(pools: Sequence[tuple[Pool, Profile]], profiles: Sequence[Profile], clock_ns: int, longest: int) -> Fleet:
+    """The pools of all regions as arrays; keys that neither region nor [fleet] gives are the profile's.
+
+    Prefill tables go up to `longest`, the tokens of the longest request that there can be.
+    """
 
     def column(values: Sequence[float | int | None], dtype: type) -> NDArray[Any]:
         return np.array(values, dtype=dtype)
 
     kv_tokens = [_first(pool.kv_tokens, measured.kv_tokens) for pool, measured in pools]
-    tables = [measured.prefill_table(max(kv_tokens)) for measured in profiles]
+    tables = [measured.prefill_table(longest) for measured in profiles]
     return Fleet(
         replicas=column([_first(pool.replicas, 1) for pool, _ in pools], np.int64),
         max_batch=column([_first(pool.max_batch, measured.max_batch) for pool, measured in pools], np.int64),
