@@ -48,8 +48,8 @@ def mmpp(
 ) -> Floats:
     """A Poisson process whose rate switches between calm and `factor` times that, in bursts.
 
-    Sojourns are exponential, bursts with mean `burst_mean_s`; a share `fraction` of time is in bursts, and the slot begins
-    in one with that probability. The mean rate is `rate` = calm rate * (1 - fraction + fraction * factor).
+    Sojourns are exponential, bursts with mean `burst_mean_s`; a share `fraction` of time is in bursts, and the slot
+    begins in one with that probability. The mean rate is `rate` = calm rate * (1 - fraction + fraction * factor).
     """
     if rate == 0:
         return np.empty(0)
