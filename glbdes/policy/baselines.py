@@ -4,9 +4,9 @@ The weighted sum of region r in a slot is, per request,
 
     price[r] = cost_weight * cost[r] + mu_c * carbon[r] + mu_w * water[r]                                         (P)
 
-and the plan is the optimum of the slot's linear programme (`transport`) at these prices. "Towards Environmentally
-Equitable AI via Geographical Load Balancing" (arXiv 2307.05494), section 5.1, calls them GLB-Cost (GLB-Energy),
-GLB-Carbon, GLB-Water, GLB-C2 and GLB-All; the weights of the last two are those of the authors' published notebook.
+and the plan is the optimum of the slot's linear programme (`transport`) at these prices. They are the baselines
+GLB-Energy, GLB-Carbon, GLB-Water, GLB-C2 and GLB-All of "Towards Environmentally Equitable AI via Geographical Load
+Balancing" (arXiv 2307.05494); the weights of the last two are those of the authors' published notebook.
 """
 
 import numpy as np
@@ -65,7 +65,7 @@ class WeightedSum:
 
 
 def cost() -> WeightedSum:
-    """Least energy cost (GLB-Cost)."""
+    """Least energy cost (GLB-Energy)."""
     return WeightedSum(1.0, 0.0, 0.0)
 
 

@@ -4,7 +4,7 @@ Ten regions of 1 MW, a gateway in each with the same load; a "request" is one un
 """
 
 import csv
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import pytest
 from glbdes import meter
 from glbdes.engine import fluid
 from glbdes.policy import load
+from glbdes.signals import Signals
 from glbdes.units import G_PER_KG, KG_PER_T, KWH_PER_MWH, L_PER_M3, S_PER_H
 from glbdes.world import Policy, World
 from tests.worlds import ListSink, make_fleet, make_requests, make_signals, make_world
@@ -66,6 +67,14 @@ def paper_world(allowed: np.ndarray | bool = True, slots: int = SLOTS) -> World:
     return replace(world, expected_rps=np.repeat(load_mw[:slots, None], len(REGIONS), axis=1))
 
 
+def stretch(world: World, first: int, slots: int, load: float = 1.0) -> World:
+    """`slots` slots of `world` from `first` on, with its load times `load`."""
+    columns = {field.name: getattr(world.signals, field.name)[first : first + slots] for field in fields(Signals)}
+    signals = Signals(**columns)
+    expected_rps = world.expected_rps[first : first + slots] * load
+    return replace(world, slots=slots, signals=signals, seen=signals, expected_rps=expected_rps)
+
+
 def totals(world: World, policy: Policy) -> dict[str, np.ndarray]:
     """Cost, carbon and water of each region [r] over the horizon, in USD, t and m3."""
     sink = ListSink()
@@ -87,6 +96,12 @@ def objective_usd(total: dict[str, np.ndarray]) -> float:
 
 def par(footprint: np.ndarray) -> float:
     return float(footprint.max() / footprint.mean())
+
+
+def best_greedy(world: World) -> float:
+    """The lowest objective among policies that learn nothing."""
+    names = ("nearest", "cost", "cost_carbon", "cost_carbon_water")
+    return min(objective_usd(totals(world, named(name))) for name in names)
 
 
 def named(name: str, **arguments: object) -> Policy:
