@@ -253,24 +253,21 @@ def _check_load(scenario: Scenario, world: World) -> None:
     if found is None:
         return
     unit = "MW" if counts_megawatts(scenario) else "requests/s"
-    gateways = _listed(scenario.gateways, found.gateways, "gateway")
-    regions = _listed(scenario.regions, found.regions, "region")
-    share = f"dispatch.max_utilisation = {scenario.dispatch.max_utilisation:g} of their capacity"
+    gateways = _listed("gateway", scenario.gateways, found.gateways)
+    regions = _listed("region", scenario.regions, found.regions)
     raise InfeasibleError(
-        f"scenario '{scenario.name}', slot {found.slot}: {gateways} expected to send {found.demand_rps:.4g} {unit}, "
-        f"but {regions} open to them may be given {found.capacity_rps:.4g} {unit} ({share}); lower "
-        "workload.load_scale, add replicas, or set dispatch.overload = 'allow'"
+        f"scenario '{scenario.name}', slot {found.slot}: expected load of {gateways} = {found.demand_rps:.4g} {unit}, "
+        f"must be <= {found.capacity_rps:.4g} {unit}: dispatch.max_utilisation = {scenario.dispatch.max_utilisation:g} "
+        f"of {regions}, where it may go; lower workload.load_scale, add replicas, or set dispatch.overload = 'allow'"
     )
 
 
-def _listed(names: Mapping[str, object], chosen: Bools, kind: str) -> str:
-    """ "gateways a, b" or "all 10 gateways"."""
-    if chosen.all() and len(chosen) > 1:
-        return f"all {len(chosen)} {kind}s are" if kind == "gateway" else f"all {len(chosen)} {kind}s"
-    listed = ", ".join(name for name, one in zip(names, chosen, strict=True) if one)
-    plural = "s" if chosen.sum() > 1 else ""
-    verb = "" if kind == "region" else " are" if plural else " is"
-    return f"{kind}{plural} {listed}{verb}"
+def _listed(kind: str, names: Mapping[str, object], chosen: Bools) -> str:
+    """ "all 10 regions", "regions texas, japan" or "region texas"."""
+    picked = [name for name, one in zip(names, chosen, strict=True) if one]
+    if len(picked) == 1:
+        return f"{kind} {picked[0]}"
+    return f"all {len(picked)} {kind}s" if len(picked) == len(names) else f"{kind}s {', '.join(picked)}"
 
 
 def _first(own: Value | None, otherwise: Value) -> Value:

@@ -155,16 +155,16 @@ def test_seed_changes_requests_and_nothing_else() -> None:
     [
         (
             ["workload.load_scale=2", "workload.shape=constant"],
-            r"scenario 'tiny', slot 0: all 3 gateways are expected to send .* requests/s, but all 3 regions open to "
-            r"them may be given .* requests/s \(dispatch.max_utilisation = 0.9 of their capacity\)",
+            r"scenario 'tiny', slot 0: expected load of all 3 gateways = .* requests/s, must be <= .* requests/s: "
+            r"dispatch.max_utilisation = 0.9 of all 3 regions, where it may go",
         ),
         (
             ["gateways.sweden.regions=['sweden']", "gateways.sweden.load=0.95", "workload.shape=constant"],
-            r"slot 0: gateway sweden is expected to send .* but region sweden open to it may be given ",
+            r"slot 0: expected load of gateway sweden = .* of region sweden, where it may go",
         ),
         (
             ["gateways.*.regions=['sweden', 'oregon']", "gateways.*.load=0.7", "workload.shape=constant"],
-            r"slot 0: all 3 gateways are expected to send .* but regions oregon, sweden open to them may be given",
+            r"slot 0: expected load of all 3 gateways = .* of regions oregon, sweden, where it may go",
         ),
     ],
 )
@@ -260,7 +260,7 @@ def test_a_fleet_in_megawatts_has_no_requests() -> None:
 
 
 def test_load_in_megawatts_that_does_not_fit_says_so() -> None:
-    with pytest.raises(InfeasibleError, match=r"send .* MW, but all 10 regions open to them may be given 10 MW"):
+    with pytest.raises(InfeasibleError, match=r"all 10 gateways = 12 MW, must be <= 10 MW"):
         made("paper", "workload.load_scale=1.2")
 
 
