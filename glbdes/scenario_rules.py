@@ -5,6 +5,7 @@ refuse; what is absent or of the wrong type is left to the models. Rules on one 
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from math import nan
 from typing import Any, NamedTuple
 
 from glbdes.errors import nearest
@@ -35,9 +36,16 @@ def _table(document: Any, *keys: str) -> Document:
     return document if isinstance(document, Mapping) else {}
 
 
-def _number(table: Document, key: str) -> float | None:
+def _entries(document: Document, key: str) -> list[Document]:
+    """The list of tables at `key`, with an empty one for whatever in it is none."""
+    value = document.get(key)
+    return [_table({key: entry}, key) for entry in value] if isinstance(value, list | tuple) else []
+
+
+def _number(table: Document, key: str) -> float:
+    """The number at `key`; if there is none NaN, which breaks no rule."""
     value = table.get(key)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else nan
 
 
 def _names(value: Any) -> list[str]:
@@ -51,7 +59,7 @@ def _unknown(place: str, name: str, kind: str, known: Document) -> Problem:
 def _time(document: Document) -> Iterator[Problem]:
     time = _table(document, "time")
     simulated_s, slot_s = _number(time, "simulated_s_per_slot"), _number(time, "slot_s")
-    if simulated_s is not None and slot_s is not None and simulated_s > slot_s:
+    if simulated_s > slot_s:
         yield Problem("time.simulated_s_per_slot", f" = {simulated_s:g} s, must be <= time.slot_s = {slot_s:g} s")
 
 
@@ -73,8 +81,8 @@ def _lengths(document: Document) -> Iterator[Problem]:
     if law == "trace" and lengths.get("file") is None:
         yield Problem("workload.lengths.file", ": missing, must name a request trace because lengths.law = 'trace'")
     longest = _number(lengths, "max_tokens")
-    if law == "fixed" and None not in (prompt, output, longest) and (prompt or 0) + (output or 0) > (longest or 0):
-        total = f"prompt_tokens + output_tokens = {(prompt or 0) + (output or 0):g} tokens"
+    if law == "fixed" and prompt + output > longest:
+        total = f"prompt_tokens + output_tokens = {prompt + output:g} tokens"
         yield Problem("workload.lengths", f": {total}, must be <= max_tokens = {longest:g} tokens")
 
 
@@ -147,27 +155,28 @@ def _fleet(document: Document) -> Iterator[Problem]:
 
 def _faults(document: Document) -> Iterator[Problem]:
     regions, time = _table(document, "regions"), _table(document, "time")
-    slots, slot_s = _number(time, "slots"), _number(time, "slot_s")
-    faults = document.get("faults")
-    seen: dict[tuple[Any, Any], list[tuple[float, float, int]]] = {}
-    for index, fault in enumerate(faults if isinstance(faults, list | tuple) else ()):
-        fault = fault if isinstance(fault, Mapping) else {}
+    horizon_h = _number(time, "slots") * _number(time, "slot_s") / S_PER_H
+    for index, fault in enumerate(_entries(document, "faults")):
         place, region = f"faults.{index}", fault.get("region")
         if isinstance(region, str) and region not in regions:
             yield _unknown(f"{place}.region", region, "region", regions)
         start_h, end_h = _number(fault, "start_h"), _number(fault, "end_h")
-        if start_h is None or end_h is None:
-            continue
         if end_h <= start_h:
             yield Problem(f"{place}.end_h", f" = {end_h:g} h, must be > start_h = {start_h:g} h")
-        if slots is not None and slot_s is not None and start_h * S_PER_H >= slots * slot_s:
-            horizon = f"{slots * slot_s / S_PER_H:g} h"
-            yield Problem(f"{place}.start_h", f" = {start_h:g} h, must be before the end of the horizon, {horizon}")
-        same = seen.setdefault((region, fault.get("signal")), [])
-        for other_start, other_end, other in same:
-            if start_h < other_end and other_start < end_h:
-                yield Problem(place, f": overlaps faults.{other} of the same region; they must be apart")
-        same.append((start_h, end_h, index))
+        if start_h >= horizon_h:
+            rule = f"must be before the end of the horizon, {horizon_h:g} h"
+            yield Problem(f"{place}.start_h", f" = {start_h:g} h, {rule}")
+
+
+def _apart(document: Document) -> Iterator[Problem]:
+    """Faults of the same kind in the same region do not overlap."""
+    faults = _entries(document, "faults")
+    for later, fault in enumerate(faults):
+        for earlier, other in enumerate(faults[:later]):
+            same = all(fault.get(key) == other.get(key) for key in ("region", "signal"))
+            starts_before = _number(fault, "start_h") < _number(other, "end_h")
+            if same and starts_before and _number(other, "start_h") < _number(fault, "end_h"):
+                yield Problem(f"faults.{later}", f": overlaps faults.{earlier} of the same region; they must be apart")
 
 
 RULES: tuple[Callable[[Document], Iterator[Problem]], ...] = (
@@ -178,4 +187,5 @@ RULES: tuple[Callable[[Document], Iterator[Problem]], ...] = (
     _latencies,
     _fleet,
     _faults,
+    _apart,
 )

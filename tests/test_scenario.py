@@ -1,8 +1,12 @@
 # ruff: noqa: E501 (a table of messages is read across)
 """A scenario file becomes frozen models, or one report with every problem in it."""
 
+import random
 import tomllib
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -261,3 +265,42 @@ def test_every_bad_setting_is_reported() -> None:
 def test_settings_are_named_in_the_report_of_what_they_broke(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match=r"seed = -1, must be >= 0 \(.*small\.toml, --set seed=-1\)"):
         scenario.load(write(tmp_path, GOOD), ["seed=-1"])
+
+
+# Whatever stands in the file
+
+
+JUNK = [0, -1, 1e400, float("nan"), True, "", "x", "ä", [], [1], ["a", {}], {}, {"a": {"b": 1}}, datetime(2022, 9, 22)]
+
+
+def spoil(document: dict[str, Any], rng: random.Random) -> None:
+    """Replace, remove or rename something somewhere in the document."""
+    node: Any = document
+    while True:
+        key = rng.choice(list(node) if isinstance(node, dict) else range(len(node)))
+        if not isinstance(node[key], dict | list) or not node[key] or rng.random() < 0.2:
+            break
+        node = node[key]
+    if isinstance(node, dict) and rng.random() < 0.3:
+        value = node.pop(key)
+        if rng.random() < 0.5:
+            node[key + rng.choice(["s", "_", "x"])] = value
+    else:
+        node[key] = rng.choice(JUNK)
+
+
+@pytest.mark.parametrize("name", resources.shipped("scenarios"))
+def test_whatever_is_wrong_ends_in_a_report(name: str) -> None:
+    text = (resources.root("scenarios") / f"{name}.toml").read_text()
+    rng = random.Random(name)
+    accepted = []
+    for _ in range(150):
+        document = tomllib.loads(text)
+        regions = list(document["regions"])
+        document["faults"] = [{"region": region, "start_h": 1, "end_h": 2} for region in regions[:2]]
+        document["network"] = {"latency_s": {gateway: dict.fromkeys(regions, 0.1) for gateway in document["gateways"]}}
+        for _ in range(rng.randint(1, 3)):
+            spoil(document, rng)
+        with suppress(ScenarioError):  # and nothing else
+            accepted.append(scenario.validate(document))
+    assert len(accepted) < 75  # most of it is refused
