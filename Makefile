@@ -1,0 +1,39 @@
+# Everything runs in .venv, which is made and filled when it is needed and left alone while pyproject.toml is unchanged.
+
+PYTHON ?= python3
+SCENARIO ?= scenarios/llm10.toml
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: simulate test test-slow bench lint clean
+.DEFAULT_GOAL := test
+
+simulate: $(INSTALLED)  ## the ten regions; SCENARIO=... and ARGS="--policy cost" choose otherwise
+	$(BIN)/glbdes simulate $(SCENARIO) $(ARGS)
+
+test: $(INSTALLED)  ## the quick tests
+	$(BIN)/python -m pytest $(ARGS)
+
+test-slow: $(INSTALLED)  ## the long ones: queueing theory, thousands of random worlds
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+bench: $(INSTALLED)  ## speed, and agreement with real hardware
+	@set -e; for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
+
+lint: $(INSTALLED)  ## style, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "glbdes needs Python 3.11 or later; say make PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $@

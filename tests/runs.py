@@ -1,0 +1,83 @@
+"""Small runs for tests of records and figures: a world, an engine, and the folder that they wrote."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glbdes import physics, records
+from glbdes.books import counting
+from glbdes.columns import Names
+from glbdes.engine import simpy_engine
+from glbdes.records import Records, Writer
+from glbdes.units import NS_PER_S
+from glbdes.world import World
+from tests.worlds import Fixed, make_fleet, make_requests, make_signals, make_world
+
+NAMES = Names(("north", "south"), ("alpha", "beta", "gamma"), ("chat", "batch"))
+START = datetime(2022, 9, 22)
+LIMITS = {"chat": {"ttft_s": 1.0, "tpot_s": 0.0077, "e2e_s": None}, "batch": {"ttft_s": None, "tpot_s": None}}
+
+
+def busy_world(n: int = 400, seed: int = 1, **changes: Any) -> World:
+    """Two gateways, three regions, four slots, changing signals, an outage, impatience: every status happens."""
+    draw = np.random.default_rng(seed)
+    requests = make_requests(
+        np.sort(draw.integers(0, 40 * NS_PER_S, n)).tolist(),
+        prompt=draw.integers(1, 3000, n).tolist(),
+        output=draw.integers(1, 200, n).tolist(),
+        gateway=draw.integers(0, 2, n).tolist(),
+        uniform=draw.random(n).tolist(),
+        slo=draw.integers(0, 2, n).tolist(),
+    )
+    signals = make_signals(
+        4, 3, price_usd_per_kwh=draw.uniform(-0.05, 0.3, (4, 3)), carbon_g_per_kwh=draw.uniform(50, 700, (4, 3))
+    )
+    settings: dict[str, Any] = {
+        "slots": 4,
+        "slot_s": 3600.0,
+        "simulated_s": 10.0,
+        "gateways": 2,
+        "regions": 3,
+        "fleet": make_fleet(3, kv_tokens=3100, max_queue=4, max_batch=4),
+        "latency_ns": [[5_000_000, 20_000_000, 90_000_000], [80_000_000, 10_000_000, 4_000_000]],
+        "timeout_ns": 2 * NS_PER_S,
+        "outages": ((1, 12 * NS_PER_S, 17 * NS_PER_S), (0, 12_021_000_000, 15 * NS_PER_S)),
+        "max_attempts": 2,
+        "signals": signals,
+        **changes,
+    }
+    return make_world(requests, **settings)
+
+
+def write(folder: Path, world: World, **info: Any) -> Records:
+    """The records of `world` under an even plan, checked by their books."""
+    counted, generated = counting(world)
+    even = np.full((world.gateways, world.regions), 1 / world.regions)
+    with Writer(folder, counted, NAMES, START) as writer:
+        simpy_engine.run(counted, Fixed(even), writer)
+    residuals = writer.books.check(generated)
+    provenance = {
+        "format": records.FORMAT,
+        "by_request": True,
+        "engine": "simpy",
+        "policy": "even",
+        "seed": 1,
+        "request_weight": world.weight,
+        "simulated_s": world.horizon_ns / NS_PER_S,
+        "wall_s": 2.0,
+        "invariants": residuals,
+        "scenario": {
+            "name": "busy",
+            "slo": LIMITS,
+            "regions": dict.fromkeys(NAMES.regions),
+            "objective": {"carbon_usd_per_t": 1500.0, "water_usd_per_m3": 60.0},
+        },
+        **info,
+    }
+    records.write_json(folder / "run.json", provenance)
+    return records.open_run(folder)
+
+
+SERVED = physics.STATUS_NAMES[physics.SERVED]
