@@ -23,6 +23,7 @@ from glbdes.scenario_rules import broken
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+MOST = 10**12  # of anything that is counted, so that sums stay within 64 bits
 
 
 class Model(BaseModel):
@@ -34,11 +35,11 @@ class Model(BaseModel):
 class Time(Model):
     """The horizon: `slots` slots of `slot_s` seconds, of which `simulated_s_per_slot` are simulated."""
 
-    slots: Annotated[int, Field(ge=1)]
+    slots: Annotated[int, Field(ge=1, le=MOST)]
     slot_s: Positive = 3600.0
     simulated_s_per_slot: Positive | None = None  # None: slot_s, nothing is compressed
     start_utc: Annotated[datetime, Field(strict=False)] = datetime(2022, 9, 22)  # without an offset: UTC
-    clock_ns: Annotated[int, Field(ge=1)] = 1
+    clock_ns: Annotated[int, Field(ge=1, le=MOST)] = 1
 
     @field_validator("start_utc")
     @classmethod
@@ -56,7 +57,7 @@ class SignalsSource(Model):
 
     source: str = "constant"  # "constant"; a file (shipped, or beside the scenario); or a folder in the authors' layout
     missing: Literal["error", "hold"] = "error"  # a gap in the file: refuse, or hold the last value
-    max_stale_slots: Annotated[int, Field(ge=1)] = 24
+    max_stale_slots: Annotated[int, Field(ge=1, le=MOST)] = 24
 
 
 class Lengths(Model):
@@ -66,7 +67,7 @@ class Lengths(Model):
     prompt_tokens: Positive | None = None  # fixed and geometric: the mean
     output_tokens: Positive | None = None
     file: str | None = None  # trace: lengths drawn with replacement from this request trace
-    max_tokens: Annotated[int, Field(ge=2)] = 32768  # prompt + output; longer draws are cut
+    max_tokens: Annotated[int, Field(ge=2, le=10**7)] = 32768  # prompt + output; longer draws are cut
 
 
 class Workload(Model):
@@ -118,10 +119,10 @@ class Pool(Model):
     """The replicas of a region. Every key may stand in [fleet] for all regions or in a region's own table."""
 
     profile: str | None = None  # a shipped profile's name, or a profile file
-    replicas: Annotated[int, Field(ge=1)] | None = None
-    max_batch: Annotated[int, Field(ge=1)] | None = None  # default: the profile's
-    kv_tokens: Annotated[int, Field(ge=2)] | None = None  # default: the profile's
-    max_queue: Annotated[int, Field(ge=0)] | None = None  # default: unbounded
+    replicas: Annotated[int, Field(ge=1, le=10**6)] | None = None
+    max_batch: Annotated[int, Field(ge=1, le=MOST)] | None = None  # default: the profile's
+    kv_tokens: Annotated[int, Field(ge=2, le=MOST)] | None = None  # default: the profile's
+    max_queue: Annotated[int, Field(ge=0, le=MOST)] | None = None  # default: unbounded
     host_w: NonNegative | None = None  # default: the profile's
     idle_w: NonNegative | None = None
     sleep_after_s: NonNegative | None = None  # default: never
@@ -150,11 +151,11 @@ class Network(Model):
 class Dispatch(Model):
     rule: Literal["weighted", "smooth", "least_loaded", "spillover"] = "smooth"
     telemetry_s: NonNegative = 0.0
-    spill_queue: Annotated[int, Field(ge=0)] = 8
+    spill_queue: Annotated[int, Field(ge=0, le=MOST)] = 8
     demand: Literal["truth", "last", "forecast"] = "truth"  # what policies know of the slot's demand
     max_utilisation: Annotated[float, Field(gt=0, le=1)] = 0.9  # share of a region's capacity that plans may use
     timeout_s: Positive | None = None  # patience in a queue; default: endless
-    max_attempts: Annotated[int, Field(ge=1)] = 3
+    max_attempts: Annotated[int, Field(ge=1, le=1000)] = 3
     overload: Literal["error", "allow"] = "error"  # a slot's expected load beyond what plans may use: refuse, or try
 
 

@@ -5,13 +5,15 @@ refuse; what is absent or of the wrong type is left to the models. Rules on one 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from math import nan
+from math import inf, isnan, nan
 from typing import Any, NamedTuple
 
 from glbdes.errors import nearest
 from glbdes.units import S_PER_H
 
 Document = Mapping[str, Any]
+
+HORIZON_MAX_S = 1e9  # 32 years, a tenth of what the clock can count
 
 
 class Problem(NamedTuple):
@@ -45,7 +47,10 @@ def _entries(document: Document, key: str) -> list[Document]:
 def _number(table: Document, key: str) -> float:
     """The number at `key`; if there is none NaN, which breaks no rule."""
     value = table.get(key)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else nan
+    try:
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else nan
+    except OverflowError:  # a whole number of hundreds of digits
+        return inf
 
 
 def _names(value: Any) -> list[str]:
@@ -61,6 +66,9 @@ def _time(document: Document) -> Iterator[Problem]:
     simulated_s, slot_s = _number(time, "simulated_s_per_slot"), _number(time, "slot_s")
     if simulated_s > slot_s:
         yield Problem("time.simulated_s_per_slot", f" = {simulated_s:g} s, must be <= time.slot_s = {slot_s:g} s")
+    horizon_s = _number(time, "slots") * (slot_s if isnan(simulated_s) else simulated_s)
+    if horizon_s > HORIZON_MAX_S:
+        yield Problem("time.slots", f": all slots take {horizon_s:g} simulated s, must be <= {HORIZON_MAX_S:g} s")
 
 
 def _workload(document: Document) -> Iterator[Problem]:

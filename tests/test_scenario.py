@@ -176,6 +176,7 @@ LATENCY = "network.latency_s={texas = {texas = 0.1, japan = 0.2}, osaka = {texas
     ("settings", "line"),
     [
         (["time.simulated_s_per_slot=4000"], "time.simulated_s_per_slot = 4000 s, must be <= time.slot_s = 3600 s"),
+        (["time.slots=1000000"], "time.slots: all slots take 3.6e+09 simulated s, must be <= 1e+09 s"),
         (["workload.shape=trace"], "workload.load_file: missing, must name a load trace because workload.shape = 'trace'"),
         (["workload.arrivals=replay"], "workload.file: missing, must name a request trace because workload.arrivals = 'replay'"),
         (["workload.lengths.law=fixed", "workload.lengths.prompt_tokens=5"], "workload.lengths.output_tokens: missing, must be given because lengths.law = 'fixed'"),
@@ -270,7 +271,23 @@ def test_settings_are_named_in_the_report_of_what_they_broke(tmp_path: Path) -> 
 # Whatever stands in the file
 
 
-JUNK = [0, -1, 1e400, float("nan"), True, "", "x", "ä", [], [1], ["a", {}], {}, {"a": {"b": 1}}, datetime(2022, 9, 22)]
+JUNK = [
+    0,
+    -1,
+    10**400,
+    1e400,
+    float("nan"),
+    True,
+    "",
+    "x",
+    "ä",
+    [],
+    [1],
+    ["a", {}],
+    {},
+    {"a": {"b": 1}},
+    datetime(2022, 9, 22),
+]
 
 
 def spoil(document: dict[str, Any], rng: random.Random) -> None:
