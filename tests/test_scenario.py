@@ -1,6 +1,7 @@
 # ruff: noqa: E501 (a table of messages is read across)
 """A scenario file becomes frozen models, or one report with every problem in it."""
 
+import json
 import random
 import tomllib
 from contextlib import suppress
@@ -321,3 +322,38 @@ def test_whatever_is_wrong_ends_in_a_report(name: str) -> None:
         with suppress(ScenarioError):  # and nothing else
             accepted.append(scenario.validate(document))
     assert len(accepted) < 75  # most of it is refused
+
+
+# The page
+
+
+PAGES = {
+    "Top level": Scenario, "`[time]`": scenario.Time, "`[signals]`": scenario.SignalsSource,
+    "`[workload]` and": scenario.Workload, "`[fleet]` and": scenario.Region, "`[gateways": scenario.Gateway,
+    "`[slo": scenario.Slo, "`[network]`": scenario.Network, "`[dispatch]`": scenario.Dispatch,
+    "`[objective]`": scenario.Objective, "`[[faults]]`": scenario.Fault, "`[records]`": scenario.Records,
+}  # fmt: skip
+
+
+def written_default(model: type[scenario.Model], key: str) -> str:
+    field = model.model_fields[key]
+    if field.is_required():
+        return ""
+    if field.default is None:
+        return "*none*"
+    if isinstance(field.default, datetime):
+        return f"`{field.default.isoformat()}`"
+    return f"`{json.dumps(field.default)}`"
+
+
+@pytest.mark.parametrize("title", PAGES)
+def test_the_page_lists_every_key_with_its_default(title: str) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "scenario.md").read_text()
+    section = next(part for part in page.split("\n## ") if part.startswith(title))
+    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in section.splitlines() if line.startswith("| `")]
+    model, scalars = PAGES[title], ("name", "description", "seed", "engine")
+    keys = scalars if model is Scenario else tuple(key for key in model.model_fields if key != "lengths")
+    listed = {f"`{key}`": written_default(model, key) for key in keys}
+    if model is scenario.Workload:
+        listed |= {f"`lengths.{key}`": written_default(scenario.Lengths, key) for key in scenario.Lengths.model_fields}
+    assert dict(rows) == listed
