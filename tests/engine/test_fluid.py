@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from glbdes import meter
-from glbdes.engine import fluid
+from glbdes import meter, physics
+from glbdes.engine import fluid, simpy_engine
 from glbdes.errors import PolicyError
 from glbdes.units import J_PER_KWH
 from tests.policy.paper import named, objective_usd, paper_world, par, totals
-from tests.worlds import Fixed, ListSink, make_fleet, make_requests, make_world
+from tests.worlds import Fixed, ListSink, make_fleet, make_requests, make_world, slot_of
 
 # EXPECTED.md of the data folder: cost avg, water avg, max, PAR, carbon avg, max, PAR, objective; in USD, m3, t.
 TABLE = {
@@ -89,6 +89,37 @@ def test_a_gateway_without_any_region_up_causes_nothing():
 def test_outage_of_other_replicas_counts_replica_time():
     world = world_of([[1.0]], regions=2, fleet=make_fleet(2, replicas=3), outages=[(1, 0, HALF_NS)])
     np.testing.assert_array_equal(run(world, Fixed([[1.0, 0.0]])).slots[0].meters["down_ns"], [0, 3 * HALF_NS])
+
+
+def test_the_request_level_engine_converges_to_it():
+    """Evenly spaced requests whose energy does not depend on the batch: the same kWh, but for whole requests.
+
+    A weight splits N requests of a slot to within one request a gateway (smooth dispatch), and what is in flight at the
+    end of a slot is charged in the next.
+    """
+    slots, seconds, rps = 3, 200, np.array([4.0, 2.0])
+    arrival_ns = [np.arange(int(slots * seconds * rate)) * int(1e9 / rate) for rate in rps]
+    gateway = np.repeat([0, 1], [len(times) for times in arrival_ns])
+    requests = make_requests(np.concatenate(arrival_ns), prompt=100, output=10, gateway=gateway)
+    joules = 100 * 1e-2 + 9 * 0.5  # prefill at 10 mJ a token, nine iterations
+    world = world_of(
+        np.tile(rps, (slots, 1)),
+        regions=3,
+        slot_s=float(seconds),
+        fleet=make_fleet(3, replicas=4, e0_j=0.0, e1_j=0.5, e2_j=0.0, idle_w=0.0, sleep_w=0.0),
+        it_kwh_per_request=joules / J_PER_KWH,
+        dispatch=physics.SMOOTH,
+    )
+    world = replace(world, requests=slot_of(requests, world.slot_ns))
+    plan = Fixed([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
+    sink = ListSink()
+    simpy_engine.run(world, plan, sink, policy_name="fixed")
+    kwh = [
+        sum(meter.slot_energy(world, record).it_kwh for record in one.slots[:slots]) for one in (sink, run(world, plan))
+    ]
+    assert len(sink.table) == len(requests)
+    one_request_kwh = joules / J_PER_KWH
+    np.testing.assert_allclose(*kwh, atol=4 * one_request_kwh, rtol=0)
 
 
 def test_progress_counts_expected_requests():

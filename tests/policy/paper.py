@@ -79,6 +79,11 @@ def totals(world: World, policy: Policy) -> dict[str, np.ndarray]:
     """Cost, carbon and water of each region [r] over the horizon, in USD, t and m3."""
     sink = ListSink()
     fluid.run(world, policy, sink, policy_name="paper")
+    return footprints(world, sink)
+
+
+def footprints(world: World, sink: ListSink) -> dict[str, np.ndarray]:
+    """What the meters of a run come to, in the units of `totals`."""
     parts = [
         meter.footprint(meter.slot_energy(world, record).it_kwh, world.signals, record.slot) for record in sink.slots
     ]
