@@ -75,8 +75,7 @@ def stream(scenario: Scenario, expected_rps: Floats, folder: Path | None = None)
     replays = scenario.workload.arrivals == "replay"
     source = _replayed(scenario, expected_rps, folder) if replays else _drawn(scenario, expected_rps, folder)
     slot_ns = _slot_ns(scenario)
-    shares = np.array([slo.share for slo in scenario.slo.values()])
-    slo_upto = np.cumsum(shares) / shares.sum()
+    slo_upto = np.cumsum([slo.share for slo in scenario.slo.values()])
     first_id = [0]  # of each slot; grows as slots are drawn
 
     def requests(slot: int) -> Requests:
@@ -96,7 +95,7 @@ def stream(scenario: Scenario, expected_rps: Floats, folder: Path | None = None)
         return Requests(
             request_id=first_id[slot] + np.arange(len(order)),
             gateway=np.repeat(np.arange(len(counts)), counts)[order],
-            slo=np.searchsorted(slo_upto, each(lambda g, n: _child(scenario, SLO, g, slot).random(n)), side="right"),
+            slo=_choose(slo_upto, each(lambda g, n: _child(scenario, SLO, g, slot).random(n))),
             prompt_tokens=np.ascontiguousarray(tokens[:, 0]),
             output_tokens=np.ascontiguousarray(tokens[:, 1]),
             arrival_ns=slot * slot_ns + arrival_ns[order],
@@ -139,9 +138,8 @@ def _replayed(scenario: Scenario, expected_rps: Floats, folder: Path | None) -> 
     def entries(slot: int) -> tuple[Ints, Ints, Ints]:
         """(ns since the slot's start, row of the trace, gateway) of the slot's requests."""
         times_ns, rows = replayed.rows(slot)
-        upto = np.cumsum(expected_rps[slot])
-        uniform = _child(scenario, SPLIT, 0, slot).random(len(rows))
-        return times_ns // clock_ns * clock_ns, rows, np.searchsorted(upto, uniform * upto[-1], side="right")
+        gateway = _choose(np.cumsum(expected_rps[slot]), _child(scenario, SPLIT, 0, slot).random(len(rows)))
+        return times_ns // clock_ns * clock_ns, rows, gateway
 
     def arrival_ns(slot: int) -> list[Ints]:
         times_ns, _, gateway = entries(slot)
@@ -158,6 +156,11 @@ def _replayed(scenario: Scenario, expected_rps: Floats, folder: Path | None) -> 
 def _child(scenario: Scenario, stream: int, gateway: int, slot: int) -> np.random.Generator:
     """The generator of one stream at one gateway in one slot."""
     return np.random.default_rng(np.random.SeedSequence(scenario.seed, spawn_key=(stream, gateway, slot)))
+
+
+def _choose(upto: Floats, uniform: Floats) -> Ints:
+    """The first index whose cumulated weight `upto` exceeds uniform [n] x total weight."""
+    return np.searchsorted(upto, uniform * upto[-1], side="right").astype(np.int64)
 
 
 def _slot_ns(scenario: Scenario) -> int:

@@ -6,6 +6,7 @@
 Nothing is mended here: a row that breaks a rule is named by its line and refused.
 """
 
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,11 +52,13 @@ def _table(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise TraceError(f"{path}: no such file")
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False, index_col=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would lose cells
+            return pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False, index_col=False)
     except pd.errors.EmptyDataError as error:
         raise TraceError(f"{path}: empty file, must be a CSV table with a header") from error
-    except (OSError, EOFError, ValueError) as error:  # unreadable, truncated archive, no text, ragged rows
-        raise TraceError(f"{path}: cannot be read as a CSV table: {error}") from error
+    except (OSError, EOFError, ValueError, pd.errors.ParserWarning) as error:  # unreadable, cut off, no text, ragged
+        raise TraceError(f"{path}: cannot be read as a CSV table: {str(error).strip()}") from error
 
 
 def _arrival_s(column: "pd.Series[str]", path: Path | str) -> NDArray[np.float64]:

@@ -42,7 +42,7 @@ def _table(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, skip_blank_lines=False)
     except (OSError, EOFError, ValueError) as error:  # pandas' and pyarrow's parsing errors are ValueErrors
-        raise TraceError(f"{path}: cannot be read as a table of load: {error}") from error
+        raise TraceError(f"{path}: cannot be read as a table of load: {str(error).strip()}") from error
     if table.empty:
         raise TraceError(f"{path}: no rows of load, must have at least one")
     return table
@@ -73,6 +73,8 @@ def _over_slots(
     if bounds[0] < 0 or bounds[-1] > len(load):
         covered = f"{len(load)} rows of {step_s:g} s from {start_s[0]:g} s after time.start_utc"
         raise TraceError(f"{path}: {covered}, must cover the {slots} slots of {slot_s:g} s from time.start_utc on")
+    if step_s == slot_s and bounds[0].is_integer():
+        return load[int(bounds[0]) : int(bounds[-1])]  # to the last bit: a peak of exactly 1 stays feasible
     integral = np.concatenate([[0.0], np.cumsum(load)])
     mean = np.diff(np.interp(bounds, np.arange(len(integral)), integral)) * (step_s / slot_s)
     return np.asarray(np.maximum(mean, 0.0), dtype=np.float64)  # the difference of equal sums may round below 0
