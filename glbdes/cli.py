@@ -145,11 +145,58 @@ def scenarios() -> None:
     _print([tables.table("Scenarios", ["name", "what"], rows, text=2)])
 
 
+@main.group()
+def profile() -> None:
+    """Measured timing and energy of replicas."""
+
+
+@profile.command("list")
+def list_profiles() -> None:
+    """List the profiles that come with the package."""
+    from glbdes import profile, tables
+
+    _print([tables.profiles([profile.load(name) for name in profile.shipped()])])
+
+
+@profile.command("show")
+@click.argument("name")
+def show_profile(name: str) -> None:
+    """What a replica of profile NAME, shipped or a file, takes and draws."""
+    from glbdes import profile, tables
+
+    _print(tables.profile(profile.load(name, Path.cwd())))
+
+
+@profile.command("fit")
+@click.argument("measurements", type=FILE, metavar="FILE")
+@click.option("-o", "--out", type=FILE, metavar="TOML", help="Write the profile there.")
+@click.option("--graph-tokens", type=click.IntRange(min=1), metavar="N", help="Ignore longer prompts, extrapolate.")
+@click.option("--serving-of", metavar="NAME", help="Assume this profile's serving overhead if none was measured.")
+def fit_profile(measurements: Path, out: Path | None, graph_tokens: int | None, serving_of: str | None) -> None:
+    """Fit a profile to the measurements in FILE, and print how well it fits."""
+    from glbdes import fit, profile, tables
+    from glbdes.importers.gpu import read_gpu
+
+    assumed = None if serving_of is None else profile.load(serving_of, Path.cwd())
+    fitted, residuals = fit.fit_profile(read_gpu(measurements), graph_tokens=graph_tokens, serving_of=assumed)
+    rows = fit.residual_rows(residuals)
+    _print([*tables.profile(fitted), tables.table("Residuals", fit.RESIDUAL_COLUMNS, rows)])
+    if out is not None:
+        _write(out, fit.to_toml(fitted))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Refusal(f"{path}: cannot be written: {error.strerror}") from error
+    click.echo(f"Wrote {path}")
+
+
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
     """A progress bar on stderr, if somebody is looking."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
+    if quiet or not sys.stderr.isatty():
         yield None
         return
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -160,7 +207,7 @@ def _progress(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
         TextColumn("{task.completed:,.0f} requests, {task.fields[speed]:,.0f}/s, left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None, speed=0.0)
 
         def advance(ended: int, expected: int) -> None:
@@ -174,7 +221,7 @@ def _progress(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
 def _print(parts: Iterable[Any]) -> None:
     """Print to stdout, `WIDTH` columns wide at most."""
     console = Console(highlight=False, markup=False)  # a message may well say weights[g, r]
-    console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+    console.width = min(console.width, WIDTH) if sys.stdout.isatty() else WIDTH
     for part in parts:
         console.print(part)
 

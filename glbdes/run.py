@@ -3,12 +3,12 @@
 This is what `glbdes.simulate` and the command line call. Nothing is computed here; every step is another module's.
 """
 
+import atexit
 import json
 import platform
 import shutil
 import tempfile
 import time
-import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,7 +75,7 @@ class Run:
 
     `run.requests.to_table(columns=[...]).to_pandas()` reads what is needed of the requests, and
     `run.requests.to_batches()` goes through them in bounded memory. A run that was made without a folder keeps its
-    records in a temporary one, as long as the object lives.
+    records in a temporary one, until Python ends.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -138,7 +138,7 @@ def simulate(
 
     `policy`, `engine` and `seed` replace the scenario's; arguments of another policy are dropped. `overrides` are
     `key.path=value` settings of any key. `signals` is a file or folder to take signals from instead. Records go to the
-    folder `out`, or to a new one in the folder `runs`, or, without either, to a temporary one that the `Run` owns.
+    folder `out`, or to a new one in the folder `runs`, or, without either, to one that is removed when Python ends.
     `progress(ended, expected)` is called now and then with numbers of requests.
 
     Raises a `GlbdesError`, and leaves no folder behind, if anything of this cannot be done.
@@ -155,7 +155,7 @@ def simulate(
     except BaseException:
         shutil.rmtree(own, ignore_errors=True)
         raise
-    weakref.finalize(run, shutil.rmtree, own, ignore_errors=True)
+    atexit.register(shutil.rmtree, own, ignore_errors=True)  # not sooner: a dataset may outlive its run
     return run
 
 

@@ -6,6 +6,7 @@ Renders plain data that others computed; what is printed where is the command li
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from rich import box
 from rich.console import RenderableType
 from rich.table import Table
@@ -15,7 +16,10 @@ from glbdes.books import TOLERANCE
 from glbdes.metrics import LATENCIES, QUANTILES, Summary
 from glbdes.policy.contract import Check
 from glbdes.preview import Preview
+from glbdes.profile import Profile
+from glbdes.units import MS_PER_S
 
+PROMPTS = (128, 512, 1024, 2048, 4096, 8192)  # tokens at which a profile's prefill is shown
 FOOTPRINTS: Mapping[str, str] = {
     "it_kwh": "IT energy, kWh",
     "facility_kwh": "facility energy, kWh",
@@ -31,7 +35,9 @@ def number(value: float | None, digits: int = 4) -> str:
         return "-"
     if isinstance(value, int):
         return f"{value:,}"
-    if value != 0 and not 1e-3 <= abs(value) < 1e12:
+    if value == 0:
+        return "0"
+    if not 1e-3 <= abs(value) < 1e12:
         return f"{value:.{digits - 1}e}"
     whole = len(str(int(abs(value)))) if abs(value) >= 1 else 0
     return f"{value:,.{max(digits - whole, 0)}f}"
@@ -89,7 +95,7 @@ def _footprints(figures: Summary) -> Table:
         mean = sum(values.values()) / len(values)
         ratio = number(values[worst] / mean) if mean > 0 else "-"
         rows.append([label, number(figures["totals"][key]), number(mean), number(values[worst]), ratio, worst])
-    return table("Totals", ["", "all regions", "mean", "largest", "largest/mean", "   where"], rows)
+    return table("Totals", ["", "all regions", "mean", "largest", "PAR", "   where"], rows)
 
 
 def _regions(regions: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -188,3 +194,38 @@ def checks(name: str, found: Sequence[Check]) -> Table:
     kept, broken = Text("kept", "green"), Text("broken", "bold red")
     rows: list[list[str | Text]] = [[check.rule, kept if check.passed else broken, check.detail] for check in found]
     return table(f"Policy {name}", ["rule", "", "why"], rows, text=3)
+
+
+def profiles(found: Sequence[Profile]) -> Table:
+    """Profiles side by side."""
+    rows = [
+        [one.name, one.gpu, one.model, number(one.max_batch), number(one.kv_tokens), number(one.idle_w, 3)]
+        for one in found
+    ]
+    return table("Profiles", ["name", "GPU", "model", "batch", "KV tokens", "idle, W"], rows, text=3)
+
+
+def profile(found: Profile) -> Iterator[RenderableType]:
+    """One profile: what an iteration and a prompt take, and what it draws at rest."""
+    yield Text.assemble((found.name, "bold"), f": {found.model} on {found.gpu}")
+    yield table(
+        "Iteration, serving overhead included",
+        ["", "constant", "per request", "per context token"],
+        [
+            ["time, ms", *(number(MS_PER_S * value) for value in (found.a_s, found.beta_s, found.gamma_s))],
+            ["energy, J", *(number(value) for value in (found.e0_j, found.e1_j, found.e2_j))],
+        ],
+    )
+    lengths = np.array([n for n in PROMPTS if n < found.kv_tokens])
+    seconds, joules = found.prefill_of(lengths)
+    yield table(
+        "Prefill",
+        ["prompt tokens", *(number(int(n)) for n in lengths)],
+        [
+            ["time, ms", *(number(MS_PER_S * float(value)) for value in seconds)],
+            ["energy, J", *(number(float(value)) for value in joules)],
+        ],
+    )
+    yield f"Room for {number(found.max_batch)} requests and {number(found.kv_tokens)} KV tokens"
+    yield f"Idle {number(found.idle_w, 3)} W, asleep {number(found.sleep_w, 3)} W, host {number(found.host_w, 3)} W"
+    yield f"Serving overhead: {found.serving.source}"

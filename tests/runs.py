@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from glbdes import physics, records
+from glbdes import records
 from glbdes.books import counting
 from glbdes.columns import Names
 from glbdes.engine import simpy_engine
@@ -18,6 +18,65 @@ from tests.worlds import Fixed, make_fleet, make_requests, make_signals, make_wo
 NAMES = Names(("north", "south"), ("alpha", "beta", "gamma"), ("chat", "batch"))
 START = datetime(2022, 9, 22)
 LIMITS = {"chat": {"ttft_s": 1.0, "tpot_s": 0.0077, "e2e_s": None}, "batch": {"ttft_s": None, "tpot_s": None}}
+
+
+PROFILE = """
+name = "little"
+gpu = "none"
+model = "none"
+max_batch = 8
+kv_tokens = 40000
+idle_w = 100.0
+sleep_w = 50.0
+[iteration]
+a_s = 0.01
+beta_s = 1e-4
+gamma_s = 1e-8
+e0_j = 3.0
+e1_j = 0.1
+e2_j = 1e-5
+[prefill]
+tokens = [1, 1000]
+time_s = [0.001, 0.05]
+energy_j = [0.5, 20.0]
+"""
+SCENARIO = """
+name = "little"
+seed = 7
+[time]
+slots = 3
+simulated_s_per_slot = 20.0
+[workload.lengths]
+law = "fixed"
+prompt_tokens = 300
+output_tokens = 40
+[fleet]
+profile = "little_profile.toml"
+host_w = 50.0
+[regions.here]
+pue = 1.1
+price_usd_per_kwh = 0.1
+carbon_g_per_kwh = 300.0
+wue_l_per_kwh = 0.5
+ewif_l_per_kwh = 2.0
+[regions.there]
+pue = 1.4
+price_usd_per_kwh = 0.05
+carbon_g_per_kwh = 600.0
+wue_l_per_kwh = 1.5
+ewif_l_per_kwh = 1.0
+longitude_deg = 30.0
+[gateways.here]
+load = 0.5
+[gateways.there]
+load = 0.4
+longitude_deg = 30.0
+[slo.chat]
+ttft_s = 1.0
+[policy]
+name = "cost_carbon"
+carbon_usd_per_t = 100.0
+"""
 
 
 def busy_world(n: int = 400, seed: int = 1, **changes: Any) -> World:
@@ -80,4 +139,10 @@ def write(folder: Path, world: World, **info: Any) -> Records:
     return records.open_run(folder)
 
 
-SERVED = physics.STATUS_NAMES[physics.SERVED]
+def little(folder: Path) -> Path:
+    """A scenario of two regions and its profile, as files in `folder`; runs in a moment."""
+    folder.mkdir()
+    (folder / "little_profile.toml").write_text(PROFILE)
+    path = folder / "little.toml"
+    path.write_text(SCENARIO)
+    return path
