@@ -46,7 +46,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="glbdes")
+@click.version_option(package_name="glbdes", prog_name="glbdes")
 def main() -> None:
     """Simulate how LLM inference requests are routed between regions, and who bears the footprint."""
 
@@ -182,12 +182,40 @@ def fit_profile(measurements: Path, out: Path | None, graph_tokens: int | None, 
     rows = fit.residual_rows(residuals)
     _print([*tables.profile(fitted), tables.table("Residuals", fit.RESIDUAL_COLUMNS, rows)])
     if out is not None:
-        _write(out, fit.to_toml(fitted))
+        choices = [f"--graph-tokens {graph_tokens}"] * (graph_tokens is not None)
+        choices += [f"--serving-of {serving_of}"] * (serving_of is not None)
+        made_by = " ".join(["glbdes profile fit", measurements.name, *choices])
+        with _writing(out):
+            out.write_text(fit.to_toml(fitted, residuals, made_by), encoding="utf-8")
 
 
-def _write(path: Path, text: str) -> None:
+@main.group()
+def signals() -> None:
+    """Price, carbon and water of regions over time."""
+
+
+@signals.command("generate")
+@click.option("-o", "--out", type=FILE, required=True, metavar="FILE", help="Where they go: .csv or .parquet.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Another seed than that of the shipped signals.")
+@click.option("--hours", type=int, metavar="N", help="Length; default: that of the record behind them, 457.")
+@click.option("--unmatched", is_flag=True, help="Do not fit the draw's own statistics to the record's.")
+@click.option("--load", "load_out", type=FILE, metavar="FILE", help="Write a load of the same seed there.")
+def generate_signals(out: Path, seed: int | None, hours: int | None, unmatched: bool, load_out: Path | None) -> None:
+    """Draw synthetic signals for the ten regions of llm10."""
+    from glbdes import synthetic
+
+    seed = synthetic.SHIPPED_SEED if seed is None else seed
+    with _writing(out):
+        synthetic.write(synthetic.signals(seed, hours, matched=not unmatched), out)
+    if load_out is not None:
+        with _writing(load_out):
+            synthetic.write(synthetic.load(seed, hours, matched=not unmatched), load_out)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
     try:
-        path.write_text(text, encoding="utf-8")
+        yield
     except OSError as error:
         raise Refusal(f"{path}: cannot be written: {error.strerror}") from error
     click.echo(f"Wrote {path}")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from glbdes import cli, profile
+from glbdes import cli, profile, resources
 from glbdes.cli import main
 from glbdes.tables import number, percent
 from tests.runs import little
@@ -185,6 +185,32 @@ def test_a_profile_is_fitted_and_written(tmp_path, monkeypatch):
     assert "mean error" in told
     assert profile.load("fitted.toml").a_s > 0
     assert "cannot be written" in call("profile", "fit", GPU, "-o", "no/fitted.toml", code=2).stderr
+
+
+def test_the_shipped_profiles_are_made_by_the_commands_in_their_first_lines(tmp_path):
+    if not GPU.is_file():
+        pytest.skip("no measurements: the data folder is not beside the checkout")
+    for name in profile.shipped():
+        shipped = (profile.SHIPPED / f"{name}.toml").read_text()
+        command = shipped.splitlines()[0].partition("Made by: glbdes ")[2].split()
+        place = command.index(f"{name}.json")
+        call(*command[:place], GPU.with_name(command[place]), *command[place + 1 :], "-o", tmp_path / "made.toml")
+        assert (tmp_path / "made.toml").read_text() == shipped
+
+
+def test_signals_are_generated_anew_by_seed(tmp_path):
+    def generate(name, *arguments):
+        call("signals", "generate", "-o", tmp_path / name, *arguments)
+        return (tmp_path / name).read_bytes()
+
+    shipped = generate("a.csv", "--load", tmp_path / "load.csv")
+    assert shipped == (resources.root("traces") / "llm10_signals.csv").read_bytes()
+    assert (tmp_path / "load.csv").read_bytes() == (resources.root("traces") / "llm10_load.csv").read_bytes()
+    assert generate("b.csv", "--seed", 5) != shipped
+    assert generate("c.csv", "--seed", 5, "--hours", 30).count(b"\n") == 1 + 30 * 10
+    assert "must be .csv or .parquet" in call("signals", "generate", "-o", tmp_path / "a.txt", code=2).stderr
+    assert "hours = 0" in call("signals", "generate", "-o", tmp_path / "a.csv", "--hours", 0, code=2).stderr
+    assert "cannot be written" in call("signals", "generate", "-o", tmp_path / "no" / "a.csv", code=2).stderr
 
 
 def test_measurements_that_are_not_there_are_told(tmp_path, monkeypatch):
