@@ -160,7 +160,8 @@ def _child(scenario: Scenario, stream: int, gateway: int, slot: int) -> np.rando
 
 def _choose(upto: Floats, uniform: Floats) -> Ints:
     """The first index whose cumulated weight `upto` exceeds uniform [n] x total weight."""
-    return np.searchsorted(upto, uniform * upto[-1], side="right").astype(np.int64)
+    index: Ints = np.searchsorted(upto, uniform * upto[-1], side="right").astype(np.int64)
+    return index
 
 
 def _slot_ns(scenario: Scenario) -> int:
