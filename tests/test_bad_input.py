@@ -41,6 +41,7 @@ SIGNALS = "time_utc,region,price_usd_per_kwh,carbon_g_per_kwh,wue_l_per_kwh,ewif
 TRACE = "TIMESTAMP,ContextTokens,GeneratedTokens\n" + "".join(
     f"2023-11-16 18:15:{second:02}.5,{100 + second},10\n" for second in range(40)
 )
+LOAD = ["--set", "workload.shape=trace", "--set", "workload.load_file=load.csv"]
 REPLAY = ["--set", "workload.arrivals=replay", "--set", "workload.file=trace.csv"]
 
 
@@ -124,6 +125,11 @@ CASES = [
     Bad("empty trace", r"trace\.csv: no requests", write("trace.csv", TRACE.split("\n")[0] + "\n"), tuple(REPLAY)),
     Bad("empty file", r"trace\.csv: empty file", lambda folder: (folder / "trace.csv").open("w").close(), tuple(REPLAY)),
     Bad("missing column", r"no column 'GeneratedTokens'; did you mean 'GeneratedToken'\?", replace_in("trace.csv", "GeneratedTokens", "GeneratedToken"), tuple(REPLAY)),
+    # loads
+    Bad("missing load", r"no load trace 'load\.csv'", remove("load.csv"), tuple(LOAD)),
+    Bad("negative load", r"load\.csv, line 3: load = '-0\.5', must be a number >= 0", replace_in("load.csv", "1.0\n0.5", "1.0\n-0.5"), tuple(LOAD)),
+    Bad("NaN load", r"load\.csv, line 3: load = 'nan', must be a number >= 0", replace_in("load.csv", "1.0\n0.5", "1.0\nnan"), tuple(LOAD)),
+    Bad("too short load", r"load\.csv: 2 rows of load, must have one for each", write("load.csv", "load\n1\n1\n"), tuple(LOAD)),
     # policies
     policy("NaN", r"NaN', slot 0: weights\[0, 0\] = nan, must be finite"),
     policy("WrongShape", r"plan\(\) returned shape \(1, 2\), must be \(gateways, regions\) = \(2, 2\)"),
@@ -146,7 +152,12 @@ CASES = [
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A scenario and its files, all of them fine."""
-    for file, text in (("small.toml", SCENARIO), ("signals.csv", SIGNALS), ("trace.csv", TRACE)):
+    for file, text in (
+        ("small.toml", SCENARIO),
+        ("signals.csv", SIGNALS),
+        ("trace.csv", TRACE),
+        ("load.csv", "load\n1.0\n0.5\n1.0\n"),
+    ):
         (tmp_path / file).write_text(text)
     return tmp_path
 
@@ -167,7 +178,7 @@ def refused(result: Result, message: str) -> None:
 
 
 def test_what_the_cases_spoil_is_fine_without_them(folder: Path) -> None:
-    for arguments in ([], REPLAY):
+    for arguments in ([], REPLAY, LOAD):
         result = simulate(folder, "--overwrite", *arguments)
         assert result.exit_code == 0, result.output
 
@@ -180,7 +191,10 @@ def test_bad_input_is_refused_with_one_message(folder: Path, case: Bad) -> None:
     assert left == []
 
 
-@pytest.mark.parametrize("case", CASES[:22], ids=[case.name for case in CASES[:22]])
+BEFORE_THE_RUN = [case for case in CASES if "--policy" not in case.arguments]
+
+
+@pytest.mark.parametrize("case", BEFORE_THE_RUN, ids=[case.name for case in BEFORE_THE_RUN])
 def test_check_refuses_what_simulate_refuses(folder: Path, case: Bad) -> None:
     case.spoil(folder)
     refused(CliRunner().invoke(main, ["check", str(folder / "small.toml"), *case.arguments]), case.message)
