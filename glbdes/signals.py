@@ -58,7 +58,7 @@ def load(source: SignalsSource, regions: Mapping[str, Region], time: Time, folde
 
     `source.source` is "constant", a file or a folder in the authors' layout; relative paths start at `folder`, and a
     bare file name may be a shipped trace. The source gives the slotwise values; a region's own constants fill what the
-    source lacks. Both for the same signal is an error, but for PUE, where the source wins.
+    source lacks. Both for the same signal is an error, but for PUE, where the region's own wins.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def _assemble(
             elif column not in given and column not in own:
                 problems.append(f"regions.{name}.{column} is given neither there nor by signals.source = '{place}'")
             else:
-                arrays[column][:, r] = given.get(column, own.get(column, np.nan))
+                arrays[column][:, r] = own[column] if column in own else given[column]
     if problems:
         raise SignalError("\n".join(problems))
     return Signals(**arrays, stale_slots=stale)

@@ -200,7 +200,7 @@ def test_objective_is_in_the_worlds_units() -> None:
 
 
 def test_policies_do_not_see_a_missing_signal_and_the_books_do() -> None:
-    settings = ("signals.source=llm10_signals.parquet", "time.slots=48")
+    settings = ("signals.source=llm10_signals.csv", "time.slots=48")
     faults = "faults=[{region='texas', signal='carbon', start_h=10, end_h=20}]"
     world = made("llm10", *settings, faults)
     assert (world.seen.carbon_g_per_kwh[10:20, 0] == world.signals.carbon_g_per_kwh[9, 0]).all()
