@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glbdes import lengths, network, profile, scenario
+from glbdes import lengths, network, profile, resources, scenario
 from glbdes.build import build
 from glbdes.errors import InfeasibleError, ProfileError, ScenarioError, SignalError
 from glbdes.physics import LEAST_LOADED, NEVER_NS
@@ -172,6 +172,32 @@ def test_load_that_does_not_fit_is_refused_and_may_be_allowed(settings: list[str
     with pytest.raises(InfeasibleError, match=message):
         made("tiny", SHORT, *settings)
     assert made("tiny", SHORT, *settings, "dispatch.overload=allow").slots == 3
+
+
+# What the comments of llm10 invite to
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["dispatch.rule=least_loaded", "regions.japan.replicas=4"],
+        ["workload.shape=diurnal", "workload.load_scale=0.6"],
+        ["gateways.texas.regions=['texas', 'nevada']"],
+        ["workload.arrivals=gamma"],
+        ["workload.arrivals=mmpp"],
+    ],
+)
+def test_variants_that_llm10_names_can_be_built(settings: list[str]) -> None:
+    assert len(made("llm10", *settings).requests(0)) > 1000
+
+
+def test_faults_that_llm10_shows_are_valid(tmp_path: Path) -> None:
+    text, _, faults = (resources.root("scenarios") / "llm10.toml").read_text().partition("# [[faults]]")
+    shown = ("# [[faults]]" + faults).replace("# ", "")
+    (tmp_path / "faulty.toml").write_text(text + shown.replace("#\n", "\n"))
+    world = made(str(tmp_path / "faulty.toml"))
+    assert [outage.region for outage in world.outages] == [4]
+    assert world.seen.stale_slots[30:36, 0].tolist() == [1, 2, 3, 4, 5, 6]
 
 
 # Places, dispatch, signals
