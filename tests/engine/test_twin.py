@@ -1,0 +1,56 @@
+"""The engine against the brute-force twin, world after random world, ties included."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from glbdes.physics import FAILED, LEAST_LOADED, REJECTED, SERVED, SMOOTH, SPILLOVER, TIMED_OUT, WEIGHTED
+from tests.random_worlds import CLOCKS_NS, Moody, disagreements, random_world
+from tests.twin import simulate
+
+QUICK, LONG = 150, 2500  # worlds on each clock
+MOST_DISPUTED = 0.03  # share of worlds that may be left out because the reading of the contract is open
+
+
+def assert_agree(clock_ns: int, seeds: range) -> None:
+    disputed = 0
+    for seed in seeds:
+        found = disagreements(random_world(seed, clock_ns), seed)
+        disputed += found is None
+        assert not found, f"world {seed} on a clock of {clock_ns} ns:\n" + "\n".join(found)
+    assert disputed <= MOST_DISPUTED * len(seeds)
+
+
+@pytest.mark.parametrize("clock_ns", CLOCKS_NS)
+def test_engine_and_twin_agree_in_random_worlds(clock_ns):
+    assert_agree(clock_ns, range(QUICK))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clock_ns", CLOCKS_NS)
+def test_engine_and_twin_agree_in_thousands_of_random_worlds(clock_ns):
+    assert_agree(clock_ns, range(QUICK, LONG))
+
+
+def test_the_random_worlds_press_on_every_rule():
+    seen = Counter()
+    for clock_ns in CLOCKS_NS:
+        for seed in range(QUICK):
+            world = random_world(seed, clock_ns)
+            run = simulate(world, Moody(seed))
+            table, meters = run.requests, np.array([record.meters for record in run.slots])
+            seen.update({f"status {status}": int((table["status"] == status).any()) for status in range(4)})
+            seen.update({f"dispatch {world.dispatch}": 1, "full attribution": int(world.full_attribution)})
+            seen["dispatched again"] += int((table["attempts"] > 1).any())
+            seen["served at last"] += int(((table["attempts"] > 1) & (table["status"] == SERVED)).any())
+            seen["beyond the horizon"] += int((table["finish_ns"] > world.horizon_ns).any())
+            seen["several slots"] += int(world.slots > 1)
+            seen["queue"] += int((meters["queue_max"] > 1).any())
+            delay = [v.admitted_ns is not None and v.admitted_ns > v.entered_ns for v in run.visits]
+            seen["admitted from the queue"] += int(any(delay))
+    statuses = [f"status {status}" for status in (SERVED, REJECTED, TIMED_OUT, FAILED)]
+    rules = [f"dispatch {rule}" for rule in (WEIGHTED, SMOOTH, LEAST_LOADED, SPILLOVER)]
+    others = ["full attribution", "dispatched again", "served at last", "beyond the horizon", "several slots", "queue"]
+    rare = {name: seen[name] for name in [*statuses, *rules, *others, "admitted from the queue"] if seen[name] < 60}
+    assert not rare, f"worlds in which it happens, of {QUICK * len(CLOCKS_NS)}: {rare}"

@@ -1,0 +1,539 @@
+"""The brute-force twin: docs/model.md carried out literally, one decode iteration after another.
+
+Slow and obvious on purpose. There is no event queue for the replicas, no stale event and no closed form: time goes to
+the earliest thing that is due anywhere, everything due at that instant is done in the order of section 2, and only
+then does every replica that is free take up its next piece of work. It shares with the engines the shapes of
+`glbdes.world`, the codes of statuses and rules, and `view.Planner` (what a policy is told), and nothing else.
+
+Two things follow the letter of section 4 and are easily overlooked: the end of an iteration is the *epoch's* start plus
+the rounded sum of the epoch's iteration times, so that rounding does not add up; and a replica decides what to do next
+at the end of the instant, because an iteration boundary is open to whatever is admitted at that very time.
+"""
+
+import heapq
+from collections import defaultdict
+from dataclasses import dataclass, field
+from math import floor, fsum
+
+import numpy as np
+
+from glbdes.meter import slot_energy
+from glbdes.physics import FAILED, LEAST_LOADED, REJECTED, SERVED, SMOOTH, SPILLOVER, TIMED_OUT, WEIGHTED
+from glbdes.view import Planner
+from glbdes.world import METER_DTYPE, REQUEST_DTYPE, Policy, SlotRecord, World
+
+NEVER = 1 << 62
+REGION_ARRIVAL, GATEWAY_ARRIVAL = 5, 6
+TIMES = {"prefill": "prefill_ns", "decode": "decode_ns", "idle": "idle_ns", "wake": "idle_ns", "down": "down_ns"}
+
+
+@dataclass
+class Visit:
+    """One stay of a request in one region; `admitted_ns` is None if it left from the queue."""
+
+    request_id: int
+    region: int
+    entered_ns: int
+    admitted_ns: int | None = None
+    left_ns: int = -1
+
+
+@dataclass(eq=False)
+class Request:
+    """A request on its way."""
+
+    request_id: int
+    gateway: int
+    slo: int
+    prompt: int
+    output: int
+    arrival_ns: int
+    uniform: float
+    attempts: int = 0
+    region: int = -1
+    replica: int = -1
+    start_ns: int = -1
+    first_token_ns: int = -1
+    generated: int = 0  # tokens in this attempt
+    status: int = -1
+    finish_ns: int = -1
+    visit: Visit | None = None
+    charged_j: dict[tuple[int, int], list[float]] = field(default_factory=lambda: defaultdict(list))  # (slot, region)
+
+
+@dataclass(eq=False)
+class Replica:
+    """One replica: the requests that it holds, in order of admission, and what it is doing since when until when."""
+
+    held: list[Request] = field(default_factory=list)
+    doing: str = "idle"  # idle, wake, prefill, decode, down; "free": between two pieces of work
+    since_ns: int = 0  # start of the present stretch that is not yet on the meter
+    begun_ns: int = 0  # start of the present wake-up, prefill or iteration
+    ends_ns: int = NEVER
+    idle_ns: int = 0  # without work since
+    epoch_ns: int = 0  # start of the epoch, and the seconds that its iterations add up to so far
+    epoch_s: float | None = None  # None: the next iteration begins an epoch
+    at_work: list[Request] = field(default_factory=list)  # whose prefill, or whose iteration, is running
+
+
+@dataclass(eq=False)
+class Region:
+    replicas: list[Replica]
+    queue: list[Request] = field(default_factory=list)
+    up: bool = True
+
+
+@dataclass(eq=False)
+class Run:
+    """What the twin found: REQUEST_DTYPE by request id, the slots as an engine hands them over, and every visit."""
+
+    requests: np.ndarray
+    slots: list[SlotRecord]
+    visits: list[Visit]
+    disputed: set[str]  # engines are known to leave section 3 here; see tests/engine/test_rules.py
+
+
+def simulate(world: World, policy: Policy) -> Run:
+    """Carry `world` out under `policy`, iteration by iteration."""
+    return _Twin(world, policy).run()
+
+
+class _Twin:
+    def __init__(self, world: World, policy: Policy) -> None:
+        self.world = world
+        self.fleet = world.fleet
+        self.planner = Planner(world, policy, "twin")
+        self.regions = [Region([Replica() for _ in range(int(n))]) for n in world.fleet.replicas]
+        self.requests: list[Request] = []
+        self.visits: list[Visit] = []
+        self.travelling: list[tuple[int, int, int, int, Request]] = []  # (time, kind, region, id): order of section 2
+        self.now = 0
+        self.slot = -1
+        self.slot_due = 0
+        self.telemetry_due = 0 if world.telemetry_ns else NEVER
+        self.seen: list[tuple[int, float]] = []
+        self.credit = np.zeros((world.gateways, world.regions))
+        self.meters = np.zeros((world.slots, world.regions), dtype=METER_DTYPE)
+        self.dispatched = np.zeros((world.slots, world.gateways, world.regions), dtype=np.int64)
+        self.demand = np.zeros((world.slots, world.gateways))
+        self.plans: list[np.ndarray] = []
+        self.duals: list[dict] = []
+        self.disputed: set[str] = set()
+
+    # The clock -------------------------------------------------------------------------------------------------
+
+    def run(self) -> Run:
+        while (due := self._next_due()) != NEVER:
+            assert due >= self.now
+            self.now = due
+            self._instant()
+        self._settle_visits()
+        factors = self._factors()
+        self.meters["attributed_j"] *= factors
+        records = [self._slot_record(slot) for slot in range(self.world.slots)]
+        self.planner.observe(records[-1])
+        return Run(self._records(factors), records, self.visits, self.disputed)
+
+    def _next_due(self) -> int:
+        if self.slot_due == NEVER and all(request.status >= 0 for request in self.requests):
+            return NEVER
+        due = min(self.slot_due, self.telemetry_due)
+        if self.travelling:
+            due = min(due, self.travelling[0][0])
+        for region in self.regions:
+            due = min([due, *(replica.ends_ns for replica in region.replicas)])
+            due = min([due, *(self._deadline(request) for request in region.queue)])
+        for outage in self.world.outages:
+            due = min([due, *(time for time in (outage.down_ns, outage.up_ns) if time > self.now)])
+        return due
+
+    def _instant(self) -> None:
+        """Everything due now, in the order of section 2; then the free replicas begin their next work."""
+        for r, region in enumerate(self.regions):
+            for replica in region.replicas:
+                if replica.ends_ns == self.now:
+                    self._end_of_work(r, replica)
+        for r in range(len(self.regions)):
+            self._timeouts(r)
+        self._faults()
+        if self.slot_due == self.now:
+            self._slot_boundary()
+        if self.telemetry_due == self.now:
+            self.seen = [(len(region.queue), self._load(r)) for r, region in enumerate(self.regions)]
+            self.telemetry_due += self.world.telemetry_ns
+        while self.travelling and self.travelling[0][0] == self.now:
+            _, kind, _, _, request = heapq.heappop(self.travelling)
+            if kind == REGION_ARRIVAL:
+                self._region_arrival(request)
+            else:
+                self._dispatch(request)
+        for r, region in enumerate(self.regions):
+            for replica in region.replicas:
+                if replica.doing in ("free", "idle") and region.up:
+                    self._next_work(r, replica)
+
+    def _on_clock(self, duration_s: float) -> int:
+        clock = self.world.clock_ns
+        return max(clock, clock * floor(duration_s * 1e9 / clock + 0.5))
+
+    # Slots -----------------------------------------------------------------------------------------------------
+
+    def _slot_boundary(self) -> None:
+        world = self.world
+        for r, region in enumerate(self.regions):
+            for replica in region.replicas:
+                self._account(r, replica)
+        if self.slot + 1 == world.slots:  # the horizon: the last slot stays open for requests in flight
+            self.slot_due = NEVER
+            return
+        if self.slot >= 0:
+            self.planner.observe(self._slot_record(self.slot))
+        self.slot += 1
+        self.slot_due = (self.slot + 1) * world.slot_ns
+        for r, region in enumerate(self.regions):
+            self.meters[self.slot, r]["queue_max"] = len(region.queue)
+        fresh = world.requests(self.slot)
+        for i in range(len(fresh)):
+            request = Request(
+                request_id=int(fresh.request_id[i]),
+                gateway=int(fresh.gateway[i]),
+                slo=int(fresh.slo[i]),
+                prompt=int(fresh.prompt_tokens[i]),
+                output=int(fresh.output_tokens[i]),
+                arrival_ns=int(fresh.arrival_ns[i]),
+                uniform=float(fresh.uniform[i]),
+            )
+            self.requests.append(request)
+            self._travel(request, request.arrival_ns, GATEWAY_ARRIVAL)
+        up = np.array([region.up for region in self.regions])
+        self.demand[self.slot] = np.bincount(fresh.gateway, minlength=world.gateways) / (world.slot_ns / 1e9)
+        self.plans.append(self.planner.plan(self.slot, self.demand[self.slot], up))
+        self.duals.append(self.planner.duals())
+
+    def _slot_record(self, slot: int) -> SlotRecord:
+        return SlotRecord(
+            slot=slot,
+            weights=self.plans[slot],
+            demand_rps=self.demand[slot],
+            dispatched=self.dispatched[slot],
+            meters=self.meters[slot],
+            duals=self.duals[slot],
+        )
+
+    @property
+    def _over(self) -> bool:
+        """The horizon has been reached: idle replicas are no longer metered."""
+        return self.slot_due == NEVER
+
+    def _account(self, r: int, replica: Replica) -> None:
+        """Put what the replica did since it was last asked on the meter of the present slot."""
+        since, replica.since_ns = replica.since_ns, self.now
+        if self.slot < 0 or replica.doing == "free" or since == self.now:
+            return
+        waiting = replica.doing in ("idle", "wake", "down")
+        if waiting and self._over:
+            return
+        meter, fleet = self.meters[self.slot, r], self.fleet
+        meter[TIMES[replica.doing]] += self.now - since
+        if replica.doing == "wake":
+            meter["idle_j"] += float(fleet.idle_w[r]) * (self.now - since) / 1e9
+        elif replica.doing == "idle":
+            asleep_ns = replica.idle_ns + int(fleet.sleep_after_ns[r])
+            awake_ns = max(0, min(self.now, asleep_ns) - since)
+            asleep = self.now - since - awake_ns
+            meter["idle_j"] += (float(fleet.idle_w[r]) * awake_ns + float(fleet.sleep_w[r]) * asleep) / 1e9
+
+    # Dispatch --------------------------------------------------------------------------------------------------
+
+    def _travel(self, request: Request, time_ns: int, kind: int) -> None:
+        region = request.region if kind == REGION_ARRIVAL else -1
+        heapq.heappush(self.travelling, (time_ns, kind, region, request.request_id, request))
+
+    def _dispatch(self, request: Request) -> None:
+        g = request.gateway
+        choices = [r for r, region in enumerate(self.regions) if region.up and self.world.allowed[g, r]]
+        if not choices:  # it fails at its gateway: on the record of the request, on no region's meter
+            request.status, request.finish_ns = FAILED, self.now
+            return
+        r = self._choose(request, g, choices)
+        request.attempts += 1
+        request.region = r
+        self.dispatched[self.slot, g, r] += 1
+        self._travel(request, self.now + int(self.world.latency_ns[g, r]), REGION_ARRIVAL)
+
+    def _choose(self, request: Request, g: int, choices: list[int]) -> int:
+        rule, latency = self.world.dispatch, self.world.latency_ns[g]
+        if rule == LEAST_LOADED:
+            return min(choices, key=lambda r: (self._seen(r)[1], latency[r], r))
+        weights = {r: float(self.plans[self.slot][g, r]) for r in choices}
+        total = sum(weights.values())
+        if total <= 0.0:
+            nearest = min(choices, key=lambda r: (latency[r], r))
+            if rule == SPILLOVER and self._seen(nearest)[0] > self.world.spill_queue:
+                self.disputed.add("spillover from the nearest")
+            if rule == SMOOTH and any(self.credit[g]):
+                self.disputed.add("smooth credit and the nearest")
+            return nearest
+        if rule == SMOOTH:
+            for r in choices:
+                self.credit[g, r] += weights[r] / total
+            chosen = max(choices, key=lambda r: (self.credit[g, r], -r))
+            if self.credit[g].argmax() != chosen:
+                self.disputed.add("smooth credit of a closed region")
+            self.credit[g, chosen] -= 1.0
+            return chosen
+        assert rule in (WEIGHTED, SPILLOVER)
+        cumulative, first = 0.0, choices[-1]
+        for r in choices:
+            cumulative += weights[r]
+            if cumulative > request.uniform * total:
+                first = r
+                break
+        if rule == SPILLOVER and self._seen(first)[0] > self.world.spill_queue:
+            short = [r for r in choices if self._seen(r)[0] <= self.world.spill_queue]
+            if short:
+                return min(short, key=lambda r: (-weights[r], latency[r], r))
+        return first
+
+    def _load(self, r: int) -> float:
+        region = self.regions[r]
+        present = len(region.queue) + sum(len(replica.held) for replica in region.replicas)
+        return present / (len(region.replicas) * int(self.fleet.max_batch[r]))
+
+    def _seen(self, r: int) -> tuple[int, float]:
+        """(queue, load) of region r as of the last telemetry tick."""
+        return self.seen[r] if self.world.telemetry_ns else (len(self.regions[r].queue), self._load(r))
+
+    # A region --------------------------------------------------------------------------------------------------
+
+    def _region_arrival(self, request: Request) -> None:
+        r = request.region
+        region = self.regions[r]
+        self.meters[self.slot, r]["arrived"] += 1
+        if not region.up:
+            self._turn_away(request)
+            return
+        request.visit = Visit(request.request_id, r, self.now)
+        self.visits.append(request.visit)
+        if request.prompt + request.output > int(self.fleet.kv_tokens[r]):
+            self._end(request, REJECTED)
+        elif not region.queue and self._admit(request):
+            pass
+        elif len(region.queue) >= int(self.fleet.max_queue[r]):
+            self._end(request, REJECTED)
+        elif self._deadline(request) <= self.now:
+            self._end(request, TIMED_OUT)
+        else:
+            region.queue.append(request)
+            meter = self.meters[self.slot, r]
+            meter["queue_max"] = max(int(meter["queue_max"]), len(region.queue))
+
+    def _deadline(self, request: Request) -> int:
+        return request.arrival_ns + self.world.timeout_ns if self.world.timeout_ns < NEVER else NEVER
+
+    def _admit(self, request: Request) -> bool:
+        """Put the request on the admitting replica with the fewest requests, lowest index first, if there is one."""
+        r = request.region
+        best = None
+        for index, replica in enumerate(self.regions[r].replicas):
+            reserved = sum(other.prompt + other.output for other in replica.held)
+            room = reserved + request.prompt + request.output <= int(self.fleet.kv_tokens[r])
+            if room and len(replica.held) < int(self.fleet.max_batch[r]):
+                best = min([(len(replica.held), index), *([best] if best else [])])
+        if best is None:
+            return False
+        request.replica = best[1]
+        request.visit.admitted_ns = self.now
+        self.regions[r].replicas[best[1]].held.append(request)
+        return True
+
+    def _drain(self, r: int) -> None:
+        queue = self.regions[r].queue
+        while queue and self._admit(queue[0]):
+            queue.pop(0)
+
+    def _timeouts(self, r: int) -> None:
+        queue = self.regions[r].queue
+        for request in sorted(queue, key=lambda request: request.request_id):
+            if request in queue and self._deadline(request) == self.now:
+                was_head = queue[0] is request
+                queue.remove(request)
+                self._end(request, TIMED_OUT)
+                if was_head:
+                    self._drain(r)
+
+    def _faults(self) -> None:
+        for outage in self.world.outages:
+            if outage.up_ns == self.now:
+                self.regions[outage.region].up = True
+                for replica in self.regions[outage.region].replicas:
+                    self._account(outage.region, replica)
+                    replica.doing, replica.idle_ns = "idle", self.now
+        for outage in self.world.outages:
+            if outage.down_ns == self.now:
+                self._go_down(outage.region)
+
+    def _go_down(self, r: int) -> None:
+        region = self.regions[r]
+        region.up = False
+        homeless = list(region.queue)
+        region.queue.clear()
+        for replica in region.replicas:
+            self._account(r, replica)
+            if replica.ends_ns != NEVER and replica.doing != "wake":
+                self._charge_interrupted(r, replica)
+            homeless += replica.held
+            replica.held.clear()
+            replica.doing, replica.ends_ns, replica.epoch_s = "down", NEVER, None
+        for request in sorted(homeless, key=lambda request: request.request_id):
+            self._turn_away(request)
+
+    def _turn_away(self, request: Request) -> None:
+        """The region is down: back to the gateway, or the end if this was the last attempt. What was done is lost."""
+        request.replica = request.start_ns = request.first_token_ns = -1
+        request.generated = 0
+        if request.attempts >= self.world.max_attempts:
+            self._end(request, FAILED)
+            return
+        self._leave(request)
+        latency_ns = int(self.world.latency_ns[request.gateway, request.region])
+        self._travel(request, self.now + latency_ns, GATEWAY_ARRIVAL)
+
+    def _end(self, request: Request, status: int) -> None:
+        request.status, request.finish_ns = status, self.now
+        name = {SERVED: "served", REJECTED: "rejected", TIMED_OUT: "timed_out", FAILED: "failed"}[status]
+        self.meters[self.slot, request.region][name] += 1
+        self._leave(request)
+
+    def _leave(self, request: Request) -> None:
+        if request.visit is not None:
+            request.visit.left_ns = self.now
+            request.visit = None
+
+    # A replica -------------------------------------------------------------------------------------------------
+
+    def _next_work(self, r: int, replica: Replica) -> None:
+        """The end of an instant: a replica that is not in the middle of something begins what is next."""
+        if not replica.held:
+            if replica.doing == "free":
+                replica.doing, replica.idle_ns, replica.ends_ns = "idle", self.now, NEVER
+            return
+        self._account(r, replica)
+        asleep = replica.doing == "idle" and self.now - replica.idle_ns >= int(self.fleet.sleep_after_ns[r])
+        replica.begun_ns = self.now
+        waiting = [request for request in replica.held if request.first_token_ns < 0]
+        if asleep and int(self.fleet.wake_ns[r]) > 0:
+            replica.doing, replica.ends_ns = "wake", self.now + int(self.fleet.wake_ns[r])
+        elif waiting:
+            replica.at_work = waiting[:1]
+            waiting[0].start_ns = self.now
+            prefill_s = float(self.fleet.prefill_s[self.fleet.profile[r], waiting[0].prompt])
+            replica.doing, replica.ends_ns = "prefill", self.now + self._on_clock(prefill_s)
+            replica.epoch_s = None
+        else:
+            if replica.epoch_s is None:
+                replica.epoch_ns, replica.epoch_s = self.now, 0.0
+            replica.at_work = list(replica.held)  # who is admitted from now on is not in this iteration
+            replica.epoch_s += self._iteration_s(r, replica)
+            replica.doing, replica.ends_ns = "decode", replica.epoch_ns + self._on_clock(replica.epoch_s)
+        assert replica.ends_ns > self.now, "an iteration shorter than the clock's tick: the twin cannot order it"
+
+    def _context(self, request: Request) -> int:
+        """Context of the request in the iteration now running: prompt + j in its j-th, j = 1, 2, ..."""
+        return request.prompt + request.generated  # the first token came from the prefill
+
+    def _iteration_s(self, r: int, replica: Replica) -> float:
+        b, k = len(replica.at_work), sum(self._context(request) for request in replica.at_work)
+        fleet = self.fleet
+        return float(fleet.a_s[r]) + float(fleet.beta_s[r]) * b + float(fleet.gamma_s[r]) * k  # eq. 1
+
+    def _charge_iteration(self, r: int, replica: Replica, part: float) -> None:
+        """`part` of the running iteration's energy: the meter has it as a whole, each request pays its own share."""
+        fleet = self.fleet
+        e0, e1, e2 = float(fleet.e0_j[r]), float(fleet.e1_j[r]), float(fleet.e2_j[r])
+        b, k = len(replica.at_work), sum(self._context(request) for request in replica.at_work)
+        self.meters[self.slot, r]["decode_j"] += part * (e0 + e1 * b + e2 * k)
+        for request in replica.at_work:
+            self._charge(request, r, part * (e0 / b + e1 + e2 * self._context(request)))
+
+    def _charge_prefill(self, r: int, replica: Replica, part: float) -> None:
+        request = replica.at_work[0]
+        joules = part * float(self.fleet.prefill_j[self.fleet.profile[r], request.prompt])
+        self.meters[self.slot, r]["prefill_j"] += joules
+        self._charge(request, r, joules)
+
+    def _charge(self, request: Request, r: int, joules: float) -> None:
+        request.charged_j[self.slot, r].append(joules)
+        self.meters[self.slot, r]["attributed_j"] += joules
+
+    def _charge_interrupted(self, r: int, replica: Replica) -> None:
+        part = (self.now - replica.begun_ns) / (replica.ends_ns - replica.begun_ns)
+        if replica.doing == "prefill":
+            self._charge_prefill(r, replica, part)
+        elif replica.doing == "decode":
+            self._charge_iteration(r, replica, part)
+
+    def _end_of_work(self, r: int, replica: Replica) -> None:
+        """A wake-up, a prefill or one iteration has ended: tokens, finishes, and room for the queue."""
+        self._account(r, replica)
+        done, replica.doing, replica.ends_ns = replica.doing, "free", NEVER
+        if done == "wake":
+            return
+        if done == "prefill":
+            self._charge_prefill(r, replica, 1.0)
+            replica.at_work[0].first_token_ns = self.now
+        else:
+            self._charge_iteration(r, replica, 1.0)
+        for request in replica.at_work:
+            request.generated += 1
+        finished = [request for request in replica.at_work if request.generated >= request.output]
+        for request in sorted(finished, key=lambda request: request.request_id):
+            replica.held.remove(request)
+            replica.epoch_s = None
+            self._end(request, SERVED)
+        if finished:
+            self._drain(r)
+
+    # Afterwards ------------------------------------------------------------------------------------------------
+
+    def _settle_visits(self) -> None:
+        """Areas under queue and system length, from who was where when; the last slot lasts until everyone has left."""
+        for visit in self.visits:
+            queued_until = visit.left_ns if visit.admitted_ns is None else visit.admitted_ns
+            for slot in range(self.world.slots):
+                begin = slot * self.world.slot_ns
+                end = NEVER if slot == self.world.slots - 1 else begin + self.world.slot_ns
+                for name, until in (("queue_area_ns", queued_until), ("system_area_ns", visit.left_ns)):
+                    overlap = min(until, end) - max(visit.entered_ns, begin)
+                    self.meters[slot, visit.region][name] += max(0, overlap)
+
+    def _factors(self) -> np.ndarray:
+        """[s, r] what a request pays for each joule it was charged: above 1 with full attribution."""
+        factors = np.ones((self.world.slots, self.world.regions))
+        if self.world.full_attribution:
+            for slot in range(self.world.slots):
+                energy = slot_energy(self.world, self._slot_record(slot))
+                spread = energy.idle_kwh + energy.host_kwh
+                charged = energy.attributed_kwh > 0
+                factors[slot][charged] += spread[charged] / energy.attributed_kwh[charged]
+        return factors
+
+    def _records(self, factors: np.ndarray) -> np.ndarray:
+        signals = self.world.signals
+        records = np.zeros(len(self.requests), dtype=REQUEST_DTYPE)
+        for record, request in zip(records, sorted(self.requests, key=lambda x: x.request_id), strict=True):
+            for name in ("request_id", "gateway", "region", "replica", "slo", "status", "attempts"):
+                record[name] = getattr(request, name)
+            record["prompt_tokens"], record["output_tokens"] = request.prompt, request.output
+            for name in ("arrival_ns", "start_ns", "first_token_ns", "finish_ns"):
+                record[name] = getattr(request, name)
+            for (slot, r), joules in request.charged_j.items():
+                energy_j = fsum(joules) * factors[slot, r]
+                it_kwh = energy_j / 3.6e6
+                facility_kwh = it_kwh * signals.pue[slot, r]
+                record["energy_j"] += energy_j
+                record["cost_usd"] += facility_kwh * signals.price_usd_per_kwh[slot, r]
+                record["carbon_g"] += facility_kwh * signals.carbon_g_per_kwh[slot, r]
+                record["water_l"] += it_kwh * signals.wue_l_per_kwh[slot, r]
+                record["water_l"] += facility_kwh * signals.ewif_l_per_kwh[slot, r]
+        return records
