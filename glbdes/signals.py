@@ -164,12 +164,11 @@ class _Grid:
         if (steps <= 0).any():
             row = int(np.argmax(steps <= 0))
             again = rows["time_utc"].iloc[row + 1]
-            rule = (
-                "stands there twice" if steps[row] == 0 else f"comes after {rows['time_utc'].iloc[row]}, must be sorted"
-            )
+            before = rows["time_utc"].iloc[row]
+            rule = "stands there twice" if steps[row] == 0 else f"comes after {before}, must be sorted"
             raise SignalError(f"{place}, row {rows.index[row + 1] + 1}: region {region}, time_utc = {again} {rule}")
         self.slot = round(time.slot_s * NS_PER_S)
-        self.step = int(steps.min()) if len(steps) else self.slot
+        self.step = int(pd.Series(steps).mode()[0]) if len(steps) else self.slot
         if (steps % self.step).any():
             row = int(np.argmax(steps % self.step > 0)) + 1
             raise SignalError(f"{place}, row {rows.index[row] + 1}: region {region}, time_utc is off the file's step")
@@ -203,7 +202,7 @@ class _Grid:
         return int((table["time_utc"].max() - first).as_unit("ns").value // self.step) + 1
 
     def slots(self, values: Floats) -> Floats:
-        """`values` of the region's rows as values of slots, NaN where any is missing; slot `-len + k` is slot k."""
+        """`values` of the region's rows as values of slots, NaN where one is missing; slots before the start too."""
         steps = np.full(self.last, np.nan)
         steps[self.index] = values
         fine = steps.repeat(self.per_step)
@@ -244,10 +243,8 @@ def _check_range(rows: pd.DataFrame, column: str, grid: _Grid) -> None:
     if bad.any():
         row = int(np.argmax(bad))
         rule = "finite" if np.isinf(values[row]) else f">= {low:g}"
-        raise SignalError(
-            f"{grid.place}, row {rows.index[row] + 1}: region {grid.region}, {rows['time_utc'].iloc[row]}, "
-            f"{column} = {values[row]:g}, must be {rule}"
-        )
+        where = f"{grid.place}: region {grid.region}, {rows['time_utc'].iloc[row]}"
+        raise SignalError(f"{where}: {column} = {values[row]:g}, must be {rule}")
 
 
 def _hold(slots: Floats, column: str, grid: _Grid, source: SignalsSource) -> tuple[Floats, NDArray[np.int64]]:

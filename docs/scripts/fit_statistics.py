@@ -24,7 +24,8 @@ TARIFF_HOURS = (10, 15)  # UTC, both included
 TARIFF_STEP_H = 216  # 1 October, 00 UTC
 
 
-def main(folder: Path) -> None:
+def fitted(folder: Path) -> str:
+    """The text of the statistics of the record in `folder`."""
     table = read_authors(folder)
     expected = expected_autocovariance(int(table.groupby("region").size().iloc[0]))
     series, left, tariffs = [], [], []
@@ -49,7 +50,7 @@ def main(folder: Path) -> None:
         "tariffs": tariffs,
         "load": load,
     }
-    synthetic.STATISTICS.write_text(compact(json.dumps(out, indent=1)) + "\n")
+    return compact(json.dumps(out, indent=1)) + "\n"
 
 
 def compact(text: str) -> str:
@@ -110,4 +111,4 @@ def digits(value: float) -> float:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    synthetic.STATISTICS.write_text(fitted(Path(sys.argv[1])))

@@ -103,6 +103,7 @@ def _read_file(path: Path, column: str) -> pd.DataFrame:
         row = first_row(wrong)
         raise SignalError(f"{path}, row {row}: {column} = {table[column].iloc[row - 1]}, must be a number")
     times = utc(table[TIME_COLUMN], path)
-    if (twice := times.duplicated()).any():
-        raise SignalError(f"{path}, row {first_row(twice)}: {times[twice].iloc[0]} stands there a second time")
+    if (back := times.diff() <= pd.Timedelta(0)).any():
+        row = first_row(back)
+        raise SignalError(f"{path}, row {row}: {times[row - 1]} after {times[row - 2]}, times must be increasing")
     return pd.DataFrame({"time_utc": times, "value": numbers})
