@@ -1,5 +1,7 @@
 """Laws of token lengths: known moments, exact tables, and the Azure trace that one of them stands for."""
 
+import json
+import runpy
 from itertools import pairwise
 from pathlib import Path
 
@@ -86,6 +88,11 @@ def test_azure_output_follows_the_prompts_class(trace: Trace) -> None:
         ours = output[(prompt > low) & (prompt <= high)]
         theirs = trace.output_tokens[(trace.prompt_tokens > low) & (trace.prompt_tokens <= high)]
         assert stats.ks_2samp(ours, theirs).statistic < 0.02
+
+
+def test_the_fitted_table_is_what_its_script_makes_of_the_trace(trace: Trace) -> None:
+    script = runpy.run_path(str(Path(__file__).resolve().parents[1] / "docs/scripts/fit_lengths.py"))
+    assert json.loads(lengths.QUANTILES.read_text(encoding="utf-8")) == script["fit"](trace)
 
 
 @pytest.mark.parametrize(
