@@ -1,8 +1,8 @@
 """Random small worlds that press on every rule at once, and the comparison of an engine's records with the twin's.
 
-On a coarse clock every duration is a few ticks, so that events of different kinds fall on the same instant all the time:
-that is what makes the order of section 2 of docs/model.md visible. An iteration is kept longer than a tick there: two
-iterations of one epoch must not end together.
+On a coarse clock every duration is a few ticks, so that events of different kinds fall on the same instant all the
+time: that is what makes the order of section 2 of docs/model.md visible. An iteration is kept longer than a tick there:
+two iterations of one epoch must not end together.
 """
 
 from collections.abc import Callable
