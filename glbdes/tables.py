@@ -61,7 +61,7 @@ def summary(figures: Summary) -> Iterator[RenderableType]:
     """A run's headline figures (`metrics.summary`)."""
     origin = f": policy {figures['policy']}, engine {figures['engine']}, seed {figures['seed']}"
     yield Text.assemble((figures["scenario"], "bold"), origin)
-    yield _requests(figures)
+    yield _requests(figures) if figures["requests_per_s"] is not None else "Load as a flow: no requests, no latency"
     if figures["latency_s"]["e2e"]["mean"] is not None:
         yield table(
             "Latency, s (network included)",

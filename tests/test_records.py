@@ -1,6 +1,7 @@
 """What a run writes is what the engine said, can be read by anybody, and is refused when it is damaged."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -216,3 +217,10 @@ def test_grams_and_kilograms_meet(written):
     table, slots = frame(written), written.slots.to_pandas()
     charged_kg = 360.0 * table["carbon_g"].sum() / G_PER_KG
     assert charged_kg + slots["unattributed_carbon_kg"].sum() == pytest.approx(slots["carbon_kg"].sum(), rel=1e-12)
+
+
+def test_every_column_is_explained_in_the_documentation():
+    page = (Path(__file__).resolve().parents[1] / "docs" / "records.md").read_text(encoding="utf-8")
+    for schema in (REQUESTS, SLOTS, PLANS):
+        for name in schema.names:
+            assert f"`{name}`" in page, name
