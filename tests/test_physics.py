@@ -1,6 +1,7 @@
 """The closed forms against hand-worked numbers, plain sums and their own inverses."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
@@ -145,9 +146,7 @@ def test_a_replica_that_never_sleeps_draws_idle_power():
 )
 def test_idle_energy_of_pieces_adds_up(cuts, sleep_after_ns):
     idle_ns = cuts[0]
-    pieces = (
-        physics.idle_j(idle_ns, a, b, sleep_after_ns, 130.0, 75.0) for a, b in zip(cuts[:-1], cuts[1:], strict=True)
-    )
+    pieces = (physics.idle_j(idle_ns, a, b, sleep_after_ns, 130.0, 75.0) for a, b in pairwise(cuts))
     whole = physics.idle_j(idle_ns, cuts[0], cuts[-1], sleep_after_ns, 130.0, 75.0)
     assert whole == pytest.approx(math.fsum(pieces), rel=1e-12, abs=1e-9)
 
