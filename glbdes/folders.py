@@ -81,8 +81,12 @@ def _put_in_place(work: Path, target: Path, names: Iterator[Path], overwrite: bo
     if overwrite and target.exists():
         old = target.with_name(f"{target.name}.replaced-{uuid4().hex[:8]}")
         os.rename(target, old)
-        os.rename(work, target)
-        shutil.rmtree(old)
+        try:
+            os.rename(work, target)
+        except OSError as error:
+            os.rename(old, target)
+            raise RecordsError(f"{target}: cannot be replaced: {error.strerror}") from error
+        shutil.rmtree(old, ignore_errors=True)
         return target
     while True:
         target = _first_free(target, names)

@@ -211,8 +211,14 @@ def execute(
             )
         wall_s = time.perf_counter() - built_s
         invariants = writer.books.check(generated)
-        info = _provenance(plan, world, signals)
-        info |= {"by_request": by_request, "build_s": built_s - begin_s, "wall_s": wall_s, "invariants": invariants}
+        info = _provenance(plan, world, signals) | {
+            "by_request": by_request,
+            "requests": writer.books.count,
+            "requests_per_s": writer.books.count / wall_s if by_request else None,
+            "build_s": built_s - begin_s,
+            "wall_s": wall_s,
+            "invariants": invariants,
+        }
         records.write_json(folder.path / MARK, info)
         records.write_json(folder.path / "summary.json", metrics.summary(records.open_run(folder.path)))
     return folder.path

@@ -1,5 +1,6 @@
 """A folder under its final name is whole; anything else leaves nothing behind."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,24 @@ def test_overwriting_replaces_a_run_at_the_end_and_keeps_it_if_the_work_fails(tm
         fill(folder.path, "new")
         assert (target / MARK).read_text() == "old"
     assert (target / MARK).read_text() == "new"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_run_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
+    target = tmp_path / "run"
+    target.mkdir()
+    fill(target, "old")
+    rename = os.rename
+
+    def refuse_the_new(source, to):
+        if "incomplete" in str(source):
+            raise PermissionError(13, "Permission denied")
+        rename(source, to)
+
+    monkeypatch.setattr(os, "rename", refuse_the_new)
+    with pytest.raises(RecordsError, match="cannot be replaced"), fresh([target], overwrite=True) as folder:
+        fill(folder.path, "new")
+    assert (target / MARK).read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 
 
