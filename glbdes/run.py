@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol
 import pandas as pd
 import pyarrow.dataset as ds
 
-from glbdes import build, metrics, overrides, policy, records, scenario
+from glbdes import build, metrics, offline, overrides, policy, records, scenario
 from glbdes.books import counting
 from glbdes.columns import Names
 from glbdes.engine import fluid, simpy_engine
@@ -51,6 +51,7 @@ class Engine(Protocol):
 
 ENGINES: Final[Mapping[str, Engine]] = {"simpy": simpy_engine.run, "fluid": fluid.run}
 WITHOUT_REQUESTS: Final = frozenset({"fluid"})
+OFFLINE: Final = "offline"  # the policy that replays the offline optimum of the fluid model
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,8 @@ def execute(
         begin_s = time.perf_counter()
         chosen_policy = router(plan)
         world, generated = counting(build.build(chosen, plan.folder, signals))
+        if chosen_policy is None:
+            chosen_policy = offline.Replay(offline.solve(world).weights)
         names = Names(tuple(chosen.gateways), tuple(chosen.regions), tuple(chosen.slo))
         built_s = time.perf_counter()
         with records.Writer(folder.path, world, names, chosen.time.start_utc, by_request=by_request) as writer:
@@ -224,9 +227,11 @@ def execute(
     return folder.path
 
 
-def router(plan: Plan) -> Policy:
-    """The policy that `plan` names. Raises `PolicyError`."""
+def router(plan: Plan) -> Policy | None:
+    """The policy that `plan` names; None for the offline optimum, which needs a world first. Raises `PolicyError`."""
     chosen = plan.scenario.policy
+    if chosen.name == OFFLINE and not chosen.arguments:
+        return None
     return policy.load(chosen.name, chosen.arguments, plan.folder)
 
 
