@@ -100,7 +100,7 @@ def _fill(cost: Floats, demand: float, capacity: Floats, allowed: Bools) -> tupl
 
 def _raised(cost: Floats, demand: Floats, capacity: Floats, mask: Bools) -> tuple[Floats, float]:
     """An optimal flow [g, r] and the factor (C) that the capacities had to be raised by."""
-    factor = 1.0
+    factor, nudge = 1.0, TOLERANCE
     while True:
         rate, cut = _shortest_paths(cost, demand, capacity * factor, mask)
         if cut is None:
@@ -110,8 +110,9 @@ def _raised(cost: Floats, demand: Floats, capacity: Floats, mask: Bools) -> tupl
             raise InfeasibleError(
                 f"demand of {demand[cut].sum():g} requests/s, but none of its regions has any capacity"
             )
-        # Strictly more than before, but for rounding; the nudge keeps a cut from coming back by a last bit.
-        factor = max(float(demand[cut].sum()) / reachable, factor * (1 + TOLERANCE))
+        # More than before, but for rounding: the nudge keeps a last bit from bringing the same cut back for ever.
+        factor = max(float(demand[cut].sum()) / reachable, factor * (1 + nudge))
+        nudge *= 2
 
 
 def _shortest_paths(cost: Floats, demand: Floats, capacity: Floats, mask: Bools) -> tuple[Floats, Bools | None]:

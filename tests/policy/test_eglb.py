@@ -123,6 +123,20 @@ def test_metered_feedback_learns_from_outcomes_only():
     np.testing.assert_array_equal(planned.duals["carbon"], [0, 0])
 
 
+def test_the_papers_constants_count_usd_per_slot():
+    policy = EGLB(eta_per_usd=1e-4, z_max_usd=[900.0, 100.0])
+    seen = []
+    for _ in range(3):
+        policy.plan(step_view(price_usd_per_kwh=[0.1, 900.0]))  # so that the load stays as it is
+        seen.append(policy.duals["carbon"] / 1.5)
+    # 1.5 and 0.5 requests/s for 3600 s at 0.5 and 0.3 kg and 1.5 USD/kg: 4050 and 810 USD.
+    np.testing.assert_allclose(seen, [[0.0, 0.0], [0.405, 0.081], [0.81, 0.162]])
+    for _ in range(2):
+        policy.plan(step_view(price_usd_per_kwh=[0.1, 900.0]))
+        seen.append(policy.duals["carbon"] / 1.5)
+    np.testing.assert_allclose(seen[3:], [[1.215, 0.243], [1.53, 0.234]])  # over 1: 900 USD are allotted to each
+
+
 def test_a_footprint_without_price_has_no_dual():
     policy = EGLB()
     for _ in range(3):
