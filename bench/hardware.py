@@ -75,6 +75,7 @@ def simulate(profile: Profile, run: Served) -> tuple[Latencies, float]:
     seconds, joules = profile.prefill_table(kv_tokens)
     fleet = make_fleet(
         max_batch=MAX_BATCH, kv_tokens=kv_tokens, prefill_s=seconds, prefill_j=joules,
+        chained=profile.serving.chained_factor,
         a_s=profile.a_s, beta_s=profile.beta_s, gamma_s=profile.gamma_s,
         e0_j=profile.e0_j, e1_j=profile.e1_j, e2_j=profile.e2_j,
         idle_w=profile.idle_w, sleep_w=profile.sleep_w, host_w=profile.host_w,

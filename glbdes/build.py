@@ -109,7 +109,9 @@ def _service(scenario: Scenario, folder: Path) -> Service:
     longest = scenario.workload.lengths.max_tokens
     fleet = _fleet(pools, list(profiles.values()), scenario.time.clock_ns, longest)
     prompt, output = lengths.mix(_lengths(scenario), folder)
-    full = [(measured, int(batch)) for (_, measured), batch in zip(pools, fleet.max_batch, strict=True)]
+    fits = np.maximum(fleet.kv_tokens / np.mean(prompt + output), 1).astype(np.int64)  # requests of mean size
+    most = np.minimum(fleet.max_batch, fits)
+    full = [(measured, int(batch)) for (_, measured), batch in zip(pools, most, strict=True)]
     rps = [profile.capacity_rps(measured, prompt, output, batch) for measured, batch in full]
     joules = [profile.it_j_per_request(measured, prompt, output, batch) for measured, batch in full]
     return Service(fleet, np.array(rps) * fleet.replicas, np.array(joules) / J_PER_KWH)
@@ -153,6 +155,7 @@ def _fleet(pools: Sequence[tuple[Pool, Profile]], profiles: Sequence[Profile], c
 
     kv_tokens = [_first(pool.kv_tokens, measured.kv_tokens) for pool, measured in pools]
     tables = [measured.prefill_table(longest) for measured in profiles]
+    chained = [measured.serving.chained_factor for measured in profiles]
     return Fleet(
         replicas=column([_first(pool.replicas, 1) for pool, _ in pools], np.int64),
         max_batch=column([_first(pool.max_batch, measured.max_batch) for pool, measured in pools], np.int64),
@@ -171,6 +174,7 @@ def _fleet(pools: Sequence[tuple[Pool, Profile]], profiles: Sequence[Profile], c
         wake_ns=column([_ns(pool.wake_s or 0.0, clock_ns) for pool, _ in pools], np.int64),
         profile=column([profiles.index(measured) for _, measured in pools], np.int64),
         prefill_s=np.stack([seconds for seconds, _ in tables]),
+        chained_s=np.stack([factor * seconds for factor, (seconds, _) in zip(chained, tables, strict=True)]),
         prefill_j=np.stack([joules for _, joules in tables]),
     )
 
@@ -197,6 +201,7 @@ def _megawatts(scenario: Scenario) -> Service:
         wake_ns=0 * ones,
         profile=0 * ones,
         prefill_s=np.zeros((1, 1)),
+        chained_s=np.zeros((1, 1)),
         prefill_j=np.zeros((1, 1)),
     )
     return Service(fleet, np.array(mw, dtype=np.float64), np.full(len(mw), KWH_PER_MWH / S_PER_H))

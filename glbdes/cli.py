@@ -14,6 +14,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from glbdes import cli_study
 from glbdes.errors import GlbdesError, PolicyError, RecordsError
 
 WIDTH = 100  # columns where there is no terminal to ask
@@ -49,6 +50,10 @@ class Commands(click.Group):
 @click.version_option(package_name="glbdes", prog_name="glbdes")
 def main() -> None:
     """Simulate how LLM inference requests are routed between regions, and who bears the footprint."""
+
+
+for command in cli_study.COMMANDS:
+    main.add_command(command)
 
 
 @main.command()

@@ -25,6 +25,7 @@ PAD_TOKENS: Final = 128  # the measured server pads a prompt to a multiple of th
 # Weight of "the factor of served prompts does not change with length" against one served prompt. It decides only
 # where no prompt of a length was served.
 FLATNESS: Final = 0.01
+GAP_S: Final = 0.001  # a prompt that begins within this of another's end follows straight behind it
 
 
 class Decode(NamedTuple):
@@ -169,7 +170,8 @@ ABOUT: Final = {
     "prefill": "A prompt by its length, on the bare device, prompts back to back. Linear between these lengths, "
     "padded; beyond the last one by the last slope, unpadded.",
     "serving": "What serving adds: host seconds per iteration and per active request in it; time of a served prompt "
-    "over a bare one at each of prefill.tokens; energy of served work over bare work.",
+    "over a bare one at each of prefill.tokens, and of one that begins where another ended over one that does not; "
+    "energy of served work over bare work.",
 }
 
 
@@ -231,13 +233,14 @@ def _serving(
     bare_s = iteration.a_s + iteration.beta_s * decode.batch + iteration.gamma_s * decode.tokens
     terms = np.column_stack([np.ones(len(bare_s)), decode.batch])
     iteration_s, request_s = _relative_nnls(terms, step_s - bare_s, step_s).tolist()
-    factor, prompts = _prefill_factor(prefill, run.work, at)
+    factor, chained, prompts = _prefill_factors(prefill, run.work, at)
     energy_factor = _energy_factor(iteration, prefill, measured, run)
     serving = Serving(
         source=f"fitted to the run {at}",
         iteration_s=iteration_s,
         request_s=request_s,
         prefill_factor=factor,
+        chained_factor=chained,
         energy_factor=energy_factor,
     )
     where = [f"batch {b}" for b in decode.batch.tolist()]
@@ -251,9 +254,13 @@ def _steps(work: Work) -> tuple[Work, Floats]:
     return work.only(followed), np.diff(work.begin_s)[followed[:-1]]
 
 
-def _prefill_factor(prefill: Prefill, work: Work, at: str) -> tuple[tuple[float, ...], Residual]:
-    """Time of a served prompt / a bare one at each measured length, linear between knots a factor of two apart."""
-    prompts = work.only(work.is_prompt)
+def _prefill_factors(prefill: Prefill, work: Work, at: str) -> tuple[tuple[float, ...], float, Residual]:
+    """Time of a served prompt / a bare one at each measured length, linear between knots a factor of two apart; and how
+    much longer one takes that begins where another ended."""
+    behind = np.append(
+        False, work.is_prompt[:-1] & (np.diff(work.begin_s) < work.end_s[:-1] - work.begin_s[:-1] + GAP_S)
+    )
+    prompts, behind = work.only(work.is_prompt), behind[work.is_prompt]
     measured_s = prompts.end_s - prompts.begin_s
     padded = np.minimum(-(-prompts.tokens // prefill.pad_tokens) * prefill.pad_tokens, prefill.tokens[-1])
     bare_s = np.interp(padded, prefill.tokens, prefill.time_s)
@@ -261,12 +268,16 @@ def _prefill_factor(prefill: Prefill, work: Work, at: str) -> tuple[tuple[float,
     hats = np.column_stack([np.interp(padded, knots, unit) for unit in np.eye(len(knots))])
     flat = FLATNESS * np.diff(np.eye(len(knots)), axis=0)
     # Served over bare, not bare over served: prompts that took long must not count less, queues are made of them.
+    ratio = measured_s / bare_s
     at_knots, *_ = np.linalg.lstsq(
-        np.vstack([hats, flat]), np.concatenate([measured_s / bare_s, np.zeros(len(flat))]), rcond=None
+        np.vstack([hats[~behind], flat]), np.concatenate([ratio[~behind], np.zeros(len(flat))]), rcond=None
     )
+    alone = hats @ at_knots
+    chained = float((ratio / alone)[behind].mean()) if behind.any() else 1.0
     where = [f"{n} tokens" for n in prompts.tokens.tolist()]
-    residual = _residual(f"prompt time, {at}", (hats @ at_knots) * bare_s, measured_s, where)
-    return tuple(np.interp(prefill.tokens, knots, at_knots).tolist()), residual
+    fitted_s = np.where(behind, chained, 1.0) * alone * bare_s
+    residual = _residual(f"prompt time, {at}", fitted_s, measured_s, where)
+    return tuple(np.interp(prefill.tokens, knots, at_knots).tolist()), chained, residual
 
 
 def _knots(prefill: Prefill) -> list[int]:

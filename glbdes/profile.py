@@ -66,6 +66,7 @@ class Serving(Part):
     iteration_s: NonNegative = 0.0  # host time of an iteration
     request_s: NonNegative = 0.0  # and of every active request in it
     prefill_factor: Positives | None = None  # time of a served prompt / a bare one, at each of `prefill.tokens`
+    chained_factor: Positive = 1.0  # time of a prompt that begins where another ended / of one that does not
     energy_factor: Positive = 1.0  # energy of served work / bare work
 
 

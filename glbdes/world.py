@@ -43,6 +43,7 @@ class Fleet(NamedTuple):
     wake_ns: Ints
     profile: Ints  # row of the prefill tables
     prefill_s: Floats  # [profile, tokens]
+    chained_s: Floats  # [profile, tokens] the same of a prompt that begins where another ended
     prefill_j: Floats  # [profile, tokens]
 
 

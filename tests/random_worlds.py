@@ -82,6 +82,7 @@ def random_world(seed: int, clock_ns: int = 1, **forced) -> World:
         sleep_after_ns=one_of(NEVER_NS, some_ticks(1, 12, regions), some_ticks(5, 80, regions)),
         wake_ns=one_of(0, some_ticks(1, 12, regions)),
         profile=rng.integers(0, 2, regions),
+        chained=float(rng.choice([1.0, 1.3])),
         prefill_s=rng.uniform(0.0, 1.5, (2, 1)) * tick_s + np.arange(1001) * rng.uniform(0.01, 0.1, (2, 1)) * tick_s,
         prefill_j=rng.uniform(0.0, 1.0, (2, 1)) + np.arange(1001) * rng.uniform(0.01, 0.1, (2, 1)),
     )

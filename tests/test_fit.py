@@ -22,7 +22,7 @@ RECIPES = {
 }
 TRUE = Iteration(a_s=0.007, beta_s=6e-6, gamma_s=4e-8, e0_j=3.0, e1_j=0.02, e2_j=2e-5)
 HOST_S, REQUEST_S = 1.2e-4, 1.8e-5
-FACTOR, ENERGY_FACTOR, IDLE_W = 0.9, 1.05, 120.0
+FACTOR, CHAINED, ENERGY_FACTOR, IDLE_W = 0.9, 1.06, 1.05, 120.0
 
 
 def data(name: str) -> Path:
@@ -68,13 +68,15 @@ def prompt(tokens):
 
 
 def make_served() -> Served:
-    """Prompts of all lengths, each followed by ten iterations of a random batch, and by ten seconds of nothing."""
+    """Prompts of all lengths in pairs, each pair followed by ten iterations of a random batch, and by ten seconds of
+    nothing."""
     rng = np.random.default_rng(1)
     rows, now, joules = [], 0.0, 0.0
     for padded in [128, 256, 512, 1024] * 8:
         seconds, energy = prompt(padded)
-        rows.append((True, now, now + FACTOR * seconds, padded - 5, 0))
-        now, joules = now + FACTOR * seconds, joules + energy
+        for factor in (FACTOR, FACTOR * CHAINED):
+            rows.append((True, now, now + factor * seconds, padded - 5, 0))
+            now, joules = now + factor * seconds, joules + energy
         for b in rng.integers(1, 30, 10):
             bare_s, energy = iteration(b, 800 * b)
             rows.append((False, now, now + bare_s, 800 * b, b))
@@ -98,6 +100,7 @@ def test_a_device_that_obeys_the_model_is_recovered():
     serving = fitted.serving
     assert (serving.iteration_s, serving.request_s) == pytest.approx((HOST_S, REQUEST_S), rel=1e-6)
     assert serving.prefill_factor == pytest.approx([FACTOR] * 4)
+    assert serving.chained_factor == pytest.approx(CHAINED)
     assert serving.energy_factor == pytest.approx(ENERGY_FACTOR)
     assert max(residual.worst for residual in residuals) < 1e-9
 

@@ -73,6 +73,7 @@ class Replica:
     idle_ns: int = 0  # without work since
     epoch_ns: int = 0  # start of the epoch, and the seconds that its iterations add up to so far
     epoch_s: float | None = None  # None: the next iteration begins an epoch
+    prompted_ns: int = -1  # when the last prefill ended
     at_work: list[Request] = field(default_factory=list)  # whose prefill, or whose iteration, is running
 
 
@@ -427,7 +428,8 @@ class _Twin:
         elif waiting:
             replica.at_work = waiting[:1]
             waiting[0].start_ns = self.now
-            prefill_s = float(self.fleet.prefill_s[self.fleet.profile[r], waiting[0].prompt])
+            table = self.fleet.chained_s if replica.prompted_ns == self.now else self.fleet.prefill_s
+            prefill_s = float(table[self.fleet.profile[r], waiting[0].prompt])
             replica.doing, replica.ends_ns = "prefill", self.now + self._on_clock(prefill_s)
             replica.epoch_s = None
         else:
@@ -481,7 +483,7 @@ class _Twin:
             return
         if done == "prefill":
             self._charge_prefill(r, replica, 1.0)
-            replica.at_work[0].first_token_ns = self.now
+            replica.at_work[0].first_token_ns = replica.prompted_ns = self.now
         else:
             self._charge_iteration(r, replica, 1.0)
         for request in replica.at_work:

@@ -91,8 +91,11 @@ def make_signals(slots: int, regions: int, **columns: Any) -> Signals:
     return Signals(**arrays, stale_slots=np.zeros((slots, regions), dtype=np.int64))
 
 
-def make_fleet(regions: int = 1, *, prefill_s: Any = None, prefill_j: Any = None, **columns: Any) -> Fleet:
-    """One H100-like replica a region, or what `columns` says, broadcast to [r]. Prefill: 10 us and 10 mJ a token."""
+def make_fleet(
+    regions: int = 1, *, prefill_s: Any = None, prefill_j: Any = None, chained: float = 1.0, **columns: Any
+) -> Fleet:
+    """One H100-like replica a region, or what `columns` says, broadcast to [r]. Prefill: 10 us and 10 mJ a token;
+    `chained` times as long, where another one ended."""
     values: dict[str, Any] = {
         "replicas": 1,
         "max_batch": 8,
@@ -119,7 +122,8 @@ def make_fleet(regions: int = 1, *, prefill_s: Any = None, prefill_j: Any = None
     tokens = np.arange(int(arrays["kv_tokens"].max()) + 1)
     seconds = 1e-5 * tokens if prefill_s is None else prefill_s
     joules = 1e-2 * tokens if prefill_j is None else prefill_j
-    return Fleet(**arrays, prefill_s=np.atleast_2d(seconds), prefill_j=np.atleast_2d(joules))
+    alone_s = np.atleast_2d(seconds)
+    return Fleet(**arrays, prefill_s=alone_s, chained_s=chained * alone_s, prefill_j=np.atleast_2d(joules))
 
 
 def make_world(

@@ -89,6 +89,7 @@ class Region:
         self.wake_ns = int(fleet.wake_ns[index])
         profile = int(fleet.profile[index])
         self.prefill_ns = Prefill(fleet.prefill_s[profile], world.clock_ns)
+        self.chained_ns = Prefill(fleet.chained_s[profile], world.clock_ns)
         self.prefill_j = Prefill(fleet.prefill_j[profile])
         self.spread = world.full_attribution
         self.charges: list[tuple[Request, float]] = []  # of the running slot, if they are to be spread

@@ -36,6 +36,7 @@ class Replica:
         "next_event",
         "order",
         "planned",
+        "prompted_ns",
         "region",
         "shared_j",
         "since_ns",
@@ -57,6 +58,7 @@ class Replica:
         self.held = 0  # requests admitted
         self.kv_free = self.region.kv_tokens
         self.context = 0  # tokens that the next iteration reads
+        self.prompted_ns = -1  # when its last prefill ended
         self.rest(state, now)
 
     def rest(self, state: int, now: int) -> None:
@@ -98,7 +100,7 @@ class Replica:
             request.start_ns = now
             self.state = PREFILL
             self.epoch_ns = now
-            self.schedule(now + region.prefill_ns[request.prompt])
+            self.schedule(now + self.prefill_ns(request))
         elif self.active:
             self.state = DECODE
             self.epoch_ns = now
@@ -150,10 +152,16 @@ class Replica:
             region.drain(now)
         self.begin(now)
 
+    def prefill_ns(self, request: Request) -> int:
+        """What the prefill that began at `epoch_ns` takes: longer, where another one ended at that instant."""
+        chained = self.epoch_ns == self.prompted_ns
+        table = self.region.chained_ns if chained else self.region.prefill_ns
+        return int(table[request.prompt])
+
     def end_prefill(self, now: int) -> None:
         """The first token; the request joins the batch unless it was also the last."""
         request = self.waiting.popleft()
-        request.first_token_ns = now
+        request.first_token_ns = self.prompted_ns = now
         joules = self.region.prefill_j[request.prompt]
         self.region.meter.prefill_j += joules
         request.owed_j += joules
@@ -245,7 +253,7 @@ class Replica:
 
     def lose_prefill(self, now: int) -> None:
         request = self.waiting[0]
-        done = (now - self.epoch_ns) / self.region.prefill_ns[request.prompt]
+        done = (now - self.epoch_ns) / self.prefill_ns(request)
         joules = done * self.region.prefill_j[request.prompt]
         self.region.meter.prefill_j += joules
         self.region.charge(request, joules)
