@@ -1,7 +1,8 @@
-"""How kernels are compiled: without the interpreter's lock, without reference counts, and once per version of the sources.
+"""How kernels are compiled: without the interpreter's lock or reference counts, and once per version of the sources.
 
-numba's own cache looks at the file of a function and not at what it calls, so an edit elsewhere would leave stale code in
-use. Here the cache folder's name is a hash of all sources that kernels are made of, and of numba's and NumPy's versions.
+numba's own cache looks at the file of a function and not at what it calls, so an edit elsewhere would leave stale code
+in use. Here the cache folder's name is a hash of all sources that kernels are made of, and of the versions of Python,
+numba and NumPy.
 """
 
 import hashlib
@@ -14,29 +15,41 @@ from typing import Any
 import numba
 import numpy as np
 
-SOURCES = ("../physics.py", "compiled.py", "fast_state.py", "fast_kernel.py", "fast_dispatch.py", "fast_loop.py")
+# `_nrt=False`: counting references to arrays costs more than the model itself. Kernels own no array, so need none.
+KERNEL: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False, "cache": True}
+HELPER: dict[str, Any] = {**KERNEL, "cache": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+def sources() -> list[Path]:
+    """The files that kernels are made of."""
+    here = Path(__file__).resolve().parent
+    return [here.parent / "physics.py", here.parent / "units.py", here / "compiled.py", *sorted(here.glob("fast_*.py"))]
 
 
 def cache_folder() -> Path:
     """Where this version of the kernels is kept: under $GLBDES_CACHE_DIR, or the user's cache folder."""
-    here = Path(__file__).parent
     digest = hashlib.sha256(f"{sys.version} {numba.__version__} {np.__version__}".encode())
-    for source in SOURCES:
-        digest.update((here / source).read_bytes())
+    for source in sources():
+        digest.update(source.read_bytes())
     base = os.environ.get("GLBDES_CACHE_DIR") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(base) / "glbdes" / digest.hexdigest()[:16]
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """`function`, compiled when it is first called."""
+    """`function`, to be called by the driver: compiled when it is first called, and kept for later processes."""
     before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
     numba.config.CACHE_DIR = str(cache_folder())  # type: ignore[attr-defined]
     try:
-        return numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)(function)
+        return numba.njit(**KERNEL)(function)
     finally:
         numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
 
 
-def is_compiled() -> bool:
-    """Whether this version has been compiled on this machine before."""
-    return any(cache_folder().rglob("*.nbc"))
+def helper(function: Callable[..., Any]) -> Any:
+    """`function`, to be called by kernels only, and compiled into them."""
+    return numba.njit(**HELPER)(function)
+
+
+def is_compiled(name: str) -> bool:
+    """Whether this version of the kernel `name` has been compiled on this machine before."""
+    return any(cache_folder().rglob(f"*.{name}-*.nbc"))

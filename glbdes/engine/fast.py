@@ -4,6 +4,7 @@ Regions that do not look at each other (dispatch by plan, no outages) advance al
 loop runs them all. The driver here opens and closes slots, asks the policy, and hands records on.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
@@ -13,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glbdes import physics
-from glbdes.engine import fast_dispatch, fast_kernel, fast_loop
+from glbdes.engine import fast_books, fast_dispatch, fast_loop, fast_region
+from glbdes.engine.compiled import is_compiled
 from glbdes.engine.fast_state import (
     ATTRIBUTED_J,
     CARBON_PER_J,
     DECODE_J,
+    DUE_NS,
     IDLE_J,
     PREFILL_J,
     QUEUE_MAX,
@@ -33,7 +36,7 @@ from glbdes.view import Planner
 from glbdes.workload import Requests
 from glbdes.world import METER_DTYPE, Floats, Ints, Policy, Sink, SlotRecord, World
 
-CHUNK = 200_000  # arrivals handed to a kernel at a time
+CHUNK = 1 << 17  # requests that are handed to kernels at a time: memory, and nothing else, depends on it
 FOREVER_NS = int(np.iinfo(np.int64).max)
 
 
@@ -45,82 +48,110 @@ def run(
     policy_name: str = "policy",
     progress: Callable[[int], None] | None = None,
     threads: int | None = None,
+    chunk: int = CHUNK,
 ) -> None:
     """Simulate `world` under `policy` with compiled kernels; records go to `sink`.
 
-    Any number of `threads` gives the same records. Raises `PolicyError` if the policy fails or breaks the contract.
+    Any number of `threads` (all cores by default) and any size of `chunk` gives the same records. Raises `PolicyError`
+    if the policy fails or breaks the contract.
     """
     planner = Planner(world, policy, policy_name)
-    alone = world.dispatch in (physics.WEIGHTED, physics.SMOOTH) and not world.outages
-    engine = Alone(world, threads or cpu_count() or 1) if alone else Together(world)
+    engine = Alone(world, chunk, threads or cpu_count() or 1) if independent(world) else Together(world, chunk)
     ended = 0
-    records: list[NDArray[Any]] = []
 
-    def hand_on() -> None:
-        nonlocal ended, records
-        for chunk in records:
-            if len(chunk):
-                sink.requests(chunk)
-            ended += len(chunk)
-        records = []
+    def hand_on(records: list[NDArray[Any]]) -> None:
+        nonlocal ended
+        for part in records:
+            if len(part):
+                sink.requests(part)
+            ended += len(part)
         if progress is not None:
             progress(ended)
 
     def close(slot: int) -> None:
         meters, paid = engine.close_slot()
-        records.extend(paid)
-        hand_on()
+        hand_on(paid)
         record = SlotRecord(slot, weights, demand_rps, engine.rules.dispatched.copy(), meters, duals)
         sink.slot(record)
         planner.observe(record)
 
-    for slot in range(world.slots):
-        records += engine.advance_to(slot * world.slot_ns, physics.SLOT)
-        if slot > 0:
-            engine.settle(slot * world.slot_ns)
-            close(slot - 1)
-        requests = world.requests(slot)
-        arrivals = np.bincount(requests.gateway, minlength=world.gateways)
-        demand_rps: Floats = arrivals / (world.slot_ns / NS_PER_S)
-        weights = planner.plan(slot, demand_rps, engine.rules.up.astype(bool))
-        duals = planner.duals()
-        engine.open_slot(slot, weights, requests)
-        for chunk in engine.run_arrivals():
-            records += chunk
-            if not world.full_attribution:
-                hand_on()
-    records += engine.advance_to(world.horizon_ns, physics.SLOT)
-    engine.settle(world.horizon_ns)
-    records += engine.advance_to(FOREVER_NS, fast_loop.ALL_KINDS)
-    close(world.slots - 1)
+    with engine:
+        for slot in range(world.slots):
+            hand_on(engine.advance_to(slot * world.slot_ns, physics.SLOT))
+            if slot > 0:
+                engine.settle(slot * world.slot_ns)
+                close(slot - 1)
+            requests = world.requests(slot)
+            arrivals = np.bincount(requests.gateway, minlength=world.gateways)
+            demand_rps: Floats = arrivals / (world.slot_ns / NS_PER_S)
+            weights = planner.plan(slot, demand_rps, engine.rules.up.astype(bool))
+            duals = planner.duals()
+            engine.open_slot(slot, weights)
+            for records in engine.take_in(requests):
+                hand_on(records)
+        hand_on(engine.advance_to(world.horizon_ns, physics.SLOT))
+        engine.settle(world.horizon_ns)
+        hand_on(engine.advance_to(FOREVER_NS, fast_loop.ALL_KINDS))
+        close(world.slots - 1)
 
 
-def columns_of(requests: Requests, select: Any = slice(None)) -> fast_dispatch.Columns:
-    return fast_dispatch.Columns(
-        requests.request_id[select],
-        requests.gateway[select],
-        requests.slo[select],
-        requests.prompt_tokens[select],
-        requests.output_tokens[select],
-        requests.arrival_ns[select],
-        requests.uniform[select],
+def independent(world: World) -> bool:
+    """Whether no region's course depends on another's within a slot."""
+    return world.dispatch in (physics.WEIGHTED, physics.SMOOTH) and not world.outages
+
+
+def must_compile(world: World) -> bool:
+    """Whether a run of `world` begins with compiling kernels."""
+    return not is_compiled("advance_alone" if independent(world) else "advance_all")
+
+
+def rows_of(requests: Requests, low: int, high: int) -> Ints:
+    """Requests low .. high - 1 as rows for kernels (`fast_state`, requests to come)."""
+    columns = (
+        requests.request_id,
+        requests.gateway,
+        requests.slo,
+        requests.prompt_tokens,
+        requests.output_tokens,
+        requests.arrival_ns,
     )
+    rows = np.empty((min(high, len(requests)) - low, DUE_NS + 1), dtype=np.int64)
+    for i, column in enumerate(columns):
+        rows[:, i] = column[low:high]
+    return rows
 
 
-NO_REQUESTS = fast_dispatch.Columns(*(np.zeros(0, dtype=np.int64) for _ in range(6)), np.zeros(0))
+class Engine(ABC):
+    """What both ways of advancing share: the states, the rules, and the books. A context manager."""
 
-
-class Engine:
-    """What both ways of advancing share: the states, the rules, and the books."""
-
-    def __init__(self, world: World, parts: list[list[int]]) -> None:
+    def __init__(self, world: World, chunk: int, parts: list[list[int]]) -> None:
         self.world = world
+        self.chunk = chunk
         self.parts = parts  # the regions of each state
         self.rules = fast_dispatch.make_rules(world)
         self.states = [make_state(world, part, 0) for part in parts]
+        self.pool: ThreadPoolExecutor | None = None
 
-    def price(self, slot: int) -> None:
-        """The slot's signals are in force."""
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.pool is not None:
+            self.pool.shutdown()
+
+    @abstractmethod
+    def take_in(self, requests: Requests) -> Iterator[list[NDArray[Any]]]:
+        """Take in the slot's requests, a chunk at a time; the records of those that ended before the last chunk."""
+
+    @abstractmethod
+    def advance_to(self, now: int, kind: int) -> list[NDArray[Any]]:
+        """Every region up to (now, kind); the records of the requests that ended."""
+
+    def open_slot(self, slot: int, weights: Floats) -> None:
+        """The slot's plan and signals are in force."""
+        self.rules.weights[:] = weights
+        self.rules.dispatched[:] = 0
+        fast_dispatch.refresh(self.rules)
         signals = self.world.signals
         pue = signals.pue[slot]
         for state, part in zip(self.states, self.parts, strict=True):
@@ -131,130 +162,112 @@ class Engine:
 
     def settle(self, now: int) -> None:
         for state in self.states:
-            fast_kernel.settle(state, now)
+            fast_region.settle(state, now)
 
     def close_slot(self) -> tuple[NDArray[Any], list[NDArray[Any]]]:
         """The slot's meters [r], and the records of those who only now have paid."""
         meters = np.zeros(self.world.regions, dtype=METER_DTYPE)
+        names = list(meters.dtype.fields or ())
         paid = []
-        for state, part in zip(self.states, self.parts, strict=True):
+        for i, part in enumerate(self.parts):
+            state = self.states[i]
             if self.world.full_attribution:
-                fast_kernel.spread_charges(state, self.world.slot_ns)
-                paid.append(take_records(state))
-            for column, name in enumerate(METER_DTYPE.names[:12]):
+                fast_books.spread_charges(state, self.world.slot_ns)
+                paid.append(self.records(i))
+            for column, name in enumerate(names[: state.met.shape[1]]):
                 meters[name][part] = state.met[:, column]
-            for column, name in ((PREFILL_J, "prefill_j"), (DECODE_J, "decode_j"), (IDLE_J, "idle_j")):
+            for column, name in zip((PREFILL_J, DECODE_J, IDLE_J, ATTRIBUTED_J), names[-4:], strict=True):
                 meters[name][part] = state.metf[:, column]
-            meters["attributed_j"][part] = state.metf[:, ATTRIBUTED_J]
             state.met[:], state.metf[:] = 0, 0.0
             state.met[:, QUEUE_MAX] = state.reg[:, QUEUED]
         return meters, paid
 
-    def follow(self, weights: Floats) -> None:
-        self.rules.weights[:] = weights
-        self.rules.dispatched[:] = 0
-        fast_dispatch.refresh(self.rules)
+    def records(self, i: int) -> NDArray[Any]:
+        """The records of the requests that have ended in state i since the last call."""
+        self.states[i], records = take_records(self.states[i])
+        return records
 
 
-class Coming(NamedTuple):
-    """Requests on their way to one region, in the order of their arrival there."""
+class Arrivals(NamedTuple):
+    """A chunk of dispatched requests."""
 
-    columns: fast_dispatch.Columns
-    at_ns: Ints
-    index: Ints
+    rows: Ints  # [n, 7]
+    by_region: Ints  # [n] their indices, by region
+    first: Ints  # [r + 1] where each region's begin in `by_region`
 
 
 class Alone(Engine):
     """Every region has a state of its own and sees its arrivals only."""
 
-    def __init__(self, world: World, threads: int) -> None:
-        super().__init__(world, [[r] for r in range(world.regions)])
-        self.pool = ThreadPoolExecutor(threads)
-        none = np.zeros(0, dtype=np.int64)
-        self.coming = [Coming(NO_REQUESTS, none, none) for _ in self.parts]
+    def __init__(self, world: World, chunk: int, threads: int) -> None:
+        super().__init__(world, chunk, [[r] for r in range(world.regions)])
+        if min(threads, world.regions) > 1:
+            self.pool = ThreadPoolExecutor(threads)
+        self.coming: list[Ints] = [np.empty((0, DUE_NS + 1), dtype=np.int64) for _ in self.parts]  # by (due, id)
+        self.new: Arrivals | None = None
 
-    def open_slot(self, slot: int, weights: Floats, requests: Requests) -> None:
-        self.follow(weights)
-        self.price(slot)
-        self.requests = requests
-
-    def run_arrivals(self) -> Iterator[list[NDArray[Any]]]:
-        """Dispatch the slot's requests, a chunk at a time, and run up to the chunk's last arrival at a gateway."""
-        total = len(self.requests)
-        for low in range(0, total, CHUNK):
-            chunk = columns_of(self.requests, slice(low, low + CHUNK))
-            region = np.empty(len(chunk.gateway), dtype=np.int64)
-            fast_dispatch.choose_all(self.rules, chunk.gateway, chunk.uniform, region)
-            at_ns = chunk.arrival_ns + self.world.latency_ns[chunk.gateway, region]
-            for r in range(self.world.regions):
-                self.coming[r] = self.merged(self.coming[r], chunk, at_ns, np.flatnonzero(region == r))
-            if low + CHUNK < total:
-                yield self.advance_to(int(chunk.arrival_ns[-1]), physics.REPLICA)
-
-    @staticmethod
-    def merged(coming: Coming, chunk: fast_dispatch.Columns, at_ns: Ints, rows: Ints) -> Coming:
-        """Those already on the way and the chunk's, sorted by (arrival at the region, id)."""
-        parts = [
-            np.concatenate([getattr(coming.columns, name)[coming.index], getattr(chunk, name)[rows]])
-            for name in chunk._fields
-        ]
-        columns = fast_dispatch.Columns(*parts)
-        times = np.concatenate([coming.at_ns, at_ns[rows]])
-        index = np.lexsort((columns.request_id, times))
-        return Coming(columns, times[index], index)
+    def take_in(self, requests: Requests) -> Iterator[list[NDArray[Any]]]:
+        total = len(requests)
+        for low in range(0, total, self.chunk):
+            rows = rows_of(requests, low, low + self.chunk)
+            region = np.empty(len(rows), dtype=np.int16)
+            fast_dispatch.choose_all(self.rules, rows, requests.uniform[low : low + self.chunk], region)
+            counts = np.bincount(region, minlength=self.world.regions)
+            first = np.concatenate([[0], np.cumsum(counts)])
+            self.new = Arrivals(rows, np.argsort(region, kind="stable"), first)
+            if low + self.chunk < total:
+                yield self.advance_to(int(rows[-1, fast_dispatch.ARRIVAL_NS]), physics.REPLICA)
 
     def advance_to(self, now: int, kind: int) -> list[NDArray[Any]]:
-        """Every region up to (now, kind); the records of the requests that ended."""
-        return list(self.pool.map(lambda r: self.advance(r, now, kind), range(self.world.regions)))
+        ways = self.pool.map if self.pool is not None else map
+        records = list(ways(lambda r: self.advance(r, now, kind), range(self.world.regions)))
+        self.new = None
+        return records
 
     def advance(self, r: int, now: int, kind: int) -> NDArray[Any]:
+        """Region r up to (now, kind). Threads share nothing but `self.new`, which they read."""
         coming = self.coming[r]
-        self.states[r] = state = with_room(self.states[r], len(coming.index))
-        done = fast_dispatch.advance_alone(state, coming.columns, coming.at_ns, coming.index, r, now, kind)
-        self.coming[r] = Coming(coming.columns, coming.at_ns[done:], coming.index[done:])
-        return take_records(state)
+        if self.new is not None:
+            rows = self.new.rows[self.new.by_region[self.new.first[r] : self.new.first[r + 1]]]
+            rows = np.concatenate([coming, rows]) if len(coming) else rows
+            # Ids climb from chunk to chunk, so a stable sort by time sorts by (time, id).
+            coming = rows[np.argsort(rows[:, DUE_NS], kind="stable")]
+        self.states[r] = state = with_room(self.states[r], len(coming))
+        done = fast_dispatch.advance_alone(state, coming, r, now, kind)
+        self.coming[r] = coming[done:].copy()
+        return self.records(r)
 
 
 class Together(Engine):
     """One state and one event loop for all regions."""
 
-    def __init__(self, world: World) -> None:
-        super().__init__(world, [list(range(world.regions))])
-        self.columns = NO_REQUESTS
+    def __init__(self, world: World, chunk: int) -> None:
+        super().__init__(world, chunk, [list(range(world.regions))])
+        self.coming: Ints = np.empty((0, DUE_NS + 1), dtype=np.int64)
+        self.uniform: Floats = np.empty(0)
         faults = [(down_ns, region, 0) for region, down_ns, _ in world.outages]
         faults += [(up_ns, region, 1) for region, _, up_ns in world.outages]
         self.faults = sorted(faults, key=lambda fault: (fault[0], fault[1], -fault[2]))
 
-    def open_slot(self, slot: int, weights: Floats, requests: Requests) -> None:
-        self.follow(weights)
-        self.price(slot)
-        self.requests = requests
-
-    def run_arrivals(self) -> Iterator[list[NDArray[Any]]]:
-        total = len(self.requests)
-        for low in range(0, total, CHUNK):
-            self.columns = columns_of(self.requests, slice(low, low + CHUNK))
-            if low + CHUNK < total:
-                yield self.advance_to(int(self.columns.arrival_ns[-1]), fast_loop.ALL_KINDS)
+    def take_in(self, requests: Requests) -> Iterator[list[NDArray[Any]]]:
+        total = len(requests)
+        for low in range(0, total, self.chunk):
+            self.coming = rows_of(requests, low, low + self.chunk)
+            self.uniform = requests.uniform[low : low + self.chunk]
+            if low + self.chunk < total:
+                yield self.advance_to(int(self.coming[-1, fast_dispatch.ARRIVAL_NS]), fast_loop.ALL_KINDS)
 
     def advance_to(self, now: int, kind: int) -> list[NDArray[Any]]:
-        """All regions up to (now, kind), with the faults on the way; the records of the requests that ended."""
         while self.faults and (self.faults[0][0], physics.FAULT) < (now, kind):
             at_ns, region, up = self.faults[0]
             self.advance(at_ns, physics.FAULT)
             del self.faults[0]
             fast_loop.set_up(self.states[0], self.rules, region, up, at_ns)
         self.advance(now, kind)
-        return [take_records(self.states[0])]
+        return [self.records(0)]
 
     def advance(self, now: int, kind: int) -> None:
-        columns = self.columns
-        state = with_room(self.states[0], len(columns.request_id))
-        if len(self.rules.flight) < len(state.req):
-            grow = len(state.req) - len(self.rules.flight)
-            pad = np.zeros(grow, dtype=np.int64)
-            flight, back = (np.concatenate([heap, pad]) for heap in (self.rules.flight, self.rules.back))
-            self.rules = self.rules._replace(flight=flight, back=back)
-        self.states[0] = state
-        done = fast_loop.advance_all(state, self.rules, columns, 0, now, kind)
-        self.columns = fast_dispatch.Columns(*(column[done:] for column in columns))
+        state = self.states[0] = with_room(self.states[0], len(self.coming))
+        self.rules = fast_dispatch.with_travellers(self.rules, len(state.req))
+        done = fast_loop.advance_all(state, self.rules, self.coming, self.uniform, now, kind)
+        self.coming, self.uniform = self.coming[done:], self.uniform[done:]

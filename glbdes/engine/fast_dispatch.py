@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from glbdes import physics
-from glbdes.engine.fast_kernel import NEVER, arrive, kernel, step, time_out
+from glbdes.engine.compiled import helper, kernel
+from glbdes.engine.fast_region import arrive, step, time_out
 from glbdes.engine.fast_state import *  # noqa: F403
 from glbdes.world import Bools, Floats, Ints, World
 
@@ -16,18 +17,6 @@ REPLICA_KIND, TIMEOUT_KIND, SLOT_KIND = physics.REPLICA, physics.TIMEOUT, physic
 TELEMETRY_KIND, REGION_KIND, GATEWAY_KIND = physics.TELEMETRY, physics.REGION_ARRIVAL, physics.GATEWAY_ARRIVAL
 # Elements of `Rules.numbers`.
 RULE, SPILL_QUEUE, TELEMETRY_NS, NEXT_TICK_NS, FLIGHT_COUNT, BACK_COUNT, MAX_ATTEMPTS, UNDERWAY = range(8)
-
-
-class Columns(NamedTuple):
-    """Requests to come, arrays [n]: the fields of `workload.Requests`."""
-
-    request_id: Ints
-    gateway: Ints
-    slo: Ints
-    prompt: Ints
-    output: Ints
-    arrival_ns: Ints
-    uniform: Floats
 
 
 class Rules(NamedTuple):
@@ -74,6 +63,14 @@ def make_rules(world: World) -> Rules:
     )
 
 
+def with_travellers(rules: Rules, rows: int) -> Rules:
+    """The rules with room for `rows` requests on their way."""
+    if len(rules.flight) >= rows:
+        return rules
+    pad = np.zeros(rows - len(rules.flight), dtype=np.int64)
+    return rules._replace(flight=np.concatenate([rules.flight, pad]), back=np.concatenate([rules.back, pad]))
+
+
 @kernel
 def refresh(rules):
     """Shares of the plan over the regions that are open to each gateway; all to the nearest if they have none."""
@@ -98,7 +95,7 @@ def refresh(rules):
             rules.cumulative[g, r] = running
 
 
-@kernel
+@helper
 def weighted(rules, g, uniform):
     last = rules.shares.shape[1] - 1
     if rules.cumulative[g, last] <= 0.0:
@@ -110,7 +107,7 @@ def weighted(rules, g, uniform):
     return np.argmax(rules.shares[g])
 
 
-@kernel
+@helper
 def smooth(rules, g):
     last = rules.shares.shape[1] - 1
     if rules.cumulative[g, last] <= 0.0:
@@ -124,13 +121,13 @@ def smooth(rules, g):
     return best
 
 
-@kernel
+@helper
 def load_of(st, r):
     places = (st.reg[r, LAST] - st.reg[r, FIRST]) * st.reg[r, MAX_BATCH]
     return st.reg[r, POPULATION] / places
 
 
-@kernel
+@helper
 def least_loaded(st, rules, g):
     best, least = NONE, np.inf
     for i in range(rules.nearest.shape[1]):
@@ -142,12 +139,12 @@ def least_loaded(st, rules, g):
     return best
 
 
-@kernel
+@helper
 def queue_seen(st, rules, r):
     return rules.seen_queue[r] if rules.numbers[TELEMETRY_NS] > 0 else st.reg[r, QUEUED]
 
 
-@kernel
+@helper
 def spillover(st, rules, g, uniform):
     first = weighted(rules, g, uniform)
     limit = rules.numbers[SPILL_QUEUE]
@@ -161,7 +158,7 @@ def spillover(st, rules, g, uniform):
     return best
 
 
-@kernel
+@helper
 def choose(st, rules, g, uniform):
     rule = rules.numbers[RULE]
     if rule == physics.WEIGHTED:
@@ -174,67 +171,63 @@ def choose(st, rules, g, uniform):
 
 
 @kernel
-def choose_all(rules, gateway, uniform, region):
-    """Dispatch by plan alone: the region of every request, before anything runs."""
-    for i in range(len(gateway)):
-        g = gateway[i]
+def choose_all(rules, coming, uniform, region):
+    """Dispatch `coming` by plan alone, before anything runs: the region of each, and when it gets there."""
+    for i in range(len(coming)):
+        g = coming[i, GATEWAY]
         r = weighted(rules, g, uniform[i]) if rules.numbers[RULE] == physics.WEIGHTED else smooth(rules, g)
         region[i] = r
+        coming[i, DUE_NS] = coming[i, ARRIVAL_NS] + rules.latency_ns[g, r]
         rules.dispatched[g, r] += 1
 
 
-@kernel
-def enter(st, columns, i):
-    """Request i of `columns` is underway; its row."""
+@helper
+def enter(st, coming, i):
+    """Request i of `coming` is underway; its row."""
     st.clock[FREE_COUNT] -= 1
     q = st.free[st.clock[FREE_COUNT]]
     req, reqf = st.req, st.reqf
-    req[q, ID] = columns.request_id[i]
-    req[q, GATEWAY] = columns.gateway[i]
-    req[q, SLO] = columns.slo[i]
-    req[q, PROMPT] = columns.prompt[i]
-    req[q, OUTPUT] = columns.output[i]
-    req[q, ARRIVAL_NS] = columns.arrival_ns[i]
+    for column in range(DUE_NS):
+        req[q, column] = coming[i, column]
     req[q, ATTEMPTS] = 0
     req[q, AT_REGION], req[q, REPLICA], req[q, START_NS], req[q, FIRST_NS] = NONE, NONE, NONE, NONE
-    reqf[q, UNIFORM] = columns.uniform[i]
     reqf[q, ENERGY_J], reqf[q, COST_USD], reqf[q, CARBON_G], reqf[q, WATER_L] = 0.0, 0.0, 0.0, 0.0
     reqf[q, OWED_J] = 0.0
     return q
 
 
 @kernel
-def advance_alone(st, columns, at_ns, index, region, limit_ns, limit_kind):
-    """Run a state of one region up to (limit_ns, limit_kind); `index` lists its arrivals by (at_ns, id).
+def advance_alone(st, coming, region, limit_ns, limit_kind):
+    """Run a state of one region up to (limit_ns, limit_kind); `coming` are its arrivals by (due, id).
 
     Returns how many of them have arrived.
     """
-    cursor, n = 0, len(index)
+    cursor, n, g = 0, len(coming), np.int64(0)
     while True:
-        step_ns = st.next_ns[st.tree[1]]
+        step_ns = st.tree[1, 0]
         late_ns = NEVER
         if st.clock[LATE_COUNT] > 0:
             late_ns = st.req[st.late[0], ARRIVAL_NS] + st.clock[TIMEOUT_NS]
-        come_ns = at_ns[cursor] if cursor < n else NEVER
+        come_ns = coming[cursor, DUE_NS] if cursor < n else NEVER
         if step_ns <= late_ns and step_ns <= come_ns:
             if step_ns == NEVER or step_ns > limit_ns or (step_ns == limit_ns and limit_kind <= REPLICA_KIND):
                 return cursor
-            step(st, st.tree[1], step_ns)
+            step(st, st.tree[1, 1], step_ns)
         elif late_ns <= come_ns:
             if late_ns > limit_ns or (late_ns == limit_ns and limit_kind <= TIMEOUT_KIND):
                 return cursor
-            time_out(st, 0, st.late[0], late_ns)
+            time_out(st, g, st.late[0], late_ns)
         else:
             if come_ns > limit_ns or (come_ns == limit_ns and limit_kind <= REGION_KIND):
                 return cursor
-            q = enter(st, columns, index[cursor])
+            q = enter(st, coming, cursor)
             cursor += 1
             st.req[q, ATTEMPTS] = 1
             st.req[q, AT_REGION] = region
-            arrive(st, 0, q, come_ns)
+            arrive(st, g, q, come_ns)
 
 
-@kernel
+@helper
 def before(st, p, q, by_region):
     """Whether travelling request p is due before q."""
     req = st.req
@@ -245,7 +238,7 @@ def before(st, p, q, by_region):
     return req[p, ID] < req[q, ID]
 
 
-@kernel
+@helper
 def push_travel(st, heap, n, q, by_region):
     i = n
     while i > 0 and before(st, q, heap[(i - 1) >> 1], by_region):
@@ -254,7 +247,7 @@ def push_travel(st, heap, n, q, by_region):
     heap[i] = q
 
 
-@kernel
+@helper
 def pop_travel(st, heap, n, by_region):
     """Remove and return the first of a heap of n travelling requests."""
     top, q, i = heap[0], heap[n - 1], 0
@@ -272,7 +265,7 @@ def pop_travel(st, heap, n, by_region):
     return top
 
 
-@kernel
+@helper
 def dispatch(st, rules, q, now):
     """Send request q on its way to a region; false if no region is open to it."""
     req, numbers = st.req, rules.numbers
@@ -289,7 +282,7 @@ def dispatch(st, rules, q, now):
     return True
 
 
-@kernel
+@helper
 def look(st, rules):
     """A telemetry tick."""
     for r in range(len(st.reg)):
@@ -297,7 +290,7 @@ def look(st, rules):
         rules.seen_load[r] = load_of(st, r)
 
 
-@kernel
+@helper
 def send_back(st, rules, q, now):
     """A region that is down sends request q back to its gateway; false if it has been dispatched often enough."""
     req, numbers = st.req, rules.numbers

@@ -1,6 +1,8 @@
 """The event loop of the compiled engine when regions must advance together: state-dependent dispatch, and faults."""
 
 from glbdes import physics
+from glbdes.engine.compiled import helper, kernel
+from glbdes.engine.fast_books import end
 from glbdes.engine.fast_dispatch import (
     BACK_COUNT,
     FLIGHT_COUNT,
@@ -18,13 +20,13 @@ from glbdes.engine.fast_dispatch import (
     refresh,
     send_back,
 )
-from glbdes.engine.fast_kernel import NEVER, arrive, come_up, end, go_down, kernel, step, time_out
+from glbdes.engine.fast_region import arrive, come_up, go_down, step, time_out
 from glbdes.engine.fast_state import *  # noqa: F403
 
 ALL_KINDS = 99
 
 
-@kernel
+@helper
 def handle_turned(st, rules, now):
     """Requests that regions turned away, in order of id: back to their gateways, or failed."""
     n = st.clock[TURNED_COUNT]
@@ -56,19 +58,19 @@ def set_up(st, rules, g, up, now):
     refresh(rules)
 
 
-@kernel
+@helper
 def gateway(st, rules, q, now):
     if not dispatch(st, rules, q, now):
         end(st, q, physics.FAILED, now)
 
 
 @kernel
-def advance_all(st, rules, columns, cursor, limit_ns, limit_kind):
-    """Run all regions up to (limit_ns, limit_kind). Returns how many of `columns` have arrived at their gateways."""
+def advance_all(st, rules, coming, uniform, limit_ns, limit_kind):
+    """Run all regions up to (limit_ns, limit_kind). Returns how many of `coming` have arrived at their gateways."""
     numbers, req = rules.numbers, st.req
-    n = len(columns.request_id)
+    cursor, n = 0, len(coming)
     while True:
-        now, kind = st.next_ns[st.tree[1]], REPLICA_KIND
+        now, kind = st.tree[1, 0], REPLICA_KIND
         if st.clock[LATE_COUNT] > 0:
             due = req[st.late[0], ARRIVAL_NS] + st.clock[TIMEOUT_NS]
             if due < now:
@@ -79,11 +81,11 @@ def advance_all(st, rules, columns, cursor, limit_ns, limit_kind):
         if numbers[BACK_COUNT] > 0 and req[rules.back[0], FINISH_NS] < now:
             now, kind = req[rules.back[0], FINISH_NS], GATEWAY_KIND
         if cursor < n:
-            due = columns.arrival_ns[cursor]
+            due = coming[cursor, ARRIVAL_NS]
             if due < now:
                 now, kind, fresh = due, GATEWAY_KIND, True
             elif due == now and kind == GATEWAY_KIND:
-                fresh = columns.request_id[cursor] < req[rules.back[0], ID]
+                fresh = coming[cursor, ID] < req[rules.back[0], ID]
         if now == NEVER and limit_ns == NEVER:
             return cursor
         tick_ns = numbers[NEXT_TICK_NS]
@@ -92,7 +94,7 @@ def advance_all(st, rules, columns, cursor, limit_ns, limit_kind):
         if now > limit_ns or (now == limit_ns and kind >= limit_kind):
             return cursor
         if kind == REPLICA_KIND:
-            step(st, st.tree[1], now)
+            step(st, st.tree[1, 1], now)
         elif kind == TIMEOUT_KIND:
             late = st.late[0]
             time_out(st, req[late, AT_REGION], late, now)
@@ -106,7 +108,8 @@ def advance_all(st, rules, columns, cursor, limit_ns, limit_kind):
             if st.clock[TURNED_COUNT] > 0:
                 handle_turned(st, rules, now)
         elif fresh:
-            q = enter(st, columns, cursor)
+            q = enter(st, coming, cursor)
+            st.reqf[q, UNIFORM] = uniform[cursor]
             cursor += 1
             gateway(st, rules, q, now)
         else:

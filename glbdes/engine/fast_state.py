@@ -1,8 +1,8 @@
 """The state of the compiled engine: plain arrays, a row per replica, region or request, a column per field.
 
 Rows instead of objects, so that kernels index and nothing is allocated while they run. What the fields mean is
-docs/model.md; their names below are all that kernels and driver share. A state covers one region, if regions can advance
-on their own, or all of them.
+docs/model.md; their names below are all that kernels and driver share. A state covers one region, if regions can
+advance on their own, or all of them.
 """
 
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from glbdes.units import NS_PER_S
 from glbdes.world import REQUEST_DTYPE, Floats, Ints, World
 
 NONE = -1
+NEVER = np.int64(np.iinfo(np.int64).max)  # typed: kernels are compiled anew for every literal that they are called with
 IDLE, WAKING, PREFILL, DECODE, BETWEEN, DOWN = range(6)  # what a replica is doing
 
 # fmt: off
@@ -33,6 +34,8 @@ PREFILL_J, DECODE_J, IDLE_J, ATTRIBUTED_J = range(4)
 (ID, GATEWAY, SLO, PROMPT, OUTPUT, ARRIVAL_NS, ATTEMPTS, AT_REGION, REPLICA, START_NS, FIRST_NS, DECODED, TARGET, NEXT,
  PREVIOUS, LATE_AT, STATUS, FINISH_NS) = range(18)
 UNIFORM, ENERGY_J, COST_USD, CARBON_G, WATER_L, OWED_J, SHARED_AT_J = range(7)
+# Requests to come: the first six columns of `req`, and when they reach their region.
+DUE_NS = 6
 # Elements of `clock`.
 (TICK_NS, TIMEOUT_NS, HORIZON_NS, SPREAD, FREE_COUNT, ENDED_COUNT, CHARGE_COUNT, LATE_COUNT, OUT_COUNT,
  TURNED_COUNT) = range(10)
@@ -44,10 +47,9 @@ class State(NamedTuple):
 
     rep: Ints  # [n, 16]
     shared_j: Floats  # [n] the counter A of each replica
-    active: Ints  # [n, max_batch] a heap of pool rows by (target, id)
+    active: Ints  # [n, max_batch, 2] a heap of (target, pool row) by (target, id): the key beside the row it is for
     waiting: Ints  # [n, max_batch] a ring of pool rows: admitted, no first token yet
-    tree: Ints  # [leaves] winners of a tournament of next events: a replica's index
-    next_ns: Ints  # [leaves] when each replica steps next
+    tree: Ints  # [2 * leaves, 2] a tournament of (time, replica): leaves in the second half, winners above, final at 1
     bits: NDArray[np.uint64]  # occupancy: for each region and number held, the set of such replicas
     levels: Ints  # [r, max_batch + 1] how many replicas hold so many requests
     reg: Ints  # [r, 19]
@@ -101,16 +103,16 @@ def make_state(world: World, regions: list[int], rows: int) -> State:
     levels = np.zeros((r, batch + 1), dtype=np.int64)
     levels[:, 0] = counts
     ticks = np.floor(fleet.prefill_s * NS_PER_S / world.clock_ns + 0.5)
-    tree = np.arange(leaves, dtype=np.int64)
+    tree = np.full((2 * leaves, 2), NEVER)
+    tree[leaves:, 1] = np.arange(leaves)
     for node in range(leaves - 1, 0, -1):
-        tree[node] = 2 * node - leaves if 2 * node >= leaves else tree[2 * node]
+        tree[node, 1] = tree[2 * node, 1]
     state = State(
         rep=rep,
         shared_j=np.zeros(n),
-        active=np.zeros((n, batch), dtype=np.int64),
+        active=np.zeros((n, batch, 2), dtype=np.int64),
         waiting=np.zeros((n, batch), dtype=np.int64),
         tree=tree,
-        next_ns=np.full(leaves, np.iinfo(np.int64).max),
         bits=bits,
         levels=levels,
         reg=reg,
@@ -126,7 +128,7 @@ def make_state(world: World, regions: list[int], rows: int) -> State:
         ended=np.zeros(0, dtype=np.int64),
         turned=np.zeros(0, dtype=np.int64),
         charges=np.zeros((0, 3)),
-        out=np.zeros(0, dtype=REQUEST_DTYPE),
+        out=np.empty(0, dtype=REQUEST_DTYPE),
         clock=clock,
     )
     return with_room(state, rows)
@@ -137,7 +139,7 @@ def with_room(state: State, arrivals: int) -> State:
     unused, old = int(state.clock[FREE_COUNT]), len(state.req)
     most_ended = old - unused + arrivals
     if len(state.out) < most_ended:
-        state = state._replace(out=np.zeros(max(most_ended, 2 * len(state.out)), dtype=REQUEST_DTYPE))
+        state = state._replace(out=np.empty(most_ended + most_ended // 4, dtype=REQUEST_DTYPE))
     if unused >= arrivals:
         return state
     extra = max(arrivals - unused, old, 1024)
@@ -160,8 +162,10 @@ def with_room(state: State, arrivals: int) -> State:
     )
 
 
-def take_records(state: State) -> NDArray[Any]:
-    """The records of the requests that have ended since the last call."""
+def take_records(state: State) -> tuple[State, NDArray[Any]]:
+    """The records of the requests that have ended since the last call, and the state with a buffer for more."""
     count = int(state.clock[OUT_COUNT])
     state.clock[OUT_COUNT] = 0
-    return state.out[:count].copy()
+    if count < len(state.out) // 2:
+        return state, state.out[:count].copy()
+    return state._replace(out=np.empty_like(state.out)), state.out[:count]
