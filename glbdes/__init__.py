@@ -10,14 +10,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from glbdes.comparison import Comparison, compare
     from glbdes.errors import GlbdesError
     from glbdes.run import Run, simulate
     from glbdes.scenario import Scenario
     from glbdes.scenario import load as load_scenario
 
-__all__ = ["GlbdesError", "Run", "Scenario", "load_scenario", "simulate"]
+__all__ = ["Comparison", "GlbdesError", "Run", "Scenario", "compare", "load_scenario", "simulate"]
 
 _HOMES = {
+    "Comparison": ("comparison", "Comparison"),
+    "compare": ("comparison", "compare"),
     "GlbdesError": ("errors", "GlbdesError"),
     "Run": ("run", "Run"),
     "Scenario": ("scenario", "Scenario"),
