@@ -1,0 +1,495 @@
+"""Faults planted in the engine, one for each rule: the differential test must catch every one of them.
+
+A fault is a small patch of one rule. It is caught if, within `WORLDS` random worlds on coarse clocks, the engine's
+records differ from the twin's or the engine breaks an assertion of its own.
+"""
+
+from collections.abc import Callable
+
+import pytest
+
+from glbdes import physics
+from glbdes.engine import simpy_engine, simpy_region, simpy_replica
+from glbdes.engine.simpy_dispatch import Dispatcher
+from glbdes.engine.simpy_engine import Simulation
+from glbdes.engine.simpy_region import Region
+from glbdes.engine.simpy_replica import Replica
+from glbdes.engine.simpy_request import Request, order_key
+from tests.random_worlds import CLOCKS_NS, disagreements, random_world
+
+WORLDS = 240
+COARSE_NS = CLOCKS_NS[1:]
+
+
+# Two rules show only when rare things meet; there the worlds are bent so that they meet often.
+PRESSED: dict[str, Callable[[int], dict]] = {
+    "fault before timeout": lambda tick: {
+        "timeout_ns": 12 * tick,
+        "outages": [(0, at * tick, (at + 1) * tick) for at in range(5, 200, 5)],
+    },
+    "spillover ties by index": lambda tick: {"dispatch": physics.SPILLOVER, "spill_queue": 0},
+}
+
+
+def caught(press: Callable[[int], dict] = lambda tick: {}) -> bool:
+    """Whether the engine, as it is now, is found out in one of `WORLDS` random worlds."""
+    for seed in range(WORLDS):
+        tick = COARSE_NS[seed % len(COARSE_NS)]
+        try:
+            if disagreements(random_world(seed, tick, **press(tick)), seed):
+                return True
+        except AssertionError:  # the engine itself has noticed
+            return True
+    return False
+
+
+def swapped(one: str, other: str) -> Callable:
+    """Two kinds of events change places in the order of section 2."""
+
+    def plant(patch) -> None:
+        first, second = getattr(physics, one), getattr(physics, other)
+        patch.setattr(physics, one, second)
+        patch.setattr(physics, other, first)
+
+    return plant
+
+
+def ordered(change: Callable) -> Callable:
+    """Ties within a kind of events are broken otherwise."""
+
+    def plant(patch) -> None:
+        for module in (simpy_engine, simpy_region, simpy_replica):
+            patch.setattr(module, "order_key", lambda kind, region=0, tie=0: order_key(kind, *change(region, tie)))
+
+    return plant
+
+
+def replaced(owner: type, name: str, make: Callable) -> Callable:
+    """`owner.name` becomes `make(the original)`."""
+    return lambda patch: patch.setattr(owner, name, make(getattr(owner, name)))
+
+
+# Regions and queues ----------------------------------------------------------------------------------------------
+
+
+def admit_first_that_fits(_):
+    def admitting(self, tokens):
+        return next((x for x in self.replicas if x.held < self.max_batch and x.kv_free >= tokens), None)
+
+    return admitting
+
+
+def admit_last_of_the_emptiest(_):
+    def admitting(self, tokens):
+        fit = [x for x in self.replicas if x.held < self.max_batch and x.kv_free >= tokens]
+        return min(reversed(fit), key=lambda x: x.held, default=None)
+
+    return admitting
+
+
+def admit_without_looking_at_memory(original):
+    return lambda self, tokens: original(self, -(10**9))
+
+
+def admit_one_too_many(original):
+    def admitting(self, tokens):
+        self.max_batch += 1
+        try:
+            return original(self, tokens)
+        finally:
+            self.max_batch -= 1
+
+    return admitting
+
+
+def pass_the_head_of_the_queue(_):
+    def drain(self, now):
+        for request in list(self.queue.values()):
+            replica = self.admitting(request.prompt + request.output)
+            if replica is not None:
+                self.count_queue(now)
+                del self.queue[request.id]
+                replica.admit(request, now)
+
+    return drain
+
+
+def take_from_the_tail(_):
+    def drain(self, now):
+        while self.queue:
+            request = next(reversed(self.queue.values()))
+            replica = self.admitting(request.prompt + request.output)
+            if replica is None:
+                return
+            self.count_queue(now)
+            del self.queue[request.id]
+            replica.admit(request, now)
+
+    return drain
+
+
+def with_region(name: str, value: Callable) -> Callable:
+    """A setting of every region is read wrongly."""
+
+    def make(original):
+        def init(self, *arguments):
+            original(self, *arguments)
+            setattr(self, name, value(getattr(self, name)))
+
+        return init
+
+    return replaced(Region, "__init__", make)
+
+
+def jump_the_queue(original):
+    def arrive(self, request, now):
+        queue, self.queue = self.queue, type(self.queue)()
+        fits = self.up and request.prompt + request.output <= self.kv_tokens
+        replica = self.admitting(request.prompt + request.output) if fits else None
+        self.queue = queue
+        if replica is None:
+            original(self, request, now)
+        else:
+            self.meter.arrived += 1
+            self.count_population(1, now)
+            replica.admit(request, now)
+
+    return arrive
+
+
+def forget_to_drain_after_a_timeout(original):
+    def time_out(self, request, now):
+        self.drain = lambda now: None
+        original(self, request, now)
+        del self.drain
+
+    return time_out
+
+
+def never_patient(original):
+    def arrive(self, request, now):
+        if request.arrival_ns + self.timeout_ns <= now and self.up:
+            self.meter.arrived += 1
+            self.refuse(request, physics.TIMED_OUT, now)
+        else:
+            original(self, request, now)
+
+    return arrive
+
+
+def keep_progress(_):
+    return lambda self: None
+
+
+# Replicas --------------------------------------------------------------------------------------------------------
+
+
+def boundaries_close_as_they_fall(original):
+    """An iteration boundary at the very time of admission is taken for past."""
+
+    def stop(self, now):
+        timing = self.region.timing
+        law = (self.epoch_b, self.epoch_k0, *timing)
+        n = physics.iterations_ended(now - self.epoch_ns, self.planned, *law)
+        if n < self.planned and physics.iterations_end_ns(n, *law) == now - self.epoch_ns:
+            if n + 1 < self.planned:
+                self.planned = n + 1
+                self.schedule(self.epoch_ns + physics.iterations_end_ns(n + 1, *law))
+        else:
+            original(self, now)
+
+    return stop
+
+
+def newest_prompt_first(original):
+    def begin(self, now):
+        self.waiting.rotate(1)
+        original(self, now)
+
+    return begin
+
+
+def decode_before_prefill(original):
+    def begin(self, now):
+        waiting = self.waiting
+        if self.active and waiting:
+            self.waiting = type(waiting)()
+            original(self, now)
+            self.waiting = waiting
+        else:
+            original(self, now)
+
+    return begin
+
+
+def always_awake(original):
+    def wake(self, now):
+        self.spend(now)
+        self.begin(now)
+
+    return wake
+
+
+def asleep_a_tick_later(original):
+    def wake(self, now):
+        at_the_edge = now == self.idle_ns + self.region.sleep_after_ns
+        self.spend(now)
+        if at_the_edge:
+            self.begin(now)
+        else:
+            original(self, now)
+
+    return wake
+
+
+def context_forgets_the_first_token(original):
+    def end_prefill(self, now):
+        original(self, now)
+        if self.active:
+            self.context -= 1
+
+    return end_prefill
+
+
+def kv_room_is_never_given_back(original):
+    def release(self, request):
+        original(self, request)
+        self.kv_free -= request.prompt
+
+    return release
+
+
+def settle_without_charging(_):
+    return lambda self, now: self.spend(now)
+
+
+def interrupted_work_is_free(_):
+    return lambda self, now: None
+
+
+def idle_beyond_the_horizon(original):
+    def spend(self, now):
+        horizon_ns, self.region.horizon_ns = self.region.horizon_ns, physics.NEVER_NS
+        original(self, now)
+        self.region.horizon_ns = horizon_ns
+
+    return spend
+
+
+def shared_energy_is_paid_by_each(original):
+    def count(self, n):
+        new = n - self.counted
+        original(self, n)
+        self.shared_j += new * self.region.e0_j * (1 - 1 / self.epoch_b) if new else 0.0
+
+    return count
+
+
+def rest_forgets_when_it_began(original):
+    def rest(self, state, now):
+        original(self, state, now)
+        self.idle_ns = 0
+
+    return rest
+
+
+# Dispatch and faults ----------------------------------------------------------------------------------------------
+
+
+def unaware_of_outages(original):
+    def refresh(self):
+        state = [region.up for region in self.regions]
+        for region in self.regions:
+            region.up = True
+        original(self)
+        for region, up in zip(self.regions, state, strict=True):
+            region.up = up
+
+    return refresh
+
+
+def weighted_by_the_other_end(original):
+    def weighted(self, request):
+        request.uniform, uniform = 1.0 - request.uniform - 1e-12, request.uniform
+        try:
+            return original(self, request)
+        finally:
+            request.uniform = uniform
+
+    return weighted
+
+
+def smooth_prefers_the_last(_):
+    def smooth(self, request):
+        g = request.gateway
+        if not self.open[g]:
+            return -1
+        credit = [owed + share for owed, share in zip(self.credits[g], self.shares[g], strict=True)]
+        r = max(range(len(credit)), key=lambda r: (credit[r], r))
+        credit[r] -= 1.0
+        self.credits[g] = credit
+        return r
+
+    return smooth
+
+
+def smooth_shares_credits(original):
+    def smooth(self, request):
+        self.credits = [self.credits[request.gateway]] * len(self.credits)
+        return original(self, request)
+
+    return smooth
+
+
+def least_loaded_by_queue(_):
+    def least_loaded(self, request):
+        return min(self.open[request.gateway], key=lambda r: len(self.regions[r].queue), default=-1)
+
+    return least_loaded
+
+
+def ties_by_index(original):
+    def choose(self, request):
+        nearest_first = self.open
+        self.open = [sorted(row) for row in nearest_first]
+        try:
+            return original(self, request)
+        finally:
+            self.open = nearest_first
+
+    return choose
+
+
+def spill_a_request_too_early(original):
+    def spillover(self, request):
+        self.spill_queue -= 1
+        try:
+            return original(self, request)
+        finally:
+            self.spill_queue += 1
+
+    return spillover
+
+
+def sees_the_present(original):
+    def init(self, *arguments):
+        original(self, *arguments)
+        self.telemetry = False
+
+    return init
+
+
+def attempts_without_end(original):
+    def turn_away(self, request, now):
+        request.attempts -= 1
+        original(self, request, now)
+        request.attempts += 1
+
+    return turn_away
+
+
+def back_in_no_time(original):
+    def turn_away(self, request, now):
+        latency_ns = self.latency_ns
+        self.latency_ns = [[0] * len(row) for row in latency_ns]
+        original(self, request, now)
+        self.latency_ns = latency_ns
+
+    return turn_away
+
+
+def old_signals(original):
+    def open_slot(self, signals, slot):
+        original(self, signals, max(slot - 1, 0))
+
+    return open_slot
+
+
+def marginal_only(original):
+    def init(self, *arguments):
+        original(self, *arguments)
+        self.spread = False
+
+    return init
+
+
+def physics_fault(name: str, change: Callable) -> Callable:
+    return lambda patch: patch.setattr(physics, name, change(getattr(physics, name)))
+
+
+FAULTS: dict[str, Callable] = {
+    "timeout before replica": swapped("REPLICA", "TIMEOUT"),
+    "fault before timeout": swapped("TIMEOUT", "FAULT"),
+    "slot before fault": swapped("FAULT", "SLOT"),
+    "slot after region arrival": swapped("SLOT", "REGION_ARRIVAL"),
+    "telemetry after region arrival": swapped("TELEMETRY", "REGION_ARRIVAL"),
+    "gateway before region arrival": swapped("REGION_ARRIVAL", "GATEWAY_ARRIVAL"),
+    "slot before replica": swapped("SLOT", "REPLICA"),
+    "requests and replicas in reverse": ordered(lambda region, tie: (region, (1 << 40) - tie)),
+    "first replica that fits": replaced(Region, "admitting", admit_first_that_fits),
+    "last of the emptiest replicas": replaced(Region, "admitting", admit_last_of_the_emptiest),
+    "memory is endless": replaced(Region, "admitting", admit_without_looking_at_memory),
+    "batch one too large": replaced(Region, "admitting", admit_one_too_many),
+    "the head of the queue is passed": replaced(Region, "drain", pass_the_head_of_the_queue),
+    "last in, first out": replaced(Region, "drain", take_from_the_tail),
+    "an arrival passes the queue": replaced(Region, "arrive", jump_the_queue),
+    "queue one too long": with_region("max_queue", lambda n: n + 1),
+    "kv room off by one": with_region("kv_tokens", lambda n: n - 1),
+    "patience one tick too long": with_region("timeout_ns", lambda n: n + 1_000_000 if n < physics.NEVER_NS else n),
+    "no drain after a timeout": replaced(Region, "time_out", forget_to_drain_after_a_timeout),
+    "the impatient are not admitted": replaced(Region, "arrive", never_patient),
+    "lost work stays on the record": replaced(Request, "forget_progress", keep_progress),
+    "boundaries close as they fall": replaced(Replica, "stop_at_boundary", boundaries_close_as_they_fall),
+    "newest prompt first": replaced(Replica, "begin", newest_prompt_first),
+    "decode before prefill": replaced(Replica, "begin", decode_before_prefill),
+    "no wake-up": replaced(Replica, "wake", always_awake),
+    "asleep a tick later": replaced(Replica, "wake", asleep_a_tick_later),
+    "context forgets the first token": replaced(Replica, "end_prefill", context_forgets_the_first_token),
+    "kv room leaks": replaced(Replica, "release", kv_room_is_never_given_back),
+    "slots are not settled": replaced(Replica, "settle", settle_without_charging),
+    "an interrupted iteration is free": replaced(Replica, "lose_iteration", interrupted_work_is_free),
+    "an interrupted prefill is free": replaced(Replica, "lose_prefill", interrupted_work_is_free),
+    "idle energy beyond the horizon": replaced(Replica, "spend", idle_beyond_the_horizon),
+    "everyone pays all of e0": replaced(Replica, "count", shared_energy_is_paid_by_each),
+    "sleep counts from the start of the run": replaced(Replica, "rest", rest_forgets_when_it_began),
+    "outages unknown to the dispatcher": replaced(Dispatcher, "refresh", unaware_of_outages),
+    "uniforms from the other end": replaced(Dispatcher, "weighted", weighted_by_the_other_end),
+    "smooth takes the last of equals": replaced(Dispatcher, "smooth", smooth_prefers_the_last),
+    "one credit for all gateways": replaced(Dispatcher, "smooth", smooth_shares_credits),
+    "least loaded by queue alone": replaced(Dispatcher, "least_loaded", least_loaded_by_queue),
+    "least loaded ties by index": replaced(Dispatcher, "least_loaded", ties_by_index),
+    "spillover ties by index": replaced(Dispatcher, "spillover", ties_by_index),
+    "spillover one too early": replaced(Dispatcher, "spillover", spill_a_request_too_early),
+    "telemetry is exact": replaced(Dispatcher, "__init__", sees_the_present),
+    "one attempt too many": replaced(Simulation, "turn_away", attempts_without_end),
+    "back without latency": replaced(Simulation, "turn_away", back_in_no_time),
+    "last slot's signals": replaced(Region, "open_slot", old_signals),
+    "attribution always marginal": replaced(Region, "__init__", marginal_only),
+    "iterations round down": physics_fault(
+        "to_clock_ns",
+        lambda _: lambda duration_s, clock_ns: max(clock_ns, int(duration_s * 1e9) // clock_ns * clock_ns),
+    ),
+    "context does not grow": physics_fault(
+        "iterations_s", lambda _: lambda n, b, k0, a, beta, gamma: n * (a + beta * b + gamma * k0)
+    ),
+    "energy of context does not grow": physics_fault(
+        "iterations_j", lambda _: lambda n, b, k0, e0, e1, e2: n * (e0 + e1 * b + e2 * k0)
+    ),
+    "one iteration too few has ended": physics_fault(
+        "iterations_ended", lambda f: lambda elapsed_ns, *law: max(0, f(elapsed_ns, *law) - 1)
+    ),
+    "sleepers draw idle power": physics_fault(
+        "idle_j", lambda f: lambda a, b, c, after, idle_w, sleep_w: f(a, b, c, after, idle_w, idle_w)
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_caught(fault, monkeypatch):
+    FAULTS[fault](monkeypatch)
+    assert caught(PRESSED.get(fault, lambda tick: {})), f"'{fault}' went unseen in {WORLDS} worlds"
+
+
+@pytest.mark.parametrize("fault", [None, *PRESSED])
+def test_without_a_fault_nothing_is_caught(fault):
+    assert not caught(PRESSED.get(fault, lambda tick: {}))
