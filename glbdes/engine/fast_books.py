@@ -138,7 +138,7 @@ def spend(st, g, k, now):
             met[g, IDLE_METER_NS] += until - since
             sleep_after = st.reg[g, SLEEP_AFTER_NS] if state == IDLE else physics.NEVER_NS
             power = st.regf[g, IDLE_W], st.regf[g, SLEEP_W]
-            st.metf[g, IDLE_J] += idle_j(rep[k, IDLE_NS], since, until, sleep_after, power[0], power[1])
+            st.metf[g, IDLE_J] += idle_j(rep[k, BEGUN_NS], since, until, sleep_after, power[0], power[1])
 
 
 @helper

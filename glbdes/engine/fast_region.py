@@ -197,7 +197,7 @@ def go_down(st, g, now):
         reg[g, POPULATION] -= rep[k, HELD]
         hold(st, g, k, np.int64(0))
         rep[k, ACTIVE], rep[k, WAITING], rep[k, HEAD], rep[k, CONTEXT] = 0, 0, 0, 0
-        rep[k, KV_FREE] = reg[g, KV_TOKENS]
+        rep[k, KV_FREE], rep[k, PROMPTED_NS] = reg[g, KV_TOKENS], NONE
         rest(st, k, DOWN, now)
 
 

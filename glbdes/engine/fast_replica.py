@@ -22,7 +22,7 @@ from glbdes.engine.fast_state import *  # noqa: F403
 def rest(st, k, state, now):
     """Replica k has nothing to do from `now` on."""
     st.rep[k, STATE] = state
-    st.rep[k, IDLE_NS] = now
+    st.rep[k, BEGUN_NS] = now
     st.rep[k, ITERATIONS] = 0
     st.shared_j[k] = 0.0
     schedule(st, k, NEVER)
@@ -32,12 +32,14 @@ def rest(st, k, state, now):
 def begin(st, g, k, now):
     """Start what comes next on replica k: a prefill, an epoch of decoding, or a rest."""
     rep, regf = st.rep, st.regf
-    rep[k, EPOCH_NS] = now
+    rep[k, BEGUN_NS] = now
     if rep[k, WAITING] > 0:
         q = st.waiting[k, rep[k, HEAD]]
         st.req[q, START_NS] = now
         rep[k, STATE] = PREFILL
-        schedule(st, k, now + st.prefill_ns[st.reg[g, PROFILE], st.req[q, PROMPT]])
+        chained = 1 if rep[k, PROMPTED_NS] == now else 0
+        rep[k, PLANNED] = st.prefill_ns[chained, st.reg[g, PROFILE], st.req[q, PROMPT]]
+        schedule(st, k, now + rep[k, PLANNED])
     elif rep[k, ACTIVE] > 0:
         rep[k, STATE] = DECODE
         b, k0 = rep[k, ACTIVE], rep[k, CONTEXT]
@@ -53,7 +55,7 @@ def begin(st, g, k, now):
 def stop_at_boundary(st, g, k, now):
     """End replica k's epoch at the first iteration boundary at or after `now`."""
     rep, regf, tick = st.rep, st.regf, st.clock[TICK_NS]
-    elapsed = now - rep[k, EPOCH_NS]
+    elapsed = now - rep[k, BEGUN_NS]
     b, k0, planned = rep[k, EPOCH_B], rep[k, EPOCH_K0], rep[k, PLANNED]
     a, beta, gamma = regf[g, A_S], regf[g, BETA_S], regf[g, GAMMA_S]
     n = iterations_ended(elapsed, planned, b, k0, a, beta, gamma, tick)
@@ -65,7 +67,7 @@ def stop_at_boundary(st, g, k, now):
         begin(st, g, k, now)
     elif n + 1 < planned:
         rep[k, PLANNED] = n + 1
-        schedule(st, k, rep[k, EPOCH_NS] + iterations_end_ns(n + 1, b, k0, a, beta, gamma, tick))
+        schedule(st, k, rep[k, BEGUN_NS] + iterations_end_ns(n + 1, b, k0, a, beta, gamma, tick))
 
 
 @helper
@@ -83,7 +85,7 @@ def admit(st, g, k, q, now):
         if rep[k, WAITING] == 1:
             stop_at_boundary(st, g, k, now)
     elif rep[k, STATE] == IDLE:
-        asleep = now >= rep[k, IDLE_NS] + st.reg[g, SLEEP_AFTER_NS]
+        asleep = now >= rep[k, BEGUN_NS] + st.reg[g, SLEEP_AFTER_NS]
         spend(st, g, k, now)
         if asleep and st.reg[g, WAKE_NS] > 0:
             rep[k, STATE] = WAKING
@@ -114,6 +116,7 @@ def end_prefill(st, g, k, now):
     rep[k, HEAD] = rep[k, HEAD] + 1 if rep[k, HEAD] + 1 < st.waiting.shape[1] else 0
     rep[k, WAITING] -= 1
     req[q, FIRST_NS] = now
+    rep[k, PROMPTED_NS] = now
     joules = st.prefill_j[st.reg[g, PROFILE], req[q, PROMPT]]
     st.metf[g, PREFILL_J] += joules
     reqf[q, OWED_J] += joules
@@ -133,7 +136,7 @@ def settle_replica(st, g, k, now):
     spend(st, g, k, now)
     if rep[k, STATE] == DECODE:
         a, beta, gamma = regf[g, A_S], regf[g, BETA_S], regf[g, GAMMA_S]
-        elapsed, planned = now - rep[k, EPOCH_NS], rep[k, PLANNED]
+        elapsed, planned = now - rep[k, BEGUN_NS], rep[k, PLANNED]
         b, k0 = rep[k, EPOCH_B], rep[k, EPOCH_K0]
         count(st, g, k, iterations_ended(elapsed, planned, b, k0, a, beta, gamma, st.clock[TICK_NS]))
     for i in range(rep[k, ACTIVE]):
@@ -144,10 +147,10 @@ def settle_replica(st, g, k, now):
 def lose_work(st, g, k, now):
     """An interrupted prefill or iteration is charged in proportion."""
     rep, regf, req = st.rep, st.regf, st.req
-    elapsed = now - rep[k, EPOCH_NS]
+    elapsed = now - rep[k, BEGUN_NS]
     if rep[k, STATE] == PREFILL:
         q = st.waiting[k, rep[k, HEAD]]
-        done = elapsed / st.prefill_ns[st.reg[g, PROFILE], req[q, PROMPT]]
+        done = elapsed / rep[k, PLANNED]
         joules = done * st.prefill_j[st.reg[g, PROFILE], req[q, PROMPT]]
         st.metf[g, PREFILL_J] += joules
         charge(st, g, q, joules)

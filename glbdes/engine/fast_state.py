@@ -18,8 +18,9 @@ NEVER = np.int64(np.iinfo(np.int64).max)  # typed: kernels are compiled anew for
 IDLE, WAKING, PREFILL, DECODE, BETWEEN, DOWN = range(6)  # what a replica is doing
 
 # fmt: off
-# Columns of `rep`.
-(STATE, REGION, HELD, KV_FREE, CONTEXT, ITERATIONS, EPOCH_NS, EPOCH_B, EPOCH_K0, COUNTED, PLANNED, SINCE_NS, IDLE_NS,
+# Columns of `rep`. BEGUN_NS: of an epoch, a prefill or a rest. PLANNED: iterations, or the time of a prefill.
+# PROMPTED_NS: the end of the last prefill.
+(STATE, REGION, HELD, KV_FREE, CONTEXT, ITERATIONS, BEGUN_NS, EPOCH_B, EPOCH_K0, COUNTED, PLANNED, SINCE_NS, PROMPTED_NS,
  ACTIVE, WAITING, HEAD) = range(16)
 # Columns of `reg`.
 (FIRST, LAST, MAX_BATCH, KV_TOKENS, MAX_QUEUE, SLEEP_AFTER_NS, WAKE_NS, PROFILE, UP, QUEUED, QUEUE_HEAD, QUEUE_TAIL,
@@ -56,7 +57,7 @@ class State(NamedTuple):
     regf: Floats  # [r, 12]
     met: Ints  # [r, 12]
     metf: Floats  # [r, 4]
-    prefill_ns: Ints  # [profile, tokens]
+    prefill_ns: Ints  # [2, profile, tokens] second: of a prompt that begins where another ended
     prefill_j: Floats  # [profile, tokens]
     req: Ints  # [q, 18]
     reqf: Floats  # [q, 7]
@@ -97,12 +98,14 @@ def make_state(world: World, regions: list[int], rows: int) -> State:
     rep = np.zeros((n, 16), dtype=np.int64)
     rep[:, REGION] = np.repeat(np.arange(r), counts)
     rep[:, KV_FREE] = reg[rep[:, REGION], KV_TOKENS]
+    rep[:, PROMPTED_NS] = NONE
     clock = np.zeros(10, dtype=np.int64)
     charges = 2 * world.max_attempts + 2  # that one request can run up in a slot, at most
     clock[:4] = world.clock_ns, world.timeout_ns, world.horizon_ns, charges if world.full_attribution else 0
     levels = np.zeros((r, batch + 1), dtype=np.int64)
     levels[:, 0] = counts
-    ticks = np.floor(fleet.prefill_s * NS_PER_S / world.clock_ns + 0.5)
+    prefill_s = np.stack([fleet.prefill_s, fleet.chained_s])
+    ticks = np.floor(prefill_s * NS_PER_S / world.clock_ns + 0.5)
     tree = np.full((2 * leaves, 2), NEVER)
     tree[leaves:, 1] = np.arange(leaves)
     for node in range(leaves - 1, 0, -1):
