@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from glbdes.engine import simpy_engine
+from glbdes.engine import fast, simpy_engine
 from glbdes.physics import NEVER_NS
 from glbdes.units import NS_PER_S
 from glbdes.world import Policy, View, World
@@ -139,6 +139,12 @@ def random_world(seed: int, clock_ns: int = 1, **forced) -> World:
 def engine_run(world: World, policy: Policy) -> ListSink:
     sink = ListSink()
     simpy_engine.run(world, policy, sink, policy_name="test")
+    return sink
+
+
+def fast_run(world: World, policy: Policy) -> ListSink:
+    sink = ListSink()
+    fast.run(world, policy, sink, policy_name="test")
     return sink
 
 

@@ -1,4 +1,4 @@
-"""The engine against the brute-force twin, world after random world, ties included."""
+"""The request-level engines against the brute-force twin, world after random world, ties included."""
 
 from collections import Counter
 
@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from glbdes.physics import FAILED, LEAST_LOADED, REJECTED, SERVED, SMOOTH, SPILLOVER, TIMED_OUT, WEIGHTED
-from tests.random_worlds import CLOCKS_NS, Moody, disagreements, random_world
+from tests.random_worlds import CLOCKS_NS, Moody, disagreements, engine_run, fast_run, random_world
 from tests.twin import simulate
 
 QUICK, LONG = 150, 2500  # worlds on each clock
 MOST_DISPUTED = 0.03  # share of worlds that may be left out because the reading of the contract is open
 
 
-def assert_agree(clock_ns: int, seeds: range) -> None:
+def assert_agree(clock_ns: int, seeds: range, run=engine_run) -> None:
     disputed = 0
     for seed in seeds:
-        found = disagreements(random_world(seed, clock_ns), seed)
+        found = disagreements(random_world(seed, clock_ns), seed, run)
         disputed += found is None
         assert not found, f"world {seed} on a clock of {clock_ns} ns:\n" + "\n".join(found)
     assert disputed <= MOST_DISPUTED * len(seeds)
@@ -25,6 +25,11 @@ def assert_agree(clock_ns: int, seeds: range) -> None:
 @pytest.mark.parametrize("clock_ns", CLOCKS_NS)
 def test_engine_and_twin_agree_in_random_worlds(clock_ns):
     assert_agree(clock_ns, range(QUICK))
+
+
+@pytest.mark.parametrize("clock_ns", CLOCKS_NS)
+def test_compiled_engine_and_twin_agree_in_random_worlds(clock_ns):
+    assert_agree(clock_ns, range(QUICK), fast_run)
 
 
 @pytest.mark.slow
