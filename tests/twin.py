@@ -18,7 +18,7 @@ from math import floor, fsum
 import numpy as np
 
 from glbdes.meter import slot_energy
-from glbdes.physics import FAILED, LEAST_LOADED, REJECTED, SERVED, SMOOTH, SPILLOVER, TIMED_OUT, WEIGHTED
+from glbdes.physics import FAILED, LEAST_LOADED, REJECTED, SERVED, SMOOTH, SPILLOVER, TIMED_OUT
 from glbdes.view import Planner
 from glbdes.world import METER_DTYPE, REQUEST_DTYPE, Policy, SlotRecord, World
 
@@ -268,28 +268,21 @@ class _Twin:
             return min(choices, key=lambda r: (self._seen(r)[1], latency[r], r))
         weights = {r: float(self.plans[self.slot][g, r]) for r in choices}
         total = sum(weights.values())
-        if total <= 0.0:
-            nearest = min(choices, key=lambda r: (latency[r], r))
-            if rule == SPILLOVER and self._seen(nearest)[0] > self.world.spill_queue:
-                self.disputed.add("spillover from the nearest")
-            if rule == SMOOTH and any(self.credit[g]):
-                self.disputed.add("smooth credit and the nearest")
-            return nearest
-        if rule == SMOOTH:
+        if rule == SMOOTH and total > 0.0:
             for r in choices:
                 self.credit[g, r] += weights[r] / total
             chosen = max(choices, key=lambda r: (self.credit[g, r], -r))
-            if self.credit[g].argmax() != chosen:
-                self.disputed.add("smooth credit of a closed region")
             self.credit[g, chosen] -= 1.0
             return chosen
-        assert rule in (WEIGHTED, SPILLOVER)
-        cumulative, first = 0.0, choices[-1]
-        for r in choices:
-            cumulative += weights[r]
-            if cumulative > request.uniform * total:
-                first = r
-                break
+        if total <= 0.0:
+            first = min(choices, key=lambda r: (latency[r], r))
+        else:
+            cumulative, first = 0.0, choices[-1]
+            for r in choices:
+                cumulative += weights[r]
+                if cumulative > request.uniform * total:
+                    first = r
+                    break
         if rule == SPILLOVER and self._seen(first)[0] > self.world.spill_queue:
             short = [r for r in choices if self._seen(r)[0] <= self.world.spill_queue]
             if short:

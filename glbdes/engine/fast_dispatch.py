@@ -112,11 +112,15 @@ def smooth(rules, g):
     last = rules.shares.shape[1] - 1
     if rules.cumulative[g, last] <= 0.0:
         return NONE
-    best = 0
+    nearest = np.argmax(rules.shares[g])
+    if rules.weights[g, nearest] <= 0.0:  # the plan has no place: nobody is owed for what the nearest takes
+        return nearest
+    best = NONE
     for r in range(last + 1):
-        rules.credits[g, r] += rules.shares[g, r]
-        if rules.credits[g, r] > rules.credits[g, best]:
-            best = r
+        if rules.allowed[g, r] and rules.up[r] != 0:
+            rules.credits[g, r] += rules.shares[g, r]
+            if best == NONE or rules.credits[g, r] > rules.credits[g, best]:
+                best = r
     rules.credits[g, best] -= 1.0
     return best
 

@@ -48,6 +48,7 @@ class Dispatcher:
         self.open = [
             [r for r in order if row[r] and up[r]] for order, row in zip(self.nearest_first, self.allowed, strict=True)
         ]
+        self.planned = [any(self.weights[g][r] > 0.0 for r in regions) for g, regions in enumerate(self.open)]
         self.shares = [self._shares(g, open_regions) for g, open_regions in enumerate(self.open)]
         self.cumulative = [list(accumulate(row)) for row in self.shares]
 
@@ -69,12 +70,15 @@ class Dispatcher:
         return r if r < len(cumulative) else self.shares[g].index(max(self.shares[g]))
 
     def smooth(self, request: "Request") -> int:
-        """Deficit round robin: the region that is owed most."""
+        """Deficit round robin: the open region that is owed most."""
         g = request.gateway
-        if not self.open[g]:
-            return NOWHERE
+        open_regions = self.open[g]
+        if not self.planned[g]:
+            return open_regions[0] if open_regions else NOWHERE
         credit = [owed + share for owed, share in zip(self.credits[g], self.shares[g], strict=True)]
         r = credit.index(max(credit))
+        if r not in open_regions:
+            r = max(sorted(open_regions), key=credit.__getitem__)
         credit[r] -= 1.0
         self.credits[g] = credit
         return r

