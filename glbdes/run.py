@@ -31,7 +31,7 @@ from glbdes.world import Policy, Sink, World
 
 Progress = Callable[[int, int], None]  # requests ended so far, requests expected in all
 
-PACKAGES: Final = ("glbdes", "numpy", "simpy", "pyarrow", "pandas", "scipy", "pydantic")  # whose versions are recorded
+PACKAGES: Final = ("glbdes", "numpy", "numba", "simpy", "pyarrow", "pandas", "scipy", "pydantic")  # whose versions are recorded
 
 
 class Engine(Protocol):
@@ -49,7 +49,14 @@ class Engine(Protocol):
     ) -> None: ...
 
 
-ENGINES: Final[Mapping[str, Engine]] = {"simpy": simpy_engine.run, "fluid": fluid.run}
+def compiled(*args: Any, **options: Any) -> None:
+    """The compiled engine, imported when it is needed: its compiler takes half a second to load."""
+    from glbdes.engine import fast
+
+    fast.run(*args, **options)
+
+
+ENGINES: Final[Mapping[str, Engine]] = {"simpy": simpy_engine.run, "fast": compiled, "fluid": fluid.run}
 WITHOUT_REQUESTS: Final = frozenset({"fluid"})
 OFFLINE: Final = "offline"  # the policy that replays the offline optimum of the fluid model
 

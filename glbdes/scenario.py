@@ -196,7 +196,7 @@ class Scenario(Model):
     name: Name
     description: str = ""
     seed: Annotated[int, Field(ge=0)] = 1
-    engine: Literal["simpy", "fluid"] = "simpy"
+    engine: Literal["simpy", "fast", "fluid"] = "simpy"
     time: Time
     signals: SignalsSource = SignalsSource()
     workload: Workload = Workload()

@@ -154,7 +154,7 @@ def test_all_problems_come_in_one_report_with_the_file(tmp_path: Path) -> None:
         ("fleet.host_w=-1", "fleet.host_w = -1 W, must be >= 0"),
         ("dispatch.rule=smoth", "dispatch.rule = 'smoth', must be 'weighted', 'smooth', 'least_loaded' or 'spillover'; did you mean 'smooth'?"),
         ("dispatch.max_utilisation=1.1", "dispatch.max_utilisation = 1.1, must be <= 1"),
-        ("engine=smpy", "engine = 'smpy', must be 'simpy' or 'fluid'; did you mean 'simpy'?"),
+        ("engine=smpy", "engine = 'smpy', must be 'simpy', 'fast' or 'fluid'; did you mean 'simpy'?"),
         ("slo={}", "slo = a table, must have at least 1 entry"),
         ("slo.chat.share=0", "slo.chat.share = 0, must be > 0"),
         ("regions.Ohio={}", "regions.Ohio: this name must be lower-case letters, digits and _, and begin with a letter"),
