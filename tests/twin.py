@@ -91,7 +91,6 @@ class Run:
     requests: np.ndarray
     slots: list[SlotRecord]
     visits: list[Visit]
-    disputed: set[str]  # engines are known to leave section 3 here; see tests/engine/test_rules.py
 
 
 def simulate(world: World, policy: Policy) -> Run:
@@ -119,7 +118,6 @@ class _Twin:
         self.demand = np.zeros((world.slots, world.gateways))
         self.plans: list[np.ndarray] = []
         self.duals: list[dict] = []
-        self.disputed: set[str] = set()
 
     # The clock -------------------------------------------------------------------------------------------------
 
@@ -133,7 +131,7 @@ class _Twin:
         self.meters["attributed_j"] *= factors
         records = [self._slot_record(slot) for slot in range(self.world.slots)]
         self.planner.observe(records[-1])
-        return Run(self._records(factors), records, self.visits, self.disputed)
+        return Run(self._records(factors), records, self.visits)
 
     def _next_due(self) -> int:
         if self.slot_due == NEVER and all(request.status >= 0 for request in self.requests):
