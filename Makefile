@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: simulate test test-slow bench lint clean
+.PHONY: simulate test test-slow test-nightly bench lint clean
 .DEFAULT_GOAL := test
 
 simulate: $(INSTALLED)  ## the ten regions; SCENARIO=... and ARGS="--policy cost" choose otherwise
@@ -18,6 +18,9 @@ test: $(INSTALLED)  ## the quick tests
 
 test-slow: $(INSTALLED)  ## the long ones: queueing theory, thousands of random worlds
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+test-nightly: $(INSTALLED)  ## 100,000 random worlds on which the two request-level engines must agree
+	GLBDES_WORLDS=100_000 $(BIN)/python -m pytest -m slow tests/engine/test_fast.py $(ARGS)
 
 bench: $(INSTALLED)  ## speed, and agreement with real hardware
 	@set -e; for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench; done

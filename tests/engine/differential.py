@@ -62,7 +62,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "batch": (1, 2, 4, 8),
     "kv_tokens": (100_000, 900, 2000),
     "max_queue": (1 << 40, 0, 3, 20),
-    "timeout_ns": (physics.NEVER_NS, 500_000_000, 2_000_000_000),
+    "timeout_ns": (physics.NEVER_NS, 50_000_000, 500_000_000, 2_000_000_000),
     "latency_ns": (0, 50_000_000, 200_000_000),
     "telemetry_ns": (0, 50_000_000, 150_000_000),
     "spill_queue": (0, 1, 3),
@@ -154,7 +154,7 @@ def world_of(case: Case) -> World:
         spill_queue=case.spill_queue,
         timeout_ns=case.timeout_ns,
         max_attempts=case.max_attempts,
-        outages=outages(rng, case, horizon_ns),
+        outages=outages(rng, case, arrival_ns),
         signals=make_signals(
             case.slots,
             regions,
@@ -173,12 +173,21 @@ def allowed(rng: np.random.Generator, case: Case) -> np.ndarray:
     return mask
 
 
-def outages(rng: np.random.Generator, case: Case, horizon_ns: int) -> list[tuple[int, int, int]]:
-    """Outages that overlap between regions and touch within one, some of them beyond the horizon."""
+def outages(rng: np.random.Generator, case: Case, arrival_ns: np.ndarray) -> list[tuple[int, int, int]]:
+    """Outages that overlap between regions and touch within one, some of them beyond the horizon.
+
+    They like to begin and end with a slot, or when some request loses its patience.
+    """
+    horizon_ns = case.slots * SLOT_NS
+    patience_ns = 0 if case.timeout_ns == physics.NEVER_NS else case.timeout_ns
     made = []
     for region in range(case.regions):
         count = int(rng.integers(0, case.outages + 1))
-        edges = np.unique(rng.integers(0, 5 * horizon_ns // 4, count + 1) // case.tick_ns * case.tick_ns)
+        anywhere = rng.integers(0, 5 * horizon_ns // 4, count + 1) // case.tick_ns * case.tick_ns
+        with_slot = rng.integers(0, case.slots + 1, count + 1) * SLOT_NS
+        with_timeout = rng.choice(arrival_ns, count + 1) + patience_ns
+        kind = rng.integers(0, 3, count + 1)
+        edges = np.unique(np.choose(kind, [anywhere, with_slot, with_timeout]))
         step = int(rng.integers(1, 3))  # 1: the next begins as one ends
         made += [(region, int(a), int(b)) for a, b in zip(edges[:-1:step], edges[1::step], strict=False)]
     return made
