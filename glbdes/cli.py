@@ -14,7 +14,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from glbdes import cli_study
+from glbdes import cli_optimum, cli_study
 from glbdes.errors import GlbdesError, PolicyError, RecordsError
 
 WIDTH = 100  # columns where there is no terminal to ask
@@ -52,7 +52,7 @@ def main() -> None:
     """Simulate how LLM inference requests are routed between regions, and who bears the footprint."""
 
 
-for command in cli_study.COMMANDS:
+for command in (*cli_study.COMMANDS, cli_optimum.optimum):
     main.add_command(command)
 
 

@@ -88,14 +88,16 @@ class _Programme(NamedTuple):
     equal_bound: Floats
 
 
-def solve(world: World) -> Optimum:
+def solve(world: World, *, merged: bool = True) -> Optimum:
     """The optimum of (O) for the expected demand and the true signals of `world`.
+
+    `merged` = False keeps every gateway apart, which changes nothing but the size of the programme: a check.
 
     Regions that are down when a slot begins are not used in it; outages that begin later are not foreseen.
     Raises `InfeasibleError` if the demand does not fit, `InvariantError` if HiGHS's answer fails its certificate.
     """
     amounts, up = _coefficients(world), _up(world)
-    variables = _variables(world, up)
+    variables = _variables(world, up, merged)
     programme, units = _programme(world, variables, amounts)
     found = _optimum(programme)
     prices = -found.ineqlin.marginals[: 2 * world.regions].reshape(2, -1) * units.usd / units.footprint[:, None]
@@ -115,7 +117,7 @@ def solve(world: World) -> Optimum:
 
 
 def _coefficients(world: World) -> _Coefficients:
-    signals, fleet = world.signals, world.fleet
+    signals = world.signals
     per_kwh = np.stack(
         (
             signals.pue * signals.price_usd_per_kwh,
@@ -123,8 +125,18 @@ def _coefficients(world: World) -> _Coefficients:
             signals.wue_l_per_kwh + signals.pue * signals.ewif_l_per_kwh,
         )
     )[:, : world.slots]
-    host_kwh = fleet.replicas * fleet.host_w * world.slot_s / J_PER_KWH * (1 - _down_share(world))
-    return _Coefficients(per_kwh * world.it_kwh_per_request * world.slot_s, (per_kwh * host_kwh).sum(axis=1))
+    return _Coefficients(per_kwh * world.it_kwh_per_request * world.slot_s, (per_kwh * _host_kwh(world)).sum(axis=1))
+
+
+def it_kwh(world: World, load_rps: Floats) -> Floats:
+    """[s, r] IT energy of `load_rps` [s, r] in the fluid model, host power included."""
+    return np.asarray(load_rps * world.it_kwh_per_request * world.slot_s + _host_kwh(world))
+
+
+def _host_kwh(world: World) -> Floats:
+    """[s, r]"""
+    fleet = world.fleet
+    return np.asarray(fleet.replicas * fleet.host_w * world.slot_s / J_PER_KWH * (1 - _down_share(world)))
 
 
 def _down_share(world: World) -> Floats:
@@ -146,8 +158,10 @@ def _up(world: World) -> Bools:
     return up
 
 
-def _variables(world: World, up: Bools) -> _Variables:
-    masks, member = np.unique(world.allowed, axis=0, return_inverse=True)
+def _variables(world: World, up: Bools, merged: bool) -> _Variables:
+    masks, member = world.allowed, np.arange(world.gateways)
+    if merged:
+        masks, member = np.unique(world.allowed, axis=0, return_inverse=True)
     demand = np.zeros((world.slots, len(masks)))
     for g, k in enumerate(member.ravel()):
         demand[:, k] += world.expected_rps[:, g]

@@ -79,6 +79,23 @@ def summary(figures: Summary) -> Iterator[RenderableType]:
     yield from _checks(figures)
 
 
+def optimum(figures: Summary) -> Iterator[RenderableType]:
+    """The offline optimum's figures (`optimum.summary`)."""
+    yield Text.assemble((figures["scenario"], "bold"), ": the offline optimum of the fluid model")
+    yield _footprints(figures)
+    yield _regions(figures["regions"])
+    duals = figures["duals"]
+    rows = [
+        [name, number(duals["carbon_usd_per_kg"][name]), number(duals["water_usd_per_l"][name])]
+        for name in figures["regions"]
+    ]
+    yield table("Dual prices of the footprints", ["", "carbon, USD/kg", "water, USD/L"], rows)
+    proof = figures["certificate"]
+    yield f"Objective {number(figures['objective_usd'], 8)} USD"
+    yield f"No plan costs less than {number(proof['dual_usd'], 8)} USD (dual; gap {number(proof['gap'], 2)})"
+    yield f"Solved in {number(figures['solve_s'], 2)} s, built in {number(figures['build_s'], 2)} s"
+
+
 def _requests(figures: Summary) -> Table:
     counts = figures["requests"]
     headings = [name.replace("_", " ") for name in counts]

@@ -164,3 +164,10 @@ def test_an_answer_without_certificate_is_refused(what, monkeypatch):
     monkeypatch.setattr(offline, "linprog", cheat)
     with pytest.raises(InvariantError, match="without certificate"):
         offline.solve(random_world(3))
+
+
+@pytest.mark.parametrize("allowed", [True, PARTIAL], ids=["full", "partial"])
+def test_keeping_every_gateway_apart_gives_the_same_optimum(allowed):
+    world = paper_world(allowed)
+    apart = offline.solve(world, merged=False).objective_usd
+    assert offline.solve(world).objective_usd == pytest.approx(apart, rel=1e-7)
