@@ -47,7 +47,19 @@ def compare(scenario: str, policies: str | None, workers: int | None, quiet: boo
     console.print(f"The same requests for every policy: verified. Results in {found.path}")
 
 
-COMMANDS = (compare,)
+@click.command()
+@click.argument("source", metavar="RUN|COMPARISON|SWEEP", type=FOLDER)
+@click.option("-o", "--out", type=FILE, default="report.html", show_default=True, metavar="FILE", help="The page.")
+@click.option("--formats", default="svg,png,pdf", show_default=True, metavar="A,B", help="Of the figures beside it.")
+def report(source: Path, out: Path, formats: str) -> None:
+    """Write one HTML page about a run, a comparison or a sweep, and its figures as files."""
+    from glbdes import report as reporting
+
+    written = reporting.write(source, out, [name.strip() for name in formats.split(",") if name.strip()])
+    click.echo(f"Wrote {written[0]}" + (f" and {len(written) - 1} files in {written[1].parent}" if written[1:] else ""))
+
+
+COMMANDS = (compare, report)
 
 
 @contextmanager

@@ -1,0 +1,92 @@
+"""How all figures look: colours, marks and dashes that differ also without colour, sizes, axes.
+
+Colours are those of Okabe and Ito, safe for colour-blind readers, ordered so that neighbours differ in lightness.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import altair as alt
+import pandas as pd
+from altair.typing import ChartType
+
+WIDTH: Final = 680  # px of a figure on a desk
+NARROW: Final = 300  # and on a phone
+
+INK: Final = "#222222"
+QUIET: Final = "#767676"
+GRID: Final = "#e4e4e4"
+COLOURS: Final = ("#0072B2", "#E69F00", "#000000", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C7A00")
+SHAPES: Final = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "stroke")
+DASHES: Final = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 2], [1, 3], [10, 3], [6, 2, 1, 2, 1, 2])
+PARTS: Final = {"prefill": "#08519C", "decode": "#6BAED6", "idle": "#D9D9D9", "host": "#8C8C8C"}  # dark to light, twice
+SEQUENCE: Final = "yellowgreenblue"  # light to dark, in print too
+THOUSANDS: Final = 1000  # from which axes count in k
+SHORT_DAYS: Final = 1  # up to which a time axis shows hours
+
+
+HALO: Final[Sequence[dict[str, Any]]] = (  # text over lines is drawn twice: its white shadow, and itself
+    {"stroke": "white", "strokeWidth": 3, "color": "white"},
+    {"color": INK},
+)
+
+
+def cycle(values: Sequence[Any], n: int) -> list[Any]:
+    """`n` values, beginning again after the last."""
+    return [values[i % len(values)] for i in range(n)]
+
+
+def colour(names: Sequence[str], field: str = "policy", *, legend: bool = True) -> alt.Color:
+    scale = alt.Scale(domain=list(names), range=cycle(COLOURS, len(names)))
+    return alt.Color(f"{field}:N", title=None, scale=scale, legend=alt.Legend(symbolSize=90) if legend else None)
+
+
+def dash(names: Sequence[str], field: str = "policy", *, legend: bool = True) -> alt.StrokeDash:
+    scale = alt.Scale(domain=list(names), range=cycle(DASHES, len(names)))
+    return alt.StrokeDash(f"{field}:N", title=None, scale=scale, legend=alt.Legend() if legend else None)
+
+
+def shape(names: Sequence[str], field: str = "policy", *, legend: bool = False) -> alt.Shape:
+    scale = alt.Scale(domain=list(names), range=cycle(SHAPES, len(names)))
+    return alt.Shape(f"{field}:N", title=None, scale=scale, legend=alt.Legend() if legend else None)
+
+
+def time(times: pd.Series) -> alt.X:
+    """The time axis for a table's column `time_utc`: UTC whatever the reader's clock, hours if there are few days."""
+    days = (times.max() - times.min()).days
+    axis = alt.Axis(format="%-d %b" if days > SHORT_DAYS else "%H:%M", tickCount=4, labelOverlap=True)
+    title = None if days > SHORT_DAYS else "UTC"
+    return alt.X("utcyearmonthdatehoursminutes(time_utc):T", title=title, axis=axis)
+
+
+def amounts(values: pd.Series) -> alt.Axis:
+    """An axis of few ticks: 20k for thousands, plain digits for what is small."""
+    axis = alt.Axis(tickCount=4, labelOverlap=True)
+    return alt.Axis(tickCount=4, labelOverlap=True, format="~s") if values.abs().max() >= THOUSANDS else axis
+
+
+def columns(width: int, each: int, most: int) -> int:
+    """How many panels of about `each` px stand side by side."""
+    return max(1, min(most, width // each))
+
+
+def panel(width: int, side_by_side: int, margin: int = 62) -> int:
+    """Width in px of one of so many panels, their axes taken off."""
+    return max(60, width // side_by_side - margin)
+
+
+def styled(chart: ChartType) -> ChartType:
+    """`chart` in the house style. Only a whole figure can be styled, not a part of one."""
+    made: ChartType = (
+        chart.configure(font="Helvetica, Arial, sans-serif", background="white")
+        .configure_view(stroke=None)
+        .configure_axis(
+            gridColor=GRID, domainColor=QUIET, tickColor=QUIET, labelColor=INK, titleColor=INK, titleFontWeight="normal"
+        )
+        .configure_header(labelColor=INK, titleColor=INK, labelFontSize=12, labelFontWeight="bold")
+        .configure_legend(
+            labelColor=INK, labelFontSize=12, orient="top", columns=3, labelLimit=220, symbolStrokeWidth=2
+        )
+        .configure_title(anchor="start", color=INK, fontSize=12)
+    )
+    return made
