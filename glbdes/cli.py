@@ -60,7 +60,7 @@ for command in (*cli_study.COMMANDS, cli_optimum.optimum):
 @click.argument("scenario")
 @click.option("-o", "--out", type=FOLDER, metavar="DIR", help="Where records go; default: a new folder in runs/.")
 @click.option("--policy", metavar="NAME", help="Use this policy: a built-in, or 'package.module:Class'.")
-@click.option("--engine", metavar="NAME", help="Use this engine: simpy or fluid.")
+@click.option("--engine", metavar="NAME", help="Use this engine: auto, simpy, fast or fluid.")
 @click.option("--seed", type=int, metavar="N", help="Draw other requests.")
 @settings
 @signal_source
@@ -73,8 +73,9 @@ def simulate(scenario: str, out: Path | None, as_json: bool, quiet: bool, signal
 
     if choices["overwrite"] and out is None:
         raise click.UsageError("--overwrite needs -o DIR: a run without a folder of its own replaces none")
-    with _progress(quiet) as progress:
-        finished = run.simulate(scenario, out=out, runs=Path("runs"), signals=signals, progress=progress, **choices)
+    with _progress(quiet) as (progress, tell):
+        choices |= {"runs": Path("runs"), "signals": signals}
+        finished = run.simulate(scenario, out=out, progress=progress, tell=tell, **choices)
     if as_json:
         click.echo(json.dumps({**finished.summary, "path": str(finished.path)}, indent=2, allow_nan=False))
     elif quiet:
@@ -227,10 +228,10 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress bar on stderr, if somebody is looking."""
+def _progress(quiet: bool) -> Iterator[tuple[Callable[[int, int], None] | None, Callable[[str], None] | None]]:
+    """A progress bar on stderr, if somebody is looking: what advances it, and what tells of anything else."""
     if quiet or not sys.stderr.isatty():
-        yield None
+        yield None, None
         return
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -248,7 +249,7 @@ def _progress(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
             speed = ended / elapsed_s if elapsed_s > 0 else 0.0
             bar.update(task, completed=ended, total=max(expected, ended), speed=speed)
 
-        yield advance
+        yield advance, lambda text: bar.console.print(f"({text})")
 
 
 def _print(parts: Iterable[Any]) -> None:

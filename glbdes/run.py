@@ -30,8 +30,10 @@ from glbdes.units import NS_PER_S
 from glbdes.world import Policy, Sink, World
 
 Progress = Callable[[int, int], None]  # requests ended so far, requests expected in all
+Tell = Callable[[str], None]  # what is being done
 
-PACKAGES: Final = ("glbdes", "numpy", "numba", "simpy", "pyarrow", "pandas", "scipy", "pydantic")  # whose versions are recorded
+# Whose versions are recorded.
+PACKAGES: Final = ("glbdes", "numpy", "numba", "simpy", "pyarrow", "pandas", "scipy", "pydantic")
 
 
 class Engine(Protocol):
@@ -57,6 +59,9 @@ def compiled(*args: Any, **options: Any) -> None:
 
 
 ENGINES: Final[Mapping[str, Engine]] = {"simpy": simpy_engine.run, "fast": compiled, "fluid": fluid.run}
+AUTO: Final = "auto"  # simpy or fast, by the number of requests expected
+WORTH_LOADING: Final = 30_000  # requests that the SimPy engine simulates while compiled kernels are loaded
+WORTH_COMPILING: Final = 300_000  # the same while they are compiled, once per version and machine
 WITHOUT_REQUESTS: Final = frozenset({"fluid"})
 OFFLINE: Final = "offline"  # the policy that replays the offline optimum of the fluid model
 
@@ -141,25 +146,27 @@ def simulate(
     runs: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
+    tell: Tell | None = None,
 ) -> Run:
     """Simulate a scenario: a file, a shipped one by name ("llm10"), or a `Scenario`.
 
     `policy`, `engine` and `seed` replace the scenario's; arguments of another policy are dropped. `overrides` are
     `key.path=value` settings of any key. `signals` is a file or folder to take signals from instead. Records go to the
     folder `out`, or to a new one in the folder `runs`, or, without either, to one that is removed when Python ends.
-    `progress(ended, expected)` is called now and then with numbers of requests.
+    `progress(ended, expected)` is called now and then with numbers of requests, `tell(text)` before what takes its time
+    without any ending.
 
     Raises a `GlbdesError`, and leaves no folder behind, if anything of this cannot be done.
     """
     plan = prepare(source, policy=policy, engine=engine, seed=seed, overrides=overrides)
     at = None if signals is None else Path(signals)
     if out is not None:
-        return Run(execute(plan, [Path(out)], signals=at, overwrite=overwrite, progress=progress))
+        return Run(execute(plan, [Path(out)], signals=at, overwrite=overwrite, progress=progress, tell=tell))
     if runs is not None:
-        return Run(execute(plan, numbered(Path(runs) / plan.name), signals=at, progress=progress))
+        return Run(execute(plan, numbered(Path(runs) / plan.name), signals=at, progress=progress, tell=tell))
     own = Path(tempfile.mkdtemp(prefix="glbdes-"))
     try:
-        run = Run(execute(plan, [own / plan.name], signals=at, progress=progress))
+        run = Run(execute(plan, [own / plan.name], signals=at, progress=progress, tell=tell))
     except BaseException:
         shutil.rmtree(own, ignore_errors=True)
         raise
@@ -203,6 +210,7 @@ def execute(
     signals: Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
+    tell: Tell | None = None,
 ) -> Path:
     """Run `plan` and return the folder of its records, the first free one of `targets`. Raises `GlbdesError`."""
     chosen = plan.scenario
@@ -214,14 +222,18 @@ def execute(
         if chosen_policy is None:
             chosen_policy = offline.Replay(offline.solve(world).weights)
         names = Names(tuple(chosen.gateways), tuple(chosen.regions), tuple(chosen.slo))
+        engine = engine_for(chosen, world)
+        if tell is not None and engine == "fast" and _must_compile(world):
+            tell("compiling the engine, once for this version")
         built_s = time.perf_counter()
         with records.Writer(folder.path, world, names, chosen.time.start_utc, by_request=by_request) as writer:
-            ENGINES[chosen.engine](
+            ENGINES[engine](
                 world, chosen_policy, writer, policy_name=chosen.policy.name, progress=_told(world, progress)
             )
         wall_s = time.perf_counter() - built_s
         invariants = writer.books.check(generated)
         info = _provenance(plan, world, signals) | {
+            "engine": engine,
             "by_request": by_request,
             "requests": writer.books.count,
             "requests_per_s": writer.books.count / wall_s if by_request else None,
@@ -232,6 +244,22 @@ def execute(
         records.write_json(folder.path / MARK, info)
         records.write_json(folder.path / "summary.json", metrics.summary(records.open_run(folder.path)))
     return folder.path
+
+
+def engine_for(chosen: Scenario, world: World) -> str:
+    """The name of the engine that runs `world`: "auto" weighs the time that the compiled one takes to be ready."""
+    if chosen.engine != AUTO:
+        return chosen.engine
+    expected = expected_requests(world)
+    if expected >= WORTH_COMPILING or (expected >= WORTH_LOADING and not _must_compile(world)):
+        return "fast"
+    return "simpy"
+
+
+def _must_compile(world: World) -> bool:
+    from glbdes.engine import fast
+
+    return fast.must_compile(world)
 
 
 def router(plan: Plan) -> Policy | None:
@@ -260,7 +288,6 @@ def _provenance(plan: Plan, world: World, signals: Path | None) -> dict[str, Any
     chosen = plan.scenario
     return {
         "format": records.FORMAT,
-        "engine": chosen.engine,
         "policy": chosen.policy.name,
         "seed": chosen.seed,
         "source": plan.source,

@@ -159,6 +159,13 @@ class Dispatch(Model):
     overload: Literal["error", "allow"] = "error"  # a slot's expected load beyond what plans may use: refuse, or try
 
 
+class KnownAhead(Model):
+    """What policies know beforehand: with "day_ahead", from `published_h` o'clock UTC on, tomorrow's prices."""
+
+    price: Literal["none", "day_ahead"] = "none"
+    published_h: Annotated[float, Field(ge=0, lt=24)] = 13.0
+
+
 class PolicyChoice(BaseModel):
     """`name` is a built-in or "package.module:Class"; every other key is an argument of its constructor."""
 
@@ -196,7 +203,7 @@ class Scenario(Model):
     name: Name
     description: str = ""
     seed: Annotated[int, Field(ge=0)] = 1
-    engine: Literal["simpy", "fast", "fluid"] = "simpy"
+    engine: Literal["auto", "simpy", "fast", "fluid"] = "auto"
     time: Time
     signals: SignalsSource = SignalsSource()
     workload: Workload = Workload()
@@ -206,6 +213,7 @@ class Scenario(Model):
     gateways: Annotated[dict[Name, Gateway], Field(min_length=1)]
     slo: Annotated[dict[Name, Slo], Field(min_length=1)] = {"default": Slo()}
     dispatch: Dispatch = Dispatch()
+    known_ahead: KnownAhead = KnownAhead()
     policy: PolicyChoice = PolicyChoice()
     objective: Objective = Objective()
     faults: Annotated[tuple[Fault, ...], Field(strict=False)] = ()

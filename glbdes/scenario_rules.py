@@ -156,7 +156,7 @@ def _fleet(document: Document) -> Iterator[Problem]:
         elif name not in fluid and fluid:
             yield Problem(f"regions.{name}", f": has no `capacity` while regions.{fluid[0]} has; all or none must")
     if fluid and document.get("engine") != "fluid":
-        engine = document.get("engine", "simpy")
+        engine = document.get("engine", "auto")
         why = f"regions.{fluid[0]} has a `capacity` instead of a profile, so there are no requests to simulate"
         yield Problem("engine", f" = '{engine}', must be 'fluid' because {why}")
 

@@ -103,7 +103,7 @@ CASES = [
     setting("unknown engine", r"engine = 'simpie', must be .*; did you mean 'simpy'\?", "engine=simpie"),
     setting("no profile", r"regions\.texas: has neither `profile`", "fleet={}"),
     setting("unknown profile", r"h100_lama8b.*did you mean 'h100_llama8b'", "fleet.profile=h100_lama8b"),
-    Bad("megawatts on a request engine", r"engine = 'simpy', must be 'fluid'", arguments=("--set", "fleet={}", "--set", "regions.*.capacity=1")),
+    Bad("megawatts on a request engine", r"engine = 'auto', must be 'fluid'", arguments=("--set", "fleet={}", "--set", "regions.*.capacity=1")),
     # signals
     Bad("missing signals", r"signals\.csv.*no such file", remove("signals.csv")),
     Bad("wrong unit", r"price_usd_per_mwh.* must be price_usd_per_kwh", replace_in("signals.csv", "price_usd_per_kwh", "price_usd_per_mwh")),

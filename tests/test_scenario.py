@@ -154,7 +154,7 @@ def test_all_problems_come_in_one_report_with_the_file(tmp_path: Path) -> None:
         ("fleet.host_w=-1", "fleet.host_w = -1 W, must be >= 0"),
         ("dispatch.rule=smoth", "dispatch.rule = 'smoth', must be 'weighted', 'smooth', 'least_loaded' or 'spillover'; did you mean 'smooth'?"),
         ("dispatch.max_utilisation=1.1", "dispatch.max_utilisation = 1.1, must be <= 1"),
-        ("engine=smpy", "engine = 'smpy', must be 'simpy', 'fast' or 'fluid'; did you mean 'simpy'?"),
+        ("engine=smpy", "engine = 'smpy', must be 'auto', 'simpy', 'fast' or 'fluid'; did you mean 'simpy'?"),
         ("slo={}", "slo = a table, must have at least 1 entry"),
         ("slo.chat.share=0", "slo.chat.share = 0, must be > 0"),
         ("regions.Ohio={}", "regions.Ohio: this name must be lower-case letters, digits and _, and begin with a letter"),
@@ -190,7 +190,7 @@ LATENCY = "network.latency_s={texas = {texas = 0.1, japan = 0.2}, osaka = {texas
         (["gateways.texas.regions=['texs']"], "gateways.texas.regions.0 = 'texs': no such region; did you mean 'texas'?"),
         (["gateways.texas.regions=['texas', 'texas']"], "gateways.texas.regions.1 = 'texas', must stand in the list once"),
         (["regions.texas.capacity=1", "engine=fluid"], "regions.japan: has no `capacity` while regions.texas has; all or none must"),
-        (["regions.*.capacity=1"], "engine = 'simpy', must be 'fluid' because regions.texas has a `capacity` instead of a profile, so there are no requests to simulate"),
+        (["regions.*.capacity=1"], "engine = 'auto', must be 'fluid' because regions.texas has a `capacity` instead of a profile, so there are no requests to simulate"),
         (["regions.texas.capacity=1", "regions.texas.profile=h100"], "regions.texas: has both `capacity` and `profile`, must have one of them"),
         (["fleet={}"], "regions.japan: has neither `profile` (here or in [fleet]) nor `capacity`, must have one of them"),
         ([FAULT.replace("texas", "texs") + "]"], "faults.0.region = 'texs': no such region; did you mean 'texas'?"),
@@ -331,6 +331,7 @@ PAGES = {
     "Top level": Scenario, "`[time]`": scenario.Time, "`[signals]`": scenario.SignalsSource,
     "`[workload]` and": scenario.Workload, "`[fleet]` and": scenario.Region, "`[gateways": scenario.Gateway,
     "`[slo": scenario.Slo, "`[network]`": scenario.Network, "`[dispatch]`": scenario.Dispatch,
+    "`[known_ahead]`": scenario.KnownAhead,
     "`[objective]`": scenario.Objective, "`[[faults]]`": scenario.Fault, "`[records]`": scenario.Records,
 }  # fmt: skip
 

@@ -1,0 +1,41 @@
+"""engine = "auto": the SimPy engine for small runs, the compiled one where it is ready or worth compiling."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from glbdes import run
+from glbdes.engine import compiled, fast
+from tests.engine.differential import numbered, world_of
+
+
+@pytest.mark.parametrize(
+    ("expected", "is_compiled", "name"),
+    [
+        (run.WORTH_LOADING - 1, True, "simpy"),
+        (run.WORTH_LOADING, True, "fast"),
+        (run.WORTH_COMPILING - 1, False, "simpy"),
+        (run.WORTH_COMPILING, False, "fast"),
+    ],
+)
+def test_auto_counts_what_compiling_costs(
+    expected: int, is_compiled: bool, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fast, "must_compile", lambda world: not is_compiled)
+    world: Any = SimpleNamespace(expected_rps=np.array([expected]), slot_ns=1_000_000_000)
+    chosen: Any = SimpleNamespace(engine="auto")
+    assert run.engine_for(chosen, world) == name
+    chosen.engine = "fluid"
+    assert run.engine_for(chosen, world) == "fluid"
+
+
+def test_kernels_must_be_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(numbered(1, rule=0, outages=0))
+    monkeypatch.setattr(compiled, "cache_folder", lambda: tmp_path)
+    assert fast.must_compile(world)
+    (tmp_path / "fast_dispatch.advance_alone-200.py311.1.nbc").touch()
+    assert not fast.must_compile(world)
+    assert fast.must_compile(world_of(numbered(1, rule=2)))
