@@ -17,6 +17,7 @@ from glbdes.errors import GlbdesError, PolicyError, nearest
 from glbdes.policy import baselines
 from glbdes.policy.contract import Check, check
 from glbdes.policy.eglb import EGLB
+from glbdes.policy.simplex import EGLBSimplex
 from glbdes.world import Policy
 
 __all__ = ["BUILT_IN", "Check", "check", "find", "load"]
@@ -32,6 +33,7 @@ BUILT_IN: dict[str, Factory] = {
     "cost_carbon": baselines.cost_carbon,
     "cost_carbon_water": baselines.cost_carbon_water,
     "eglb": EGLB,
+    "eglb_simplex": EGLBSimplex,
 }
 
 

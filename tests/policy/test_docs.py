@@ -4,8 +4,11 @@ import inspect
 import re
 from pathlib import Path
 
+import pytest
+
 from glbdes import policy
 from glbdes.policy.eglb import EGLB
+from glbdes.policy.simplex import EGLBSimplex
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/policies.md").read_text(encoding="utf-8")
 
@@ -26,10 +29,13 @@ def test_every_built_in_is_in_the_table():
     assert set(policy.BUILT_IN) <= set(rows)
 
 
-def test_every_argument_of_eglb_is_in_its_table_with_its_default():
-    section = PAGE.split("## eGLB")[1].split("## The offline optimum")[0]
+@pytest.mark.parametrize(
+    ("heading", "factory"), [("## eGLB\n", EGLB), ("## eGLB on simplices\n", EGLBSimplex)], ids=["eglb", "simplex"]
+)
+def test_every_argument_is_in_its_table_with_its_default(heading, factory):
+    section = PAGE.split(heading)[1].split("\n## ")[0]
     rows = dict(re.findall(r"^\| `(\w+)` \| (\S+) \|", section, re.MULTILINE))
-    defaults = {name: p.default for name, p in inspect.signature(EGLB).parameters.items()}
+    defaults = {name: p.default for name, p in inspect.signature(factory).parameters.items()}
     told = {
         name: f'`"{value}"`' if isinstance(value, str) else str(value or "none") for name, value in defaults.items()
     }

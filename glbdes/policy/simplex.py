@@ -1,0 +1,100 @@
+"""eGLB without allotments: multipliers on two simplices, by multiplicative weights that know how much time is left.
+
+At the optimum of the offline problem (E) (`eglb`) the multipliers gamma[k, r] of each footprint k sum to 1 over the
+regions. Keeping them there from the start makes eGLB's auxiliary z unnecessary. With G[k, r] the priced footprint of a
+region so far, T the slots and t those that have ended,
+
+    gamma[k] = softmax(eta[k] * G[k])                                                                             (w)
+    eta[k]   = step * sqrt(T / (T - t)) / sqrt(sum_{s<t} max_r g[k, s, r]^2)                                      (n)
+
+g[k, s] being the footprints of slot s. (w) is "follow the regularised leader" with entropy (multiplicative weights);
+the denominator of (n) makes it scale-free (Orabona and Pal, "Scale-free online learning", Theoretical Computer Science
+716, 2018), so that no unit matters. The numerator is for a horizon that ends: a footprint that leads when little time
+is left will be the largest, and the multipliers must say so, whereas early leads may still be made up for.
+
+The plan of a slot is the optimum of its linear programme (`transport`) at the price of cost + sum_k gamma[k] b[k].
+"""
+
+from math import inf
+from typing import Literal, get_args
+
+import numpy as np
+
+from glbdes.policy import transport
+from glbdes.world import Floats, Outcome, View
+
+Feedback = Literal["planned", "metered"]
+
+
+class Burden:
+    """Priced footprints so far: sums `total_usd` [k, r], and `squares` [k], of each slot's largest one, summed."""
+
+    def __init__(self, regions: int) -> None:
+        self.total_usd = np.zeros((2, regions))
+        self.squares = np.zeros(2)
+
+    def add(self, footprint_usd: Floats) -> None:
+        """One slot's, [k, r]."""
+        self.total_usd += footprint_usd
+        self.squares += footprint_usd.max(axis=1) ** 2
+
+
+def rate(step: float, squares: Floats, slots: int, left: float) -> Floats:
+    """eta [k] of (n), per USD; 0 for a footprint that has been nothing so far."""
+    known = squares > 0
+    return np.where(known, step * np.sqrt(slots / left) / np.sqrt(np.where(known, squares, 1.0)), 0.0)
+
+
+def softmax(exponent: Floats) -> Floats:
+    """Positive weights [k, r] that sum to 1 over the regions."""
+    weights = np.exp(exponent - exponent.max(axis=1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
+def prices_usd(view: View) -> Floats:
+    """[k, 1] what a kg of carbon and a litre of water of the largest footprint cost."""
+    return np.array([[view.carbon_usd_per_kg], [view.water_usd_per_l]])
+
+
+def checked(step: float, feedback: str) -> None:
+    """Raise `ValueError` naming the argument out of range."""
+    if not 0 < step < inf:
+        raise ValueError(f"step = {step}, must be > 0 and finite")
+    if feedback not in get_args(Feedback):
+        raise ValueError(f"feedback = {feedback!r}, must be one of {', '.join(get_args(Feedback))}")
+
+
+class EGLBSimplex:
+    """Multiplicative weights, (w) and (n). `duals` holds the prices that the last plan was made with."""
+
+    def __init__(self, step: float = 0.5, feedback: Feedback = "planned") -> None:
+        """Raises `ValueError` naming the first argument out of range.
+
+        step : > 0, without unit. feedback : what the multipliers learn from, "planned" footprints or the "metered" ones
+        of the ended slot, with idle power and all.
+        """
+        checked(step, feedback)
+        self.step = step
+        self.feedback = feedback
+        self.duals: dict[str, Floats] = {}
+        self._mu_usd = np.zeros((2, 1))
+        self._burden: Burden | None = None
+
+    def plan(self, view: View) -> Floats:
+        """The optimum of the slot's linear programme at the multipliers (w)."""
+        if self._burden is None:
+            self._burden = Burden(len(view.capacity_rps))
+            self._mu_usd = prices_usd(view)
+        eta = rate(self.step, self._burden.squares, view.slots, view.slots - view.slot)
+        gamma_usd = softmax(eta[:, None] * self._burden.total_usd) * self._mu_usd
+        self.duals = dict(zip(("carbon", "water"), gamma_usd, strict=True))
+        per_request = np.stack((view.carbon_kg_per_request, view.water_l_per_request))
+        weights = transport.plan(view.cost_usd_per_request + (gamma_usd * per_request).sum(axis=0), view)
+        if self.feedback == "planned":
+            self._burden.add(self._mu_usd * per_request * (view.demand_rps @ weights * view.slot_s))
+        return weights
+
+    def observe(self, outcome: Outcome) -> None:
+        """With metered feedback: learn from the footprints that the slot really had."""
+        if self.feedback == "metered" and self._burden is not None:
+            self._burden.add(self._mu_usd * np.stack((outcome.carbon_kg, outcome.water_l)))
