@@ -9,6 +9,10 @@ from typing import Any
 import click
 from rich.console import Console
 
+from glbdes.errors import ScenarioError
+
+MOST_ERRORS = 10  # that are told of one by one
+
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 workers_option = click.option(
@@ -59,7 +63,26 @@ def report(source: Path, out: Path, formats: str) -> None:
     click.echo(f"Wrote {written[0]}" + (f" and {len(written) - 1} files in {written[1].parent}" if written[1:] else ""))
 
 
-COMMANDS = (compare, report)
+@click.command()
+@click.argument("file", metavar="SWEEP.toml", type=FILE)
+@click.option("-o", "--out", type=FOLDER, metavar="DIR", help="Where results go; default: the file's name in runs/.")
+@click.option("--dask", metavar="ADDRESS", help="Use the workers of this dask scheduler: tcp://host:port.")
+@workers_option
+@quiet_option
+def sweep(file: Path, workers: int | None, quiet: bool, **choices: Any) -> None:
+    """Simulate every point of SWEEP.toml that has not been yet; killed, it goes on when called again."""
+    from glbdes import jobs
+    from glbdes import sweep as sweeping
+
+    with _progress("points", quiet) as progress:
+        found = sweeping.sweep(file, workers=workers or jobs.processors(), progress=progress, **choices)
+    click.echo(found.path if quiet else f"{len(found.table)} points in {found.path / 'sweep.parquet'}")
+    if len(found.failed):
+        told = "\n".join(f"point {row.point}: {row.error}" for row in found.failed.head(MOST_ERRORS).itertuples())
+        raise ScenarioError(f"{len(found.failed)} of {len(found.table)} points could not be simulated\n{told}")
+
+
+COMMANDS = (compare, report, sweep)
 
 
 @contextmanager

@@ -82,6 +82,23 @@ def of_comparison(runs: Runs, table: pd.DataFrame) -> list[Figure]:
     return [about, *_of(runs, best)]
 
 
+def of_sweep(means: pd.DataFrame, keys: Sequence[str]) -> list[Figure]:
+    """The figures of a sweep: `headline.over_seeds` by the swept `keys` (other than the seed)."""
+    group = "policy" if "policy" in keys else keys[0] if keys else "all"
+    others = [key for key in keys if key != group]
+    table = means.assign(**{group: means[group].astype(str) if group in means else "all"})
+    told = [
+        " ".join(f"{key.rsplit('.', 1)[-1]} {row[key]:g}" if isinstance(row[key], float) else str(row[key])
+                 for key in others if pd.notna(row[key]))
+        for _, row in table.iterrows()
+    ]  # fmt: skip
+    table["label"] = [f"{name} {more}".strip() for name, more in zip(table[group], told, strict=True)]
+    drawn = _of_table(lambda rows, width: plots.front(rows, width=width, group=group), lambda: table)
+    return [
+        Figure("front", "What equity costs", FRONT.replace("a policy", "a setting, means over seeds") + BARS, drawn)
+    ]
+
+
 def find(figures: Sequence[Figure], name: str) -> Figure:
     """The figure called `name`. Raises `RecordsError` if there is none."""
     for figure in figures:

@@ -100,6 +100,17 @@ def by_policy(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def over_seeds(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Means of `FIGURES` and `_half95` of each over the rows that agree in `keys`, in order of appearance."""
+    rows = []
+    for values, group in table.groupby(list(keys), sort=False, dropna=False, observed=True) if keys else [((), table)]:
+        made: dict[str, Any] = {**dict(zip(keys, values, strict=True)), "seeds": len(group)}
+        made |= {key: float(group[key].mean()) for key in FIGURES}
+        made |= {f"{key}_half95": half_width(group[key].to_numpy()) for key in FIGURES}
+        rows.append(made)
+    return pd.DataFrame(rows)
+
+
 def _attained(summary: Summary, info: Mapping[str, Any]) -> float | None:
     """Share of all requests that met every limit of their class."""
     total = summary["requests"]["total"]

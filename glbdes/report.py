@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import pandas as pd
 import vl_convert
 
-from glbdes import comparison, figures, folders, headline, metrics, page, records, study_tables
+from glbdes import comparison, figures, folders, headline, metrics, page, records, study_tables, sweep
 from glbdes.errors import RecordsError, nearest
 from glbdes.figures import Figure
 from glbdes.plots import style
@@ -136,6 +136,23 @@ def _of_comparison(folder: Path) -> Contents:
     return Contents(f"{info['scenario']}: what equity costs", lead, [table], drawn, about, first["scenario_text"])
 
 
+def _of_sweep(folder: Path) -> Contents:
+    found = sweep.Swept.open(folder)
+    info, means = found.info, found.means()
+    keys = [key for key in info["keys"] if key != "seed"]
+    table = page.Rows("In figures", *study_tables.swept(means, keys))
+    lead = f"{len(found.table)} runs of {info['scenario']} over {', '.join(info['keys'])}"
+    lead += f"; {len(found.failed)} could not be simulated." if len(found.failed) else "."
+    about = {
+        "Sweep": str(folder),
+        "Scenario": info["scenario"],
+        **({"Signals": info["signals"]} if info["signals"] else {}),
+        "Version": f"glbdes {info['version']}",
+        **_page_by(),
+    }
+    return Contents(f"{info['name']}: a sweep", lead, [table], figures.of_sweep(means, keys), about, info["text"])
+
+
 def _settings(info: Mapping[str, Any]) -> dict[str, str]:
     said = {}
     if info["overrides"]:
@@ -151,4 +168,8 @@ def _page_by() -> dict[str, str]:
     return {"Page made by": f"{by}; {figures.version()}"}
 
 
-READERS: Final = {folders.MARK: _of_run, comparison.MARK: _of_comparison}  # by the file that marks a folder
+READERS: Final = {
+    folders.MARK: _of_run,
+    comparison.MARK: _of_comparison,
+    sweep.MARK: _of_sweep,
+}  # by the file that marks a folder

@@ -4,7 +4,7 @@ Figures are rows and policies columns, since there are many of the ones and few 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -43,6 +43,39 @@ COMPARISON: Final[Mapping[str, Shown]] = {
     "slo_share": Shown("within SLO", +1, share=True),
     "rejected": Shown("rejected"),
 }
+
+
+SWEPT: Final = (
+    "cost_usd",
+    "carbon_par",
+    "water_par",
+    "objective_usd",
+    "over_optimum",
+    "ttft_p95_s",
+    "e2e_p95_s",
+    "slo_share",
+)
+
+
+def swept(means: pd.DataFrame, keys: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of text for `headline.over_seeds`: a row a combination of `keys`, figures across."""
+    shown = {column: COMPARISON[column] for column in SWEPT if means[column].notna().any()}
+    rows = []
+    for _, one in means.iterrows():
+        cells = [_key(one[key]) for key in keys] + [str(one["seeds"])]
+        for column, how in shown.items():
+            half = float(one[f"{column}_half95"])
+            doubt = "" if np.isnan(half) else f" ±{100 * half:.1f}" if how.share else f" ±{number(half, 2)}"
+            cells.append(_value(float(one[column]), how) + doubt)
+        rows.append(cells)
+    return [*keys, "seeds", *(how.heading for how in shown.values())], rows
+
+
+def _key(value: Any) -> str:
+    """A swept value; nothing where the key was not set."""
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def lines(found: pd.DataFrame, shown: Mapping[str, Shown]) -> tuple[list[str], list[list[str]]]:

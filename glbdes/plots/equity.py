@@ -74,7 +74,7 @@ def _panel(table: pd.DataFrame, x: Axis, y: Axis, size: tuple[int, int], label: 
 def _bar(shown: pd.DataFrame, key: str, x: Axis, y: Axis, encoding: dict[str, Any], scales: Any) -> Any:
     """95 % confidence as a thin line through each point."""
     ends = shown.assign(low=shown[key] - shown[f"{key}_half95"], high=shown[key] + shown[f"{key}_half95"])
-    bar = alt.Chart(ends.dropna(subset=["low"])).mark_rule(color=style.QUIET)
+    bar = alt.Chart(ends.dropna(subset=["low"])).mark_rule(color=style.FAINT, strokeWidth=1.2)
     if key == x.column:
         return bar.encode(x=alt.X("low:Q", scale=scales[0], title=x.title), x2="high:Q", y=encoding["y"])
     return bar.encode(y=alt.Y("low:Q", scale=scales[1], title=y.title), y2="high:Q", x=encoding["x"])

@@ -15,6 +15,7 @@ NARROW: Final = 300  # and on a phone
 
 INK: Final = "#222222"
 QUIET: Final = "#767676"
+FAINT: Final = "#a9a9a9"
 GRID: Final = "#e4e4e4"
 COLOURS: Final = ("#0072B2", "#E69F00", "#000000", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C7A00")
 SHAPES: Final = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "stroke")
