@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from glbdes import physics
 from glbdes.books import SlotBook
 from glbdes.units import J_PER_KWH, NS_PER_S
-from glbdes.world import SlotRecord, World
+from glbdes.world import Floats, SlotRecord, World
 
 NAME: Final = pa.dictionary(pa.int16(), pa.string())
 
@@ -80,6 +80,10 @@ PLANS: Final = pa.schema(
     ]
 )
 
+# Binary digits that are kept of a request's figures; noise does not compress. Durations are exact in the _ns columns.
+DURATION_BITS: Final = 20  # relative error 5e-7
+AMOUNT_BITS: Final = 29  # relative error 9.4e-10: energy and footprints still add up to the meters within 1e-9
+
 _DUALS: Final = (("carbon", "carbon_dual_usd_per_kg"), ("water", "water_dual_usd_per_l"))
 
 
@@ -106,13 +110,22 @@ def request_columns(chunk: NDArray[Any], world: World, names: Names) -> dict[str
         "status": _named(chunk["status"], physics.STATUS_NAMES),
         **{key: pa.array(chunk[key], mask=chunk[key] < 0) for key in ("replica", "start_ns", "first_token_ns")},
         "finish_ns": chunk["finish_ns"],
-        "ttft_s": pa.array((chunk["first_token_ns"] + seen_ns) / NS_PER_S, mask=~served),
-        "tpot_s": pa.array(decode_ns / np.maximum(steps, 1) / NS_PER_S, mask=~served | (steps < 1)),
-        "e2e_s": pa.array((chunk["finish_ns"] + seen_ns) / NS_PER_S, mask=~served),
-        "energy_kwh": chunk["energy_j"] / J_PER_KWH,
-        **{key: chunk[key] for key in ("carbon_g", "water_l", "cost_usd")},
+        "ttft_s": pa.array(_rounded((chunk["first_token_ns"] + seen_ns) / NS_PER_S, DURATION_BITS), mask=~served),
+        "tpot_s": pa.array(
+            _rounded(decode_ns / np.maximum(steps, 1) / NS_PER_S, DURATION_BITS), mask=~served | (steps < 1)
+        ),
+        "e2e_s": pa.array(_rounded((chunk["finish_ns"] + seen_ns) / NS_PER_S, DURATION_BITS), mask=~served),
+        "energy_kwh": _rounded(chunk["energy_j"] / J_PER_KWH, AMOUNT_BITS),
+        **{key: _rounded(chunk[key], AMOUNT_BITS) for key in ("carbon_g", "water_l", "cost_usd")},
         "request_weight": np.full(len(chunk), world.weight),
     }
+
+
+def _rounded(values: Floats, bits: int) -> Floats:
+    """`values` [n] rounded to `bits` binary digits after the leading one: relative error at most 2**-(bits + 1)."""
+    dropped = 52 - bits
+    words = np.ascontiguousarray(values).view(np.int64) + (1 << (dropped - 1))
+    return np.asarray((words & -(1 << dropped)).view(np.float64))
 
 
 def slot_columns(

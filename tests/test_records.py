@@ -39,13 +39,18 @@ def frame(written):
     return written.requests.to_table().to_pandas().sort_values("request_id", ignore_index=True)
 
 
+DURATION_ERROR, AMOUNT_ERROR = 2.0**-21, 2.0**-30  # as documented
+
+
 def test_every_request_is_there_with_every_column(written, sink):
     table = frame(written)
     assert written.requests.schema.names == REQUESTS.names
     assert table["request_id"].tolist() == list(range(400))
-    for key in ("attempts", "prompt_tokens", "output_tokens", "arrival_ns", "finish_ns", "cost_usd", "carbon_g"):
+    for key in ("attempts", "prompt_tokens", "output_tokens", "arrival_ns", "finish_ns"):
         assert (table[key] == sink.table[key]).all()
-    assert np.allclose(table["energy_kwh"] * J_PER_KWH, sink.table["energy_j"], rtol=1e-15, atol=0)
+    for key in ("cost_usd", "carbon_g", "water_l"):
+        assert np.allclose(table[key], sink.table[key], rtol=AMOUNT_ERROR, atol=0)
+    assert np.allclose(table["energy_kwh"] * J_PER_KWH, sink.table["energy_j"], rtol=AMOUNT_ERROR, atol=0)
     assert (table["request_weight"] == 360.0).all()
 
 
@@ -82,9 +87,12 @@ def test_latencies_are_what_the_user_sees(written, world):
     table = frame(written)
     row = table[(table["status"] == "served") & (table["output_tokens"] > 1) & (table["region"] == "gamma")].iloc[0]
     back_ns = world.latency_ns[NAMES.gateways.index(row["gateway"]), 2]
-    assert row["ttft_s"] == (row["first_token_ns"] + back_ns - row["arrival_ns"]) / NS_PER_S
-    assert row["e2e_s"] == (row["finish_ns"] + back_ns - row["arrival_ns"]) / NS_PER_S
-    assert row["tpot_s"] == (row["finish_ns"] - row["first_token_ns"]) / (row["output_tokens"] - 1) / NS_PER_S
+    for key, duration_ns in (
+        ("ttft_s", row["first_token_ns"] + back_ns - row["arrival_ns"]),
+        ("e2e_s", row["finish_ns"] + back_ns - row["arrival_ns"]),
+        ("tpot_s", (row["finish_ns"] - row["first_token_ns"]) / (row["output_tokens"] - 1)),
+    ):
+        assert row[key] == pytest.approx(duration_ns / NS_PER_S, rel=DURATION_ERROR)
     assert row["start_ns"] >= row["arrival_ns"] + back_ns
 
 
@@ -148,7 +156,7 @@ def test_row_groups_are_bounded_and_memory_does_not_grow_with_the_run(tmp_path, 
 
 def test_requests_are_small_on_disk(tmp_path):
     write(tmp_path, busy_world(n=20_000))
-    assert (tmp_path / "requests" / "part-0.parquet").stat().st_size / 20_000 < 70  # bytes a request
+    assert (tmp_path / "requests" / "part-0.parquet").stat().st_size / 20_000 < 45  # bytes a request
 
 
 def test_the_dataset_is_read_by_plain_arrow(tmp_path):
@@ -216,7 +224,7 @@ def test_grams_and_kilograms_meet(written):
     """A request's grams and a slot's kilograms are of the same carbon."""
     table, slots = frame(written), written.slots.to_pandas()
     charged_kg = 360.0 * table["carbon_g"].sum() / G_PER_KG
-    assert charged_kg + slots["unattributed_carbon_kg"].sum() == pytest.approx(slots["carbon_kg"].sum(), rel=1e-12)
+    assert charged_kg + slots["unattributed_carbon_kg"].sum() == pytest.approx(slots["carbon_kg"].sum(), rel=1e-9)
 
 
 def test_every_column_is_explained_in_the_documentation():
