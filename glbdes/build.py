@@ -19,7 +19,7 @@ from glbdes.importers.authors import read_authors_load
 from glbdes.physics import DISPATCH_NAMES, NEVER_NS, to_clock_ns
 from glbdes.profile import Profile
 from glbdes.scenario import Lengths, Pool, Scenario
-from glbdes.units import J_PER_KWH, KG_PER_T, KWH_PER_MWH, L_PER_M3, S_PER_H
+from glbdes.units import H_PER_DAY, J_PER_KWH, KG_PER_T, KWH_PER_MWH, L_PER_M3, S_PER_H
 from glbdes.workload import Requests
 from glbdes.world import Bools, Fleet, Floats, Ints, Outage, World, freeze
 
@@ -77,6 +77,7 @@ def build(scenario: Scenario, folder: Path, signals: Path | None = None) -> Worl
         carbon_usd_per_kg=scenario.objective.carbon_usd_per_t / KG_PER_T,
         water_usd_per_l=scenario.objective.water_usd_per_m3 / L_PER_M3,
         requests=_requests(scenario, expected_rps, folder),
+        price_ahead_slots=_price_ahead_slots(scenario),
     )
     if dispatch.overload == "error":
         _check_load(scenario, world)
@@ -250,6 +251,19 @@ def _outages(scenario: Scenario) -> tuple[Outage, ...]:
             up_ns = _ns(fault.end_h * S_PER_H * shrink, time.clock_ns)
             outages.append(Outage(names.index(fault.region), down_ns, max(up_ns, down_ns + time.clock_ns)))
     return tuple(sorted(outages, key=lambda outage: (outage.down_ns, outage.region)))
+
+
+def _price_ahead_slots(scenario: Scenario) -> Ints | None:
+    """[s] how many slots after each one have a published price: today's, or, once published, tomorrow's too (UTC)."""
+    known, time = scenario.known_ahead, scenario.time
+    if known.price == "none":
+        return None
+    midnight = time.start_utc.replace(hour=0, minute=0, second=0, microsecond=0)
+    day_s = H_PER_DAY * S_PER_H
+    begin_s = (time.start_utc - midnight).total_seconds() + np.arange(time.slots) * time.slot_s
+    today = np.floor(begin_s / day_s)
+    end_s = day_s * (today + 1 + (begin_s - day_s * today >= known.published_h * S_PER_H))
+    return np.asarray(np.searchsorted(begin_s, end_s) - np.arange(time.slots) - 1, dtype=np.int64)
 
 
 def _check_load(scenario: Scenario, world: World) -> None:

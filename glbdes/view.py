@@ -28,6 +28,7 @@ def make(
     isolated = ~mask.any(axis=1)
     mask[isolated] = world.allowed[isolated]
     seen = world.seen
+    ahead = 0 if world.price_ahead_slots is None else int(world.price_ahead_slots[slot])
     view = View(
         slot=slot,
         slots=world.slots,
@@ -49,6 +50,7 @@ def make(
         water_l=water_l.copy(),
         carbon_usd_per_kg=world.carbon_usd_per_kg,
         water_usd_per_l=world.water_usd_per_l,
+        price_ahead_usd_per_kwh=seen.price_usd_per_kwh[slot + 1 : slot + 1 + ahead],
     )
     freeze(view)
     return view

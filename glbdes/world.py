@@ -87,6 +87,7 @@ class World:
     carbon_usd_per_kg: float  # mu_c of the objective
     water_usd_per_l: float  # mu_w
     requests: Callable[[int], Requests]  # the requests that arrive in a slot
+    price_ahead_slots: Ints | None = None  # [s] how many slots beyond this one policies know the prices of; None: 0
 
     @property
     def gateways(self) -> int:
@@ -135,6 +136,7 @@ class View:
     water_l: Floats  # [r] so far
     carbon_usd_per_kg: float  # mu_c
     water_usd_per_l: float  # mu_w
+    price_ahead_usd_per_kwh: Floats  # [n, r] of the n slots after this one; n = 0 unless prices are known ahead
 
     @property
     def cost_usd_per_request(self) -> Floats:

@@ -309,3 +309,27 @@ def test_preview_of_the_paper_counts_in_megawatts() -> None:
     assert (told.load_unit, told.requests) == ("MW", None)
     assert [gateway.regions for gateway in told.gateways] == list(PARTIAL.sum(axis=1))
     assert {region.capacity for region in told.regions} == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("start", "slot_s", "slot", "known"),
+    [
+        ("2022-09-22T00:00:00", 3600.0, 0, 23),  # to the end of today
+        ("2022-09-22T00:00:00", 3600.0, 12, 11),
+        ("2022-09-22T00:00:00", 3600.0, 13, 34),  # published: to the end of tomorrow
+        ("2022-09-22T00:00:00", 3600.0, 29, 0),  # but no further than the horizon
+        ("2022-09-22T20:00:00", 3600.0, 0, 27),
+        ("2022-09-22T20:00:00", 900.0, 0, 29),
+        ("2022-09-22T12:00:00", 7200.0, 0, 5),
+        ("2022-09-22T12:00:00", 7200.0, 1, 16),  # 14:00
+    ],
+)
+def test_prices_known_a_day_ahead_are_published_at_their_hour(start: str, slot_s: float, slot: int, known: int) -> None:
+    settings = (f"time.start_utc={start}", f"time.slot_s={slot_s}", "time.slots=30")
+    world = made("paper", "known_ahead.price=day_ahead", *settings)
+    assert world.price_ahead_slots is not None
+    assert world.price_ahead_slots[slot] == min(known, 29 - slot)
+
+
+def test_no_price_is_known_ahead_unless_the_scenario_says_so() -> None:
+    assert made("paper", SHORT).price_ahead_slots is None

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from glbdes.errors import GlbdesError, PolicyError, nearest
 from glbdes.policy import baselines
+from glbdes.policy.ahead import EGLBAhead
 from glbdes.policy.contract import Check, check
 from glbdes.policy.eglb import EGLB
 from glbdes.policy.simplex import EGLBSimplex
@@ -34,6 +35,7 @@ BUILT_IN: dict[str, Factory] = {
     "cost_carbon_water": baselines.cost_carbon_water,
     "eglb": EGLB,
     "eglb_simplex": EGLBSimplex,
+    "eglb_ahead": EGLBAhead,
 }
 
 

@@ -20,6 +20,7 @@ from glbdes.world import Bools, Floats, Outcome, Policy, View, freeze
 Factory = Callable[[], Policy]
 SLOTS = 24
 TURN = SLOTS // 2  # the last slot before the two futures of the look-ahead check part
+AHEAD = 3  # slots whose prices are known beforehand, where any are
 _SIGNALS = ("price_usd_per_kwh", "carbon_g_per_kwh", "wue_l_per_kwh", "ewif_l_per_kwh", "pue")
 
 
@@ -41,6 +42,7 @@ class _Fleet:
     capacity_rps: Floats
     mask: Bools
     mu_usd: tuple[float, float] = (1.5, 0.06)  # per kg and per L
+    ahead: int = 0  # slots whose prices are known beforehand
 
 
 def check(factory: Factory, name: str = "policy") -> list[Check]:
@@ -52,6 +54,7 @@ def check(factory: Factory, name: str = "policy") -> list[Check]:
         ("input left untouched", _untouched, usual),
         ("deterministic: two fresh instances agree", _deterministic, usual),
         ("blind to the future", _blind, usual),
+        ("blind to the future beyond known prices", _blind, replace(usual, ahead=AHEAD)),
     ]
     return [_attempt(rule, partial(keeps, factory, fleet, name)) for rule, keeps, fleet in rules]
 
@@ -78,11 +81,16 @@ def _deterministic(factory: Factory, fleet: _Fleet, name: str) -> None:
 
 
 def _blind(factory: Factory, fleet: _Fleet, name: str) -> None:
-    """Two worlds that are alike up to slot `TURN` must get the same plans up to it."""
+    """Two worlds that are alike up to slot `TURN`, and in what is known of later ones, must get the same plans."""
     rng = np.random.default_rng(2)
     after = np.arange(SLOTS)[:, None] > TURN
+    last = {"price_usd_per_kwh": TURN + fleet.ahead}
     other = {
-        name: np.where(after, rng.permuted(getattr(fleet.signals, name), axis=1), getattr(fleet.signals, name))
+        name: np.where(
+            np.arange(SLOTS)[:, None] > last.get(name, TURN),
+            rng.permuted(getattr(fleet.signals, name), axis=1),
+            getattr(fleet.signals, name),
+        )
         for name in _SIGNALS
     }
     signals = replace(fleet.signals, **other)
@@ -155,6 +163,7 @@ def _view(fleet: _Fleet, slot: int, sums: Floats) -> View:
         water_l=sums[2].copy(),
         carbon_usd_per_kg=fleet.mu_usd[0],
         water_usd_per_l=fleet.mu_usd[1],
+        price_ahead_usd_per_kwh=fleet.signals.price_usd_per_kwh[slot + 1 : slot + 1 + fleet.ahead],
     )
     freeze(view)
     return view

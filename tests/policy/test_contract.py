@@ -8,6 +8,7 @@ from glbdes.world import View
 
 ARGUMENTS = [(name, {}) for name in policy.BUILT_IN]
 ARGUMENTS += [("eglb", {"map": "entropic"}), ("eglb", {"feedback": "metered"})]
+ARGUMENTS += [("eglb_simplex", {"feedback": "metered"}), ("eglb_ahead", {"window_h": 6.0})]
 ARGUMENTS += [("eglb", {"eta_per_usd": 1e-3, "z_max_usd": [1.0, 2.0]})]
 
 
@@ -15,7 +16,7 @@ ARGUMENTS += [("eglb", {"eta_per_usd": 1e-3, "z_max_usd": [1.0, 2.0]})]
 def test_built_in_keeps_every_rule(name, arguments):
     checks = policy.check(lambda: policy.load(name, arguments), name)
     assert [check for check in checks if not check.passed] == []
-    assert len(checks) == 11
+    assert len(checks) == 12
 
 
 def uniform(view: View) -> np.ndarray:
@@ -73,6 +74,16 @@ class Seer:
         return np.eye(view.mask.shape[1])[cheapest]
 
 
+class Reader:
+    """Takes what it is told of coming prices, and reads on where that ends."""
+
+    def plan(self, view):
+        told = view.price_ahead_usd_per_kwh
+        row = min(view.slot + 1 + len(told), view.slots - 1)
+        price = told.base[row] if told.size else view.price_usd_per_kwh
+        return np.eye(view.mask.shape[1])[np.where(view.mask, price, np.inf).argmin(axis=1)]
+
+
 class Crash:
     """Raises in the third slot."""
 
@@ -107,6 +118,7 @@ BROKEN = [
     (Gambler, "deterministic: two fresh instances agree", "the same input gave two plans"),
     (Leaky, "deterministic: two fresh instances agree", "the same input gave two plans"),
     (Seer, "blind to the future", "slot 12: the plan depends on what happens later"),
+    (Reader, "blind to the future beyond known prices", "slot 12: the plan depends on what happens later"),
     (Crash, "valid plans: one region", "ZeroDivisionError"),
     (Deaf, "valid plans: one gateway", "no such thing"),
     (WrongDuals, "valid plans: one gateway", "duals['carbon']"),

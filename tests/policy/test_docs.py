@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from glbdes import policy
+from glbdes.policy.ahead import EGLBAhead
 from glbdes.policy.eglb import EGLB
 from glbdes.policy.simplex import EGLBSimplex
 
@@ -30,13 +31,16 @@ def test_every_built_in_is_in_the_table():
 
 
 @pytest.mark.parametrize(
-    ("heading", "factory"), [("## eGLB\n", EGLB), ("## eGLB on simplices\n", EGLBSimplex)], ids=["eglb", "simplex"]
+    ("heading", "factory"),
+    [("## eGLB\n", EGLB), ("## eGLB on simplices\n", EGLBSimplex), ("## Looking ahead\n", EGLBAhead)],
+    ids=["eglb", "simplex", "ahead"],
 )
 def test_every_argument_is_in_its_table_with_its_default(heading, factory):
     section = PAGE.split(heading)[1].split("\n## ")[0]
     rows = dict(re.findall(r"^\| `(\w+)` \| (\S+) \|", section, re.MULTILINE))
     defaults = {name: p.default for name, p in inspect.signature(factory).parameters.items()}
     told = {
-        name: f'`"{value}"`' if isinstance(value, str) else str(value or "none") for name, value in defaults.items()
+        name: f'`"{value}"`' if isinstance(value, str) else str("none" if value is None else value)
+        for name, value in defaults.items()
     }
     assert rows == told

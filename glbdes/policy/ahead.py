@@ -1,0 +1,98 @@
+"""eGLB on simplices that looks ahead: the lead that counts is the one at the end of what is known.
+
+`eglb_simplex` prices a region by its footprint so far. Where tomorrow's prices are known, much of where the load will
+go is known with them, and so is much of how the footprints will stand by then. With W[k, r](gamma) the priced
+footprints that the slots of the window (the present one and n after it) are expected to have under the plans which are
+optimal at multipliers gamma, the multipliers wanted are those that reproduce themselves,
+
+    gamma[k] = softmax(eta[k] * (G[k] + W[k](gamma)))                                                             (f)
+
+with eta of (n) (`simplex`) at the window's end: T - t - n slots left, and the window's expected footprints among the
+squares. This is the optimum of a smoothed dual: (f) says that the gradient of <gamma, G> + (the window's optimal value
+at gamma) + entropy / eta vanishes on the simplex. One damped step towards it is taken in each slot, from the slot
+before's multipliers. The window is shifted by one slot in between, so more steps are not worth their time, and
+damping averages over forecasts.
+
+Known prices come with the view (`known_ahead` of the scenario); everything else is forecast from its past.
+"""
+
+import numpy as np
+
+from glbdes.errors import nearest
+from glbdes.policy import transport
+from glbdes.policy.forecast import FORECASTS
+from glbdes.policy.simplex import Burden, Feedback, checked, prices_usd, rate, softmax
+from glbdes.policy.window import Window, expected, served
+from glbdes.units import S_PER_H
+from glbdes.world import Floats, Outcome, View
+
+
+class EGLBAhead:
+    """Damped steps towards (f), one a slot. `duals` holds the prices that the last plan was made with."""
+
+    def __init__(
+        self,
+        step: float = 0.5,
+        damping: float = 0.2,
+        forecast: str = "seasonal",
+        window_h: float = 0.0,
+        feedback: Feedback = "planned",
+    ) -> None:
+        """Raises `ValueError` naming the first argument out of range.
+
+        step : > 0, without unit. damping : in (0, 1], the share of the way that a step goes. forecast : one of
+        `forecast.FORECASTS`. window_h : >= 0, hours ahead even if no prices are known that far. feedback : as in
+        `simplex.EGLBSimplex`.
+        """
+        checked(step, feedback)
+        if not 0 < damping <= 1:
+            raise ValueError(f"damping = {damping}, must be > 0 and <= 1")
+        if forecast not in FORECASTS:
+            raise ValueError(
+                f"forecast = {forecast!r}, must be one of {', '.join(FORECASTS)}{nearest(forecast, FORECASTS)}"
+            )
+        if not 0 <= window_h < np.inf:
+            raise ValueError(f"window_h = {window_h} h, must be >= 0 and finite")
+        self.step = step
+        self.damping = damping
+        self.forecast = FORECASTS[forecast]
+        self.window_h = window_h
+        self.feedback = feedback
+        self.duals: dict[str, Floats] = {}
+        self._mu_usd = np.zeros((2, 1))
+        self._burden: Burden | None = None
+        self._gamma = np.zeros((2, 0))
+
+    def plan(self, view: View) -> Floats:
+        """The optimum of the slot's linear programme at the multipliers after one step towards (f)."""
+        if self._burden is None:
+            regions = len(view.capacity_rps)
+            self._burden = Burden(regions)
+            self._mu_usd = prices_usd(view)
+            self._gamma = np.full((2, regions), 1.0 / regions)
+        self._improve(self._burden, view, expected(view, self._slots_ahead(view), self.forecast))
+        self.duals = dict(zip(("carbon", "water"), self._gamma * self._mu_usd, strict=True))
+        footprint_usd = self._mu_usd * np.stack((view.carbon_kg_per_request, view.water_l_per_request))
+        weights = transport.plan(view.cost_usd_per_request + (self._gamma * footprint_usd).sum(axis=0), view)
+        if self.feedback == "planned":
+            self._burden.add(footprint_usd * (view.demand_rps @ weights * view.slot_s))
+        return weights
+
+    def observe(self, outcome: Outcome) -> None:
+        """With metered feedback: learn from the footprints that the slot really had."""
+        if self.feedback == "metered" and self._burden is not None:
+            self._burden.add(self._mu_usd * np.stack((outcome.carbon_kg, outcome.water_l)))
+
+    def _slots_ahead(self, view: View) -> int:
+        wanted = max(len(view.price_ahead_usd_per_kwh), int(self.window_h * S_PER_H / view.slot_s))
+        return min(wanted, view.slots - view.slot - 1)
+
+    def _improve(self, burden: Burden, view: View, window: Window) -> None:
+        """One damped step towards (f)."""
+        price_usd = window.cost_usd + np.einsum("kr,knr->nr", self._gamma, window.footprint_usd)
+        footprint_usd = window.footprint_usd * served(price_usd, window, view)
+        squares = burden.squares + (footprint_usd.max(axis=2) ** 2).sum(axis=1)
+        left = max(view.slots - view.slot - len(price_usd) + 1, 1)
+        eta = rate(self.step, squares, view.slots, left)
+        wanted = softmax(eta[:, None] * (burden.total_usd + footprint_usd.sum(axis=1)))
+        self._gamma = (1 - self.damping) * self._gamma + self.damping * wanted
