@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -29,6 +29,11 @@ from glbdes.revision import commit
 from glbdes.run import Plan, Run
 from glbdes.scenario import Scenario
 from glbdes.study_tables import COMPARISON, latex, lines, markdown
+
+if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a second
+    from altair.typing import ChartType
+
+    from glbdes.figures import Figure
 
 POLICIES: Final = ("nearest", "cost", "carbon", "water", "cost_carbon_water", "eglb", "offline")
 MARK: Final = "comparison.json"
@@ -56,6 +61,7 @@ class Done(NamedTuple):
 
     figures: dict[str, float]
     requests: str  # digest of what is the same for every policy
+    engine: str  # that ran
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,23 @@ class Comparison:
     def records(self) -> dict[str, Records]:
         """Every policy's records of the first seed."""
         return {policy: self.run(policy).records for policy in self.policies}
+
+    def figures(self) -> "list[Figure]":
+        """What can be drawn of it, with how each is read."""
+        from glbdes import figures
+
+        return figures.of_comparison(self.records(), self.table)
+
+    def figure(self, name: str) -> "ChartType":
+        """An altair chart: "front", "burden", "footprints", "matrix", "hours", "duals", "latency", "energy", "map"."""
+        from glbdes import figures
+
+        return figures.find(self.figures(), name).chart()
+
+    def _repr_html_(self) -> str:
+        from glbdes import figures
+
+        return figures.notebook(repr(self), lines(self.table, COMPARISON), self.figures(), ("front", "burden"))
 
     def __repr__(self) -> str:
         seeds, names = self.info["seeds"], ", ".join(self.policies)
@@ -146,7 +169,7 @@ def compare(
         info = {
             "format": FORMAT,
             "scenario": first.name,
-            "engine": first.engine,
+            "engine": ", ".join(sorted({result.engine for result in done.values()})),
             "policies": list(policies),
             "seeds": sorted(drawn),
             "overrides": list(overrides),
@@ -192,7 +215,11 @@ def _simulate(job: Job) -> Done:
         signals=job.signals,
         out=job.folder,
     )
-    return Done(headline.row(finished.summary, finished.info, job.optimum_usd), _digest(finished.records))
+    return Done(
+        headline.row(finished.summary, finished.info, job.optimum_usd),
+        _digest(finished.records),
+        finished.info["engine"],
+    )
 
 
 def _optimum_usd(plan: Plan, signals: Path | None) -> float | None:

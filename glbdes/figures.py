@@ -3,6 +3,7 @@
 A figure is drawn when it is asked for, at the width that it is asked for; its table is extracted once.
 """
 
+import html
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -12,10 +13,10 @@ import pandas as pd
 import vl_convert
 from altair.typing import ChartType
 
-from glbdes import extracts, plots
+from glbdes import extracts, page, plots
 from glbdes.errors import RecordsError, nearest
 from glbdes.extracts import Runs
-from glbdes.plots import style
+from glbdes.plots.style import WIDTH
 from glbdes.records import Records
 
 FORESIGHT = "offline"  # knows the future, so details are of another policy if there is one
@@ -64,6 +65,10 @@ class Figure(NamedTuple):
     how: str
     draw: Callable[[int], ChartType]
 
+    def chart(self) -> ChartType:
+        """The figure as wide as a page."""
+        return self.draw(WIDTH)
+
 
 def of_run(records: Records) -> list[Figure]:
     """The figures of one run."""
@@ -106,6 +111,19 @@ def find(figures: Sequence[Figure], name: str) -> Figure:
             return figure
     names = [figure.name for figure in figures]
     raise RecordsError(f"no figure '{name}'{nearest(name, names)} (there are: {', '.join(names)})")
+
+
+def notebook(
+    title: str, rows: tuple[Sequence[str], Sequence[Sequence[str]]], found: Sequence[Figure], shown: Sequence[str]
+) -> str:
+    """A table and some of the figures as HTML that every notebook shows, without JavaScript."""
+    table = page.table(page.Rows(title, *rows))
+    drawn = "".join(
+        f"<h4>{html.escape(one.title)}</h4>{svg(one.draw(WIDTH))}<p>{html.escape(one.how)}</p>"
+        for one in found
+        if one.name in shown
+    )
+    return f"<p>{html.escape(title)}</p>{table}{drawn}"
 
 
 def spec(chart: ChartType) -> dict[str, Any]:
@@ -154,7 +172,7 @@ def _once(extract: Callable[[Runs], pd.DataFrame], runs: Runs) -> Callable[[], p
 
 
 def _of_table(draw: Any, table: Callable[[], pd.DataFrame]) -> Callable[[int], ChartType]:
-    def drawn(width: int = style.WIDTH) -> ChartType:
+    def drawn(width: int = WIDTH) -> ChartType:
         made: ChartType = draw(table(), width=width)
         return made
 

@@ -5,10 +5,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import pandas as pd
 import vl_convert
 
-from glbdes import comparison, figures, folders, headline, metrics, page, records, study_tables, sweep
+from glbdes import comparison, figures, folders, metrics, page, records, study_tables, sweep
 from glbdes.errors import RecordsError, nearest
 from glbdes.figures import Figure
 from glbdes.plots import style
@@ -91,9 +90,7 @@ def _pictures(drawn: Sequence[Figure], folder: Path, formats: Sequence[str]) -> 
 def _of_run(folder: Path) -> Contents:
     found = records.open_run(folder)
     info, summary = found.info, metrics.summary(found)
-    row = headline.row(summary, info, None)
-    figures_row = pd.DataFrame([{"policy": info["policy"], **row}])
-    table = page.Rows("In figures", *study_tables.lines(figures_row, study_tables.COMPARISON))
+    table = page.Rows("In figures", *study_tables.one(found))
     name = info["scenario"]["name"]
     about = {
         "Run": str(folder),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import pandas as pd
 import pyarrow.dataset as ds
@@ -28,6 +28,11 @@ from glbdes.metrics import Summary
 from glbdes.scenario import Scenario
 from glbdes.units import NS_PER_S
 from glbdes.world import Policy, Sink, World
+
+if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a second
+    from altair.typing import ChartType
+
+    from glbdes.figures import Figure
 
 Progress = Callable[[int, int], None]  # requests ended so far, requests expected in all
 Tell = Callable[[str], None]  # what is being done
@@ -124,6 +129,23 @@ class Run:
     def plans(self) -> pd.DataFrame:
         """One row a slot, gateway and region."""
         return self._frame("plans")
+
+    def figures(self) -> "list[Figure]":
+        """What can be drawn of it, with how each is read."""
+        from glbdes import figures
+
+        return figures.of_run(self.records)
+
+    def figure(self, name: str) -> "ChartType":
+        """An altair chart: "burden", "footprints", "hours", "duals", "latency", "energy" or "map"."""
+        from glbdes import figures
+
+        return figures.find(self.figures(), name).chart()
+
+    def _repr_html_(self) -> str:
+        from glbdes import figures, study_tables
+
+        return figures.notebook(repr(self), study_tables.one(self.records), self.figures(), ("burden", "latency"))
 
     def _frame(self, name: str) -> pd.DataFrame:
         frame: pd.DataFrame = getattr(self.records, name).to_pandas()

@@ -11,6 +11,8 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
+from glbdes import headline, metrics
+from glbdes.records import Records
 from glbdes.tables import number, percent, table
 
 
@@ -76,6 +78,12 @@ def _key(value: Any) -> str:
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return ""
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def one(run_records: Records) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of text for a single run."""
+    row = headline.row(metrics.summary(run_records), run_records.info, None)
+    return lines(pd.DataFrame([{"policy": run_records.info["policy"], **row}]), COMPARISON)
 
 
 def lines(found: pd.DataFrame, shown: Mapping[str, Shown]) -> tuple[list[str], list[list[str]]]:

@@ -15,18 +15,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import uuid4
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from glbdes import build, headline, offline, records, run, sweep_file
+from glbdes import build, headline, offline, records, run, study_tables, sweep_file
 from glbdes.errors import GlbdesError, InfeasibleError, RecordsError
 from glbdes.jobs import each
 from glbdes.run import Plan, Run
 from glbdes.sweep_file import Point
+
+if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a second
+    from altair.typing import ChartType
+
+    from glbdes.figures import Figure
 
 MARK: Final = "sweep.json"
 FORMAT: Final = 1
@@ -82,6 +87,24 @@ class Swept:
         return headline.over_seeds(
             self.table[self.table["error"].isna()], [k for k in self.info["keys"] if k != "seed"]
         )
+
+    def figures(self) -> "list[Figure]":
+        """What can be drawn of it, with how each is read."""
+        from glbdes import figures
+
+        return figures.of_sweep(self.means(), [key for key in self.info["keys"] if key != "seed"])
+
+    def figure(self, name: str) -> "ChartType":
+        """An altair chart: "front"."""
+        from glbdes import figures
+
+        return figures.find(self.figures(), name).chart()
+
+    def _repr_html_(self) -> str:
+        from glbdes import figures
+
+        rows = study_tables.swept(self.means(), [key for key in self.info["keys"] if key != "seed"])
+        return figures.notebook(repr(self), rows, self.figures(), ("front",))
 
     def __repr__(self) -> str:
         return f"<Swept {self.info['name']}, {len(self.table)} points over {', '.join(self.info['keys'])}: {self.path}>"

@@ -44,7 +44,7 @@ def test_every_policy_meets_the_same_requests(found):
 
 def test_policies_that_met_different_requests_are_not_compared():
     job = comparing.Job("x", "a", 1, None, (), None, "x", None)
-    done = {job: comparing.Done({}, "one"), job._replace(policy="b"): comparing.Done({}, "two")}
+    done = {job: comparing.Done({}, "one", "fast"), job._replace(policy="b"): comparing.Done({}, "two", "fast")}
     with pytest.raises(InvariantError, match="policy b, seed 1: its requests differ"):
         comparing._same_requests(done)
 
