@@ -121,6 +121,17 @@ def rows_of(requests: Requests, low: int, high: int) -> Ints:
     return rows
 
 
+def stable_order(times_ns: Ints) -> Ints:
+    """The stable order of `times_ns` [n]. Time and place in one number sort several times as fast as places by time."""
+    bits = len(times_ns).bit_length()
+    first_ns = int(times_ns.min(initial=FOREVER_NS))
+    if (int(times_ns.max(initial=0)) - first_ns) >> (62 - bits):
+        return np.argsort(times_ns, kind="stable")
+    keys = ((times_ns - first_ns) << bits) | np.arange(len(times_ns))
+    keys.sort()
+    return np.asarray(keys & ((1 << bits) - 1))
+
+
 class Engine(ABC):
     """What both ways of advancing share: the states, the rules, and the books. A context manager."""
 
@@ -228,10 +239,10 @@ class Alone(Engine):
         """Region r up to (now, kind). Threads share nothing but `self.new`, which they read."""
         coming = self.coming[r]
         if self.new is not None:
-            rows = self.new.rows[self.new.by_region[self.new.first[r] : self.new.first[r + 1]]]
+            rows = np.take(self.new.rows, self.new.by_region[self.new.first[r] : self.new.first[r + 1]], axis=0)
             rows = np.concatenate([coming, rows]) if len(coming) else rows
             # Ids climb from chunk to chunk, so a stable sort by time sorts by (time, id).
-            coming = rows[np.argsort(rows[:, DUE_NS], kind="stable")]
+            coming = np.take(rows, stable_order(rows[:, DUE_NS]), axis=0)
         self.states[r] = state = with_room(self.states[r], len(coming))
         done = fast_dispatch.advance_alone(state, coming, r, now, kind)
         self.coming[r] = coming[done:].copy()

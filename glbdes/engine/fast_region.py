@@ -24,10 +24,10 @@ def sooner(st, p, q):
 @helper
 def sift_late(st, i, q):
     """Put request q at place i of the heap of patience, or where it belongs above or below."""
-    heap, req, n = st.late, st.req, st.clock[LATE_COUNT]
+    heap, links, n = st.late, st.links, st.clock[LATE_COUNT]
     while i > 0 and sooner(st, q, heap[(i - 1) >> 1]):
         heap[i] = heap[(i - 1) >> 1]
-        req[heap[i], LATE_AT] = i
+        links[heap[i], LATE_AT] = i
         i = (i - 1) >> 1
     while True:
         child = 2 * i + 1
@@ -38,24 +38,24 @@ def sift_late(st, i, q):
         if not sooner(st, heap[child], q):
             break
         heap[i] = heap[child]
-        req[heap[i], LATE_AT] = i
+        links[heap[i], LATE_AT] = i
         i = child
     heap[i] = q
-    req[q, LATE_AT] = i
+    links[q, LATE_AT] = i
 
 
 @helper
 def enqueue(st, g, q, now):
-    reg, req, clock = st.reg, st.req, st.clock
+    reg, links, clock = st.reg, st.links, st.clock
     population_area(st, g, now)
     reg[g, POPULATION] += 1
     queue_area(st, g, now)
     tail = reg[g, QUEUE_TAIL]
-    req[q, PREVIOUS], req[q, NEXT] = tail, NONE
+    links[q, PREVIOUS], links[q, NEXT] = tail, NONE
     if tail == NONE:
         reg[g, QUEUE_HEAD] = q
     else:
-        req[tail, NEXT] = q
+        links[tail, NEXT] = q
     reg[g, QUEUE_TAIL] = q
     reg[g, QUEUED] += 1
     st.met[g, QUEUE_MAX] = max(st.met[g, QUEUE_MAX], reg[g, QUEUED])
@@ -67,23 +67,23 @@ def enqueue(st, g, q, now):
 @helper
 def dequeue(st, g, q, now):
     """Request q leaves the queue of region g, from wherever it stood."""
-    reg, req, clock = st.reg, st.req, st.clock
+    reg, links, clock = st.reg, st.links, st.clock
     queue_area(st, g, now)
-    before, after = req[q, PREVIOUS], req[q, NEXT]
+    before, after = links[q, PREVIOUS], links[q, NEXT]
     if before == NONE:
         reg[g, QUEUE_HEAD] = after
     else:
-        req[before, NEXT] = after
+        links[before, NEXT] = after
     if after == NONE:
         reg[g, QUEUE_TAIL] = before
     else:
-        req[after, PREVIOUS] = before
+        links[after, PREVIOUS] = before
     reg[g, QUEUED] -= 1
     if clock[TIMEOUT_NS] < physics.NEVER_NS:
         clock[LATE_COUNT] -= 1
         last = st.late[clock[LATE_COUNT]]
         if last != q:
-            sift_late(st, req[q, LATE_AT], last)
+            sift_late(st, links[q, LATE_AT], last)
 
 
 @helper

@@ -31,10 +31,11 @@ A_S, BETA_S, GAMMA_S, E0_J, E1_J, E2_J, IDLE_W, SLEEP_W, HOST_W, USD_PER_J, CARB
 (ARRIVED, SERVED_N, REJECTED_N, TIMED_OUT_N, FAILED_N, QUEUE_MAX, QUEUE_AREA, SYSTEM_AREA, PREFILL_NS, DECODE_NS,
  IDLE_METER_NS, DOWN_NS) = range(12)
 PREFILL_J, DECODE_J, IDLE_J, ATTRIBUTED_J = range(4)
-# Columns of `req` and `reqf`: requests underway.
-(ID, GATEWAY, SLO, PROMPT, OUTPUT, ARRIVAL_NS, ATTEMPTS, AT_REGION, REPLICA, START_NS, FIRST_NS, DECODED, TARGET, NEXT,
- PREVIOUS, LATE_AT, STATUS, FINISH_NS) = range(18)
+# Columns of `req`, `reqf` and `links`: requests underway. A row of the first is two cache lines, of the second one.
+(ID, GATEWAY, SLO, PROMPT, OUTPUT, ARRIVAL_NS, ATTEMPTS, AT_REGION,
+ REPLICA, START_NS, FIRST_NS, DECODED, TARGET, STATUS, FINISH_NS) = range(15)
 UNIFORM, ENERGY_J, COST_USD, CARBON_G, WATER_L, OWED_J, SHARED_AT_J = range(7)
+NEXT, PREVIOUS, LATE_AT = range(3)
 # Requests to come: the first six columns of `req`, and when they reach their region.
 DUE_NS = 6
 # Elements of `clock`.
@@ -59,8 +60,9 @@ class State(NamedTuple):
     metf: Floats  # [r, 4]
     prefill_ns: Ints  # [2, profile, tokens] second: of a prompt that begins where another ended
     prefill_j: Floats  # [profile, tokens]
-    req: Ints  # [q, 18]
-    reqf: Floats  # [q, 7]
+    req: Ints  # [q, 16]
+    reqf: Floats  # [q, 8]
+    links: Ints  # [q, 3] of those that are queued
     free: Ints  # [q] a stack of unused rows
     late: Ints  # [q] a heap of queued rows by the end of their patience
     ended: Ints  # [q] rows of requests that have ended but not paid: their slot's idle energy is still to be spread
@@ -95,7 +97,7 @@ def make_state(world: World, regions: list[int], rows: int) -> State:
     columns = (fleet.a_s, fleet.beta_s, fleet.gamma_s, fleet.e0_j, fleet.e1_j, fleet.e2_j, fleet.idle_w, fleet.sleep_w)
     for column, values in enumerate((*columns, fleet.host_w)):
         regf[:, column] = values[regions]
-    rep = np.zeros((n, 16), dtype=np.int64)
+    rep = on_lines(n, 16, np.int64)
     rep[:, REGION] = np.repeat(np.arange(r), counts)
     rep[:, KV_FREE] = reg[rep[:, REGION], KV_TOKENS]
     rep[:, PROMPTED_NS] = NONE
@@ -124,8 +126,9 @@ def make_state(world: World, regions: list[int], rows: int) -> State:
         metf=np.zeros((r, 4)),
         prefill_ns=world.clock_ns * np.maximum(ticks, 1.0).astype(np.int64),
         prefill_j=np.ascontiguousarray(fleet.prefill_j),
-        req=np.zeros((0, 18), dtype=np.int64),
-        reqf=np.zeros((0, 7)),
+        req=on_lines(0, 16, np.int64),
+        reqf=on_lines(0, 8, np.float64),
+        links=np.zeros((0, 3), dtype=np.int64),
         free=np.zeros(0, dtype=np.int64),
         late=np.zeros(0, dtype=np.int64),
         ended=np.zeros(0, dtype=np.int64),
@@ -135,6 +138,20 @@ def make_state(world: World, regions: list[int], rows: int) -> State:
         clock=clock,
     )
     return with_room(state, rows)
+
+
+def on_lines(rows: int, columns: int, dtype: Any) -> NDArray[Any]:
+    """Zeros [rows, columns] that begin with a cache line of 64 bytes, 8 numbers."""
+    memory = np.zeros(rows * columns + 8, dtype=dtype)
+    first = -(memory.ctypes.data // 8) % 8
+    return memory[first : first + rows * columns].reshape(rows, columns)
+
+
+def longer(array: NDArray[Any], extra: int) -> NDArray[Any]:
+    """`array`, made by `on_lines`, with `extra` more rows of zeros."""
+    longer = on_lines(len(array) + extra, array.shape[1], array.dtype)
+    longer[: len(array)] = array
+    return longer
 
 
 def with_room(state: State, arrivals: int) -> State:
@@ -155,8 +172,9 @@ def with_room(state: State, arrivals: int) -> State:
         return np.concatenate([array, np.zeros((factor * extra, *array.shape[1:]), dtype=array.dtype)])
 
     return state._replace(
-        req=grown(state.req),
-        reqf=grown(state.reqf),
+        req=longer(state.req, extra),
+        reqf=longer(state.reqf, extra),
+        links=grown(state.links),
         free=free,
         late=grown(state.late),
         ended=grown(state.ended),
@@ -169,6 +187,6 @@ def take_records(state: State) -> tuple[State, NDArray[Any]]:
     """The records of the requests that have ended since the last call, and the state with a buffer for more."""
     count = int(state.clock[OUT_COUNT])
     state.clock[OUT_COUNT] = 0
-    if count < len(state.out) // 2:
+    if count < len(state.out) // 4:  # else the records would hold on to much more memory than they need
         return state, state.out[:count].copy()
     return state._replace(out=np.empty_like(state.out)), state.out[:count]
