@@ -18,6 +18,7 @@ from glbdes.policy import baselines
 from glbdes.policy.ahead import EGLBAhead
 from glbdes.policy.contract import Check, check
 from glbdes.policy.eglb import EGLB
+from glbdes.policy.receding import RecedingHorizon
 from glbdes.policy.simplex import EGLBSimplex
 from glbdes.world import Policy
 
@@ -36,6 +37,7 @@ BUILT_IN: dict[str, Factory] = {
     "eglb": EGLB,
     "eglb_simplex": EGLBSimplex,
     "eglb_ahead": EGLBAhead,
+    "receding_horizon": RecedingHorizon,
 }
 
 

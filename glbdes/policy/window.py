@@ -1,13 +1,19 @@
 """What a policy expects of the present slot and of those after it: prices that are known, and forecasts."""
 
-from typing import NamedTuple
+from collections.abc import Collection
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from glbdes.policy import transport
 from glbdes.policy.forecast import Forecast, slots_per_day
 from glbdes.units import G_PER_KG
-from glbdes.world import Floats, View
+from glbdes.world import Floats, View, World
+
+_SIGNALS: Final = ("price_usd_per_kwh", "carbon_g_per_kwh", "wue_l_per_kwh", "ewif_l_per_kwh", "pue")
+
+
+KNOWABLE: Final = ("price", "carbon", "water", "demand")  # of a future
 
 
 class Window(NamedTuple):
@@ -20,25 +26,44 @@ class Window(NamedTuple):
 
 def expected(view: View, ahead: int, forecast: Forecast) -> Window:
     """The present slot and the next `ahead` ones. Energy per request, and the mask, are taken to stay as they are."""
-
-    def series(name: str) -> Floats:
-        now: Floats = getattr(view, name)
-        known = np.concatenate((getattr(view.past, name), now[None]))
-        return np.concatenate((now[None], forecast(known, ahead, day)))
-
-    day = slots_per_day(view.slot_s)
-    price = series("price_usd_per_kwh")
+    series = _series(view, ahead, forecast)
     told = view.price_ahead_usd_per_kwh[:ahead]
-    price[1 : 1 + len(told)] = told
-    pue, per_request = series("pue"), view.it_kwh_per_request
-    carbon_kg = per_request * pue * series("carbon_g_per_kwh") / G_PER_KG
-    water_l = per_request * (series("wue_l_per_kwh") + pue * series("ewif_l_per_kwh"))
-    demand = np.concatenate((view.past_demand_rps, view.demand_rps[None]))
-    demand = np.concatenate((view.demand_rps[None], forecast(demand, ahead, day)))
+    series["price_usd_per_kwh"][1 : 1 + len(told)] = told
+    return _window(series, view)
+
+
+def foretold(view: View, truth: World, knows: Collection[str], forecast: Forecast) -> Window:
+    """All slots from the present one on, with the truth of what is in `knows` (`KNOWABLE`); PUE counts as price."""
+    series = _series(view, view.slots - view.slot - 1, forecast)
+    future = slice(view.slot + 1, view.slots)
+    names = {"price": ("price_usd_per_kwh", "pue"), "carbon": ("carbon_g_per_kwh",)}
+    names["water"] = ("wue_l_per_kwh", "ewif_l_per_kwh")
+    for name in (name for known in knows for name in names.get(known, ())):
+        series[name][1:] = getattr(truth.signals, name)[future]
+    if "demand" in knows:
+        series["demand_rps"][1:] = truth.expected_rps[future]
+    return _window(series, view)
+
+
+def _series(view: View, ahead: int, forecast: Forecast) -> dict[str, Floats]:
+    """Signals [1 + ahead, r] and demand [1 + ahead, g]: the present, then forecasts."""
+    day = slots_per_day(view.slot_s)
+
+    def series(past: Floats, now: Floats) -> Floats:
+        return np.concatenate((now[None], forecast(np.concatenate((past, now[None])), ahead, day)))
+
+    found = {name: series(getattr(view.past, name), getattr(view, name)) for name in _SIGNALS}
+    return found | {"demand_rps": series(view.past_demand_rps, view.demand_rps)}
+
+
+def _window(series: dict[str, Floats], view: View) -> Window:
+    pue, per_request = series["pue"], view.it_kwh_per_request
+    carbon_kg = per_request * pue * series["carbon_g_per_kwh"] / G_PER_KG
+    water_l = per_request * (series["wue_l_per_kwh"] + pue * series["ewif_l_per_kwh"])
     return Window(
-        cost_usd=per_request * pue * price,
+        cost_usd=per_request * pue * series["price_usd_per_kwh"],
         footprint_usd=np.stack((view.carbon_usd_per_kg * carbon_kg, view.water_usd_per_l * water_l)),
-        requests=demand * view.slot_s,
+        requests=series["demand_rps"] * view.slot_s,
     )
 
 

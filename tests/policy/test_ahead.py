@@ -101,7 +101,7 @@ def test_every_forecast_serves(name):
     assert objective_usd(totals(world, named("eglb_ahead", forecast=name, window_h=30.0))) > 0
 
 
-@pytest.mark.parametrize("allowed", [True, PARTIAL], ids=["full", "partial"])
+@pytest.mark.parametrize("allowed", [True, pytest.param(PARTIAL, marks=pytest.mark.slow)], ids=["full", "partial"])
 def test_prices_known_a_day_ahead_bring_it_within_one_percent_on_the_authors_data(allowed):
     world = paper_world(allowed)
     least = offline.solve(world).objective_usd

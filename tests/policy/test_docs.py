@@ -9,7 +9,9 @@ import pytest
 from glbdes import policy
 from glbdes.policy.ahead import EGLBAhead
 from glbdes.policy.eglb import EGLB
+from glbdes.policy.receding import RecedingHorizon
 from glbdes.policy.simplex import EGLBSimplex
+from glbdes.policy.window import KNOWABLE
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/policies.md").read_text(encoding="utf-8")
 
@@ -32,8 +34,13 @@ def test_every_built_in_is_in_the_table():
 
 @pytest.mark.parametrize(
     ("heading", "factory"),
-    [("## eGLB\n", EGLB), ("## eGLB on simplices\n", EGLBSimplex), ("## Looking ahead\n", EGLBAhead)],
-    ids=["eglb", "simplex", "ahead"],
+    [
+        ("## eGLB\n", EGLB),
+        ("## eGLB on simplices\n", EGLBSimplex),
+        ("## Looking ahead\n", EGLBAhead),
+        ("## Receding horizon\n", RecedingHorizon),
+    ],
+    ids=["eglb", "simplex", "ahead", "receding"],
 )
 def test_every_argument_is_in_its_table_with_its_default(heading, factory):
     section = PAGE.split(heading)[1].split("\n## ")[0]
@@ -43,4 +50,5 @@ def test_every_argument_is_in_its_table_with_its_default(heading, factory):
         name: f'`"{value}"`' if isinstance(value, str) else str("none" if value is None else value)
         for name, value in defaults.items()
     }
+    told |= {name: "all" for name, value in defaults.items() if value == KNOWABLE}
     assert rows == told
