@@ -215,11 +215,8 @@ def _simulate(job: Job) -> Done:
         signals=job.signals,
         out=job.folder,
     )
-    return Done(
-        headline.row(finished.summary, finished.info, job.optimum_usd),
-        _digest(finished.records),
-        finished.info["engine"],
-    )
+    row = headline.row(headline.written(finished.path), finished.info, job.optimum_usd)
+    return Done(row, _digest(finished.records), finished.info["engine"])
 
 
 def _optimum_usd(plan: Plan, signals: Path | None) -> float | None:

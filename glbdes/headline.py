@@ -4,7 +4,9 @@ The row is that of comparisons and sweeps: names carry units, nothing in it depe
 wall, and what an engine cannot tell (latency of a flow) is NaN.
 """
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -53,6 +55,12 @@ def row(summary: Summary, info: Mapping[str, Any], optimum_usd: float | None) ->
     found |= {"requests": counts["total"], **{key: counts[key] for key in COUNTS[1:]}}
     found |= {key: summary["totals"][key] for key in ("it_kwh", "unattributed_kwh")}
     return {key: np.nan if found[key] is None else float(found[key] or 0.0) for key in FIGURES}
+
+
+def written(folder: Path) -> Summary:
+    """The summary that a run wrote a moment ago; `metrics.summary` would read its requests once more."""
+    found: Summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    return found
 
 
 def gini(values: Floats) -> float | None:

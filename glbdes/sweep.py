@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a se
 MARK: Final = "sweep.json"
 FORMAT: Final = 1
 POINTS, WORK, LOCK = "points", "work", "lock"  # in the sweep's folder
+HALF: Final = ".half"  # how the name of a file ends that is being written
 RETRIES: Final = 5  # of a point whose dask worker died
 
 Progress = Callable[[int, int], None]  # points ended, points in all
@@ -150,7 +151,7 @@ def measure(job: Job) -> Result:
     with tempfile.TemporaryDirectory(dir=job.work, prefix="glbdes-", ignore_cleanup_errors=True) as own:
         try:
             finished = Run(run.execute(job.plan, [Path(own) / "run"], signals=job.signals))
-            row = headline.row(finished.summary, finished.info, _optimum_usd(job))
+            row = headline.row(headline.written(finished.path), finished.info, _optimum_usd(job))
         except GlbdesError as error:
             return {"error": str(error)}
     figures = {key: None if np.isnan(value) else value for key, value in row.items()}
@@ -197,6 +198,8 @@ def _claimed(folder: Path) -> Iterator[None]:
         if not _locked(lock):
             raise RecordsError(f"{folder}: another sweep is writing there")
         shutil.rmtree(folder / WORK, ignore_errors=True)
+        for half in [*folder.glob(f"*{HALF}"), *(folder / POINTS).glob(f"*{HALF}")]:
+            half.unlink()
         (folder / WORK).mkdir(exist_ok=True)
         yield
         shutil.rmtree(folder / WORK, ignore_errors=True)
@@ -231,7 +234,7 @@ def _read(folder: Path, key: str) -> Result | None:
 
 def _put(path: Path, text: str | bytes) -> None:
     """Write a file whole or not at all."""
-    half = path.with_name(f"{path.name}.{uuid4().hex[:8]}.half")
+    half = path.with_name(f"{path.name}.{uuid4().hex[:8]}{HALF}")
     with half.open("wb") as file:
         file.write(text.encode() if isinstance(text, str) else text)
         file.flush()
