@@ -28,6 +28,7 @@ from glbdes.engine.fast_state import (
     USD_PER_J,
     WATER_PER_J,
     make_state,
+    prefill_ticks,
     take_records,
     with_room,
 )
@@ -140,7 +141,8 @@ class Engine(ABC):
         self.chunk = chunk
         self.parts = parts  # the regions of each state
         self.rules = fast_dispatch.make_rules(world)
-        self.states = [make_state(world, part, 0) for part in parts]
+        prefill_ns = prefill_ticks(world)
+        self.states = [make_state(world, part, prefill_ns) for part in parts]
         self.pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> "Engine":

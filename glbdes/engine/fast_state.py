@@ -72,8 +72,15 @@ class State(NamedTuple):
     clock: Ints  # [10]
 
 
-def make_state(world: World, regions: list[int], rows: int) -> State:
-    """A fresh state for `regions`, with room for `rows` requests underway."""
+def prefill_ticks(world: World) -> Ints:
+    """Prefill times on the clock: [2, profile, tokens], the second of prompts that begin where another ended."""
+    prefill_s = np.stack([world.fleet.prefill_s, world.fleet.chained_s])
+    ticks = np.floor(prefill_s * NS_PER_S / world.clock_ns + 0.5)
+    return np.asarray(world.clock_ns * np.maximum(ticks, 1.0).astype(np.int64))
+
+
+def make_state(world: World, regions: list[int], prefill_ns: Ints) -> State:
+    """A fresh state for `regions`; `prefill_ns` as from `prefill_ticks`."""
     fleet = world.fleet
     counts = fleet.replicas[regions]
     n, r = int(counts.sum()), len(regions)
@@ -106,8 +113,6 @@ def make_state(world: World, regions: list[int], rows: int) -> State:
     clock[:4] = world.clock_ns, world.timeout_ns, world.horizon_ns, charges if world.full_attribution else 0
     levels = np.zeros((r, batch + 1), dtype=np.int64)
     levels[:, 0] = counts
-    prefill_s = np.stack([fleet.prefill_s, fleet.chained_s])
-    ticks = np.floor(prefill_s * NS_PER_S / world.clock_ns + 0.5)
     tree = np.full((2 * leaves, 2), NEVER)
     tree[leaves:, 1] = np.arange(leaves)
     for node in range(leaves - 1, 0, -1):
@@ -124,7 +129,7 @@ def make_state(world: World, regions: list[int], rows: int) -> State:
         regf=regf,
         met=np.zeros((r, 12), dtype=np.int64),
         metf=np.zeros((r, 4)),
-        prefill_ns=world.clock_ns * np.maximum(ticks, 1.0).astype(np.int64),
+        prefill_ns=prefill_ns,
         prefill_j=np.ascontiguousarray(fleet.prefill_j),
         req=on_lines(0, 16, np.int64),
         reqf=on_lines(0, 8, np.float64),
@@ -137,7 +142,7 @@ def make_state(world: World, regions: list[int], rows: int) -> State:
         out=np.empty(0, dtype=REQUEST_DTYPE),
         clock=clock,
     )
-    return with_room(state, rows)
+    return with_room(state, 0)
 
 
 def on_lines(rows: int, columns: int, dtype: Any) -> NDArray[Any]:

@@ -1,0 +1,116 @@
+"""How fast the compiled engine runs, each figure with what it is to be compared with.
+
+    python bench/fast_speed.py [quick]
+
+Ten regions, 70 % busy, no log. Speed is requests per second of processor time on one thread, so that other work on the
+machine does not count, and wall time where threads are compared; medians of three runs after one that is not counted.
+Every run checks that all requests came out served.
+"""
+
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import simpy_speed
+
+from glbdes import physics
+from glbdes.engine import fast, simpy_engine
+from glbdes.workload import Requests
+from glbdes.world import World
+from tests.worlds import Fixed
+
+REGIONS = simpy_speed.REGIONS
+PLAN = Fixed(np.full((REGIONS, REGIONS), 1 / REGIONS))
+UTILISATION = 0.7
+RUNS = 3
+
+
+class Counter:
+    """A sink that keeps nothing but how many requests were served."""
+
+    def __init__(self) -> None:
+        self.served = 0
+
+    def requests(self, chunk: np.ndarray) -> None:
+        self.served += int((chunk["status"] == physics.SERVED).sum())
+
+    def slot(self, record: Any) -> None:
+        pass
+
+
+def world(replicas: int, requests: int, dispatch: int = physics.WEIGHTED) -> World:
+    """All in one slot, since a slot of an hour holds more requests than this."""
+    simpy_speed.REPLICAS = replicas
+    made = simpy_speed.world(requests, UTILISATION)
+    parts = [made.requests(slot) for slot in range(made.slots)]
+    whole = Requests(*(np.concatenate([getattr(p, name) for p in parts]) for name in Requests.__dataclass_fields__))
+    factor = made.slots
+    return replace(
+        made,
+        slots=1,
+        slot_ns=factor * made.slot_ns,
+        slot_s=factor * made.slot_s,
+        dispatch=dispatch,
+        requests=lambda slot: whole,
+    )
+
+
+def speed(subject: World, clock: Callable[[], float] = time.process_time, runs: int = RUNS, **options: Any) -> float:
+    """Requests per second of `clock`: the median of `runs`, after one that is not counted."""
+    requests = sum(len(subject.requests(slot)) for slot in range(subject.slots))
+    seconds = []
+    for _ in range(runs + 1):
+        sink = Counter()
+        began = clock()
+        fast.run(subject, PLAN, sink, **options)
+        seconds.append(clock() - began)
+        assert sink.served == requests, f"{sink.served} of {requests} served"
+    return requests / statistics.median(seconds[1:])
+
+
+def simpy_rate(subject: World) -> float:
+    sink = Counter()
+    began = time.process_time()
+    simpy_engine.run(subject, PLAN, sink)
+    return sink.served / (time.process_time() - began)
+
+
+def main() -> None:
+    quick = "quick" in sys.argv[1:]
+    size = 200_000 if quick else 1_000_000
+    rates = {}
+    for replicas in (50, 500) if quick else (50, 500, 5000):
+        rates[replicas] = speed(world(replicas, 2 * size if replicas > 50 else size), threads=1)
+        told = f", {rates[replicas] / rates[50]:.2f} of the speed at 50" if replicas > 50 else ""
+        print(f"{replicas:5} replicas a region: {rates[replicas] / 1e6:.2f} M requests/s{told}")
+    for name, rule in (("least loaded", physics.LEAST_LOADED), ("spillover", physics.SPILLOVER)):
+        rate = speed(world(50, size, rule), threads=1)
+        print(f"   50, dispatch by {name}: {rate / 1e6:.2f} M requests/s")
+    small = world(50, 100_000)
+    own, simpys = speed(small, threads=1), simpy_rate(small)
+    print(
+        f"   50, 100,000 requests: {own / 1e6:.2f} M requests/s; SimPy {simpys / 1e3:.1f} k: {own / simpys:.0f} times"
+    )
+    subject = world(50, size)
+    walls = {n: speed(subject, time.perf_counter, threads=n) for n in (1, 2)}
+    told = f"two threads {walls[2] / 1e6:.2f}: {walls[2] / walls[1]:.2f} times"
+    print(f"   50, wall time: {walls[1] / 1e6:.2f} M requests/s, {told}")
+    if not quick:
+        large = speed(world(50, 10_000_000), runs=1, threads=1)
+        print(f"   50, 10,000,000 requests: {large / 1e6:.2f} M requests/s, {own / large:.2f} of the cost at 100,000")
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"peak memory {peak_mb:,.0f} MB, with all requests of the largest run")
+
+
+if __name__ == "__main__":
+    main()
