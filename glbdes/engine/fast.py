@@ -38,6 +38,8 @@ from glbdes.workload import Requests
 from glbdes.world import METER_DTYPE, Floats, Ints, Policy, Sink, SlotRecord, World
 
 CHUNK = 1 << 17  # requests that are handed to kernels at a time: memory, and nothing else, depends on it
+AHEAD = 1 << 21  # requests of a slot up to which the next slot's are drawn while it runs
+SMALL = 1 << 14  # records up to which one chunk costs the sink less than one for each region
 FOREVER_NS = int(np.iinfo(np.int64).max)
 
 
@@ -57,14 +59,17 @@ def run(
     if the policy fails or breaks the contract.
     """
     planner = Planner(world, policy, policy_name)
-    engine = Alone(world, chunk, threads or cpu_count() or 1) if independent(world) else Together(world, chunk)
+    threads = threads or cpu_count() or 1
+    engine = Alone(world, chunk, threads) if independent(world) else Together(world, chunk)
     ended = 0
 
     def hand_on(records: list[NDArray[Any]]) -> None:
         nonlocal ended
-        for part in records:
-            if len(part):
-                sink.requests(part)
+        parts = [part for part in records if len(part)]
+        if sum(map(len, parts)) <= SMALL and len(parts) > 1:
+            parts = [np.concatenate(parts)]
+        for part in parts:
+            sink.requests(part)
             ended += len(part)
         if progress is not None:
             progress(ended)
@@ -77,12 +82,11 @@ def run(
         planner.observe(record)
 
     with engine:
-        for slot in range(world.slots):
+        for slot, requests in enumerate(drawn(world, ahead=threads > 1)):
             hand_on(engine.advance_to(slot * world.slot_ns, physics.SLOT))
             if slot > 0:
                 engine.settle(slot * world.slot_ns)
                 close(slot - 1)
-            requests = world.requests(slot)
             arrivals = np.bincount(requests.gateway, minlength=world.gateways)
             demand_rps: Floats = arrivals / (world.slot_ns / NS_PER_S)
             weights = planner.plan(slot, demand_rps, engine.rules.up.astype(bool))
@@ -94,6 +98,23 @@ def run(
         engine.settle(world.horizon_ns)
         hand_on(engine.advance_to(FOREVER_NS, fast_loop.ALL_KINDS))
         close(world.slots - 1)
+
+
+def drawn(world: World, ahead: bool) -> Iterator[Requests]:
+    """The requests of each slot; `ahead`: in a thread of their own, while the slot before runs."""
+    if not ahead:
+        yield from map(world.requests, range(world.slots))
+        return
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(world.requests, 0)
+        for slot in range(1, world.slots):
+            requests = coming.result()
+            if len(requests) > AHEAD:
+                yield requests
+            coming = pool.submit(world.requests, slot)
+            if len(requests) <= AHEAD:
+                yield requests
+        yield coming.result()
 
 
 def independent(world: World) -> bool:
