@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a se
 
     from glbdes.figures import Figure
 
-POLICIES: Final = ("nearest", "cost", "carbon", "water", "cost_carbon_water", "eglb", "offline")
+POLICIES: Final = ("nearest", "cost", "carbon", "water", "cost_carbon_water", "eglb", "receding_horizon", "offline")
 MARK: Final = "comparison.json"
 FORMAT: Final = 1
 SAME: Final = ("request_id", "gateway", "slo", "prompt_tokens", "output_tokens", "arrival_ns")  # whatever the policy

@@ -88,20 +88,26 @@ def of_comparison(runs: Runs, table: pd.DataFrame) -> list[Figure]:
 
 
 def of_sweep(means: pd.DataFrame, keys: Sequence[str]) -> list[Figure]:
-    """The figures of a sweep: `headline.over_seeds` by the swept `keys` (other than the seed)."""
-    group = "policy" if "policy" in keys else keys[0] if keys else "all"
-    others = [key for key in keys if key != group]
-    table = means.assign(**{group: means[group].astype(str) if group in means else "all"})
-    told = [
-        " ".join(f"{key.rsplit('.', 1)[-1]} {row[key]:g}" if isinstance(row[key], float) else str(row[key])
-                 for key in others if pd.notna(row[key]))
-        for _, row in table.iterrows()
-    ]  # fmt: skip
-    table["label"] = [f"{name} {more}".strip() for name, more in zip(table[group], told, strict=True)]
-    drawn = _of_table(lambda rows, width: plots.front(rows, width=width, group=group), lambda: table)
-    return [
-        Figure("front", "What equity costs", FRONT.replace("a policy", "a setting, means over seeds") + BARS, drawn)
-    ]
+    """The figures of a sweep: `headline.over_seeds` by the swept `keys` (other than the seed).
+
+    A colour and shape for each combination of words, such as policies; numbers stand beside the points.
+    """
+    numbers = [key for key in keys if pd.api.types.is_numeric_dtype(means[key])]
+    group = [_joined(row, [key for key in keys if key not in numbers]) or "all" for _, row in means.iterrows()]
+    label = [_joined(row, numbers, named=len(numbers) > 1) for _, row in means.iterrows()]
+    table = means.assign(policy=group, label=[more if more else name for name, more in zip(group, label, strict=True)])
+    how = FRONT.replace("a policy", "a setting, the mean over its seeds") + BARS
+    if numbers:
+        how += f" Numbers beside points are {', '.join(numbers)}."
+    return [Figure("front", "What equity costs", how, _of_table(plots.front, lambda: table))]
+
+
+def _joined(row: "pd.Series[Any]", keys: Sequence[str], *, named: bool = False) -> str:
+    """The values of `keys` that the row has, with the last part of the key if they are `named`."""
+    values = [(f"{key.rsplit('.', 1)[-1]} " if named else "", row[key]) for key in keys if pd.notna(row[key])]
+    return " ".join(
+        f"{name}{value:g}" if isinstance(value, float | int) else f"{name}{value}" for name, value in values
+    )
 
 
 def find(figures: Sequence[Figure], name: str) -> Figure:

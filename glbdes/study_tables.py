@@ -3,6 +3,7 @@
 Figures are rows and policies columns, since there are many of the ones and few of the others.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from glbdes import headline, metrics
 from glbdes.records import Records
-from glbdes.tables import number, percent, table
+from glbdes.tables import number, table
 
 
 class Shown(NamedTuple):
@@ -22,6 +23,7 @@ class Shown(NamedTuple):
     heading: str
     better: int = -1
     share: bool = False
+    decimals: int = 1  # of a share in per cent
 
 
 COMPARISON: Final[Mapping[str, Shown]] = {
@@ -42,11 +44,12 @@ COMPARISON: Final[Mapping[str, Shown]] = {
     "e2e_p50_s": Shown("E2E p50, s"),
     "e2e_p95_s": Shown("E2E p95, s"),
     "e2e_p99_s": Shown("E2E p99, s"),
-    "slo_share": Shown("within SLO", +1, share=True),
+    "slo_share": Shown("within SLO", +1, share=True, decimals=3),
     "rejected": Shown("rejected"),
 }
 
 
+MOST_DECIMALS: Final = 6
 SWEPT: Final = (
     "cost_usd",
     "carbon_par",
@@ -66,9 +69,9 @@ def swept(means: pd.DataFrame, keys: Sequence[str]) -> tuple[list[str], list[lis
     for _, one in means.iterrows():
         cells = [_key(one[key]) for key in keys] + [str(one["seeds"])]
         for column, how in shown.items():
-            half = float(one[f"{column}_half95"])
-            doubt = "" if np.isnan(half) else f" ±{100 * half:.1f}" if how.share else f" ±{number(half, 2)}"
-            cells.append(_value(float(one[column]), how) + doubt)
+            value, half = float(one[column]), float(one[f"{column}_half95"])
+            doubt = with_doubt(100 * value, 100 * half) + " %" if how.share else with_doubt(value, half)
+            cells.append(_value(value, how) if np.isnan(half) else doubt.removeprefix("+"))
         rows.append(cells)
     return [*keys, "seeds", *(how.heading for how in shown.values())], rows
 
@@ -144,7 +147,7 @@ def latex(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _value(value: float, how: Shown) -> str:
     plain = None if np.isnan(value) else float(value)
     if how.share:
-        return percent(plain)
+        return "-" if plain is None else f"{100 * plain:.{how.decimals}f} %"
     return number(int(plain) if plain is not None and how.heading == "rejected" and plain.is_integer() else plain)
 
 
@@ -157,10 +160,18 @@ def _differences(found: pd.DataFrame, column: str, how: Shown) -> list[str]:
         if np.isnan(middle):
             cells.append("-")
         elif how.share:
-            cells.append(f"{100 * middle:+.1f} ±{100 * half:.1f} %")
+            cells.append(f"{with_doubt(100 * middle, 100 * half)} %")
         else:
-            cells.append(f"{'+' if middle >= 0 else ''}{number(middle, 3)} ±{number(half, 2)}")
+            cells.append(with_doubt(middle, half))
     return cells
+
+
+def with_doubt(middle: float, half: float) -> str:
+    """A difference and its half-width, which has two digits that count, to the same decimals: -0.0963 ±0.0084."""
+    if half == 0 or np.isnan(half):
+        return f"{'+' if middle > 0 else ''}{number(middle, 3)} ±{number(0.0 if half == 0 else None)}"
+    decimals = min(max(0, 1 - math.floor(math.log10(half))), MOST_DECIMALS)
+    return f"{middle:+,.{decimals}f} ±{half:,.{decimals}f}"
 
 
 def _best(values: np.ndarray, better: int) -> np.ndarray:

@@ -246,11 +246,7 @@ def _write(folder: Path, found: sweep_file.Sweep, done: Mapping[str, Result]) ->
     rows = [_row(n, point, done[point.key]) for n, point in enumerate(found.points)]
     table = pd.DataFrame(rows, columns=["point", *found.keys, *headline.FIGURES, "error"])
     for key in found.keys:
-        if (
-            table[key].map(type).nunique() > 1
-            and not table[key].dropna().map(lambda v: isinstance(v, int | float)).all()
-        ):
-            table[key] = table[key].map(lambda value: None if value is None else str(value))
+        table[key] = _alike([point.settings.get(key) for point in found.points])
     for name, text in (("sweep.parquet", table.to_parquet(index=False)), ("sweep.csv", table.to_csv(index=False))):
         _put(folder / name, text)
     info = {
@@ -265,6 +261,14 @@ def _write(folder: Path, found: sweep_file.Sweep, done: Mapping[str, Result]) ->
         "text": found.text,
     }
     _put(folder / MARK, json.dumps(info, indent=2, ensure_ascii=False))
+
+
+def _alike(values: Sequence[Any]) -> "pd.Series[Any]":
+    """A column of a swept key: numbers, or else text; missing where the point does not set it."""
+    numbers = all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values)
+    if numbers:
+        return pd.Series(values)
+    return pd.Series([None if value is None else str(value) for value in values], dtype="object")
 
 
 def _row(n: int, point: Point, result: Result) -> dict[str, Any]:

@@ -59,6 +59,21 @@ def test_there_is_a_row_a_point_with_the_run_s_own_figures(undisturbed, folder):
     assert table["error"].isna().all()
 
 
+def test_keys_that_a_point_does_not_set_are_missing_in_its_row(folder, tmp_path):
+    file = folder / "mixed.toml"
+    text = (
+        'scenario = "little.toml"\nset = ["time.slots=1"]\n[[grid]]\npolicy = "nearest"\n[[grid]]\npolicy.name = "eglb"'
+    )
+    file.write_text(text + '\npolicy.map = ["euclidean", "entropic"]\npolicy.step = 0.5\n')
+    found = sweep(file, out=tmp_path / "out")
+    assert found.table["policy.map"].isna().tolist() == [True, False, False]
+    assert found.table["policy.step"].isna().tolist() == [True, False, False]
+    labels = found.figure("front").to_dict()["datasets"].values()
+    assert {row["policy"] for rows in labels for row in rows if "policy" in row} == {
+        "nearest", "eglb euclidean", "eglb entropic"
+    }  # fmt: skip
+
+
 def test_a_scenario_s_own_policy_keeps_its_arguments_and_others_have_none_of_them(folder):
     policies = [point.plan.scenario.policy for point in sweep_file.load(folder / "small.toml").points]
     assert policies[2].arguments == {"carbon_usd_per_t": 100.0}

@@ -21,7 +21,7 @@ class Axis(NamedTuple):
 
 PRICES: Final = (Axis("ttft_p95_s", "TTFT p95, s"), Axis("cost_usd", "energy cost, USD"))
 EQUITY: Final = (Axis("carbon_par", "carbon PAR (1 is even)"), Axis("water_par", "water PAR (1 is even)"))
-MOST_LABELS: Final = 24  # points; more are told apart by colour and shape
+MOST_LABELS: Final = 32  # points with a text each; more are told apart by colour and shape alone
 
 
 def front(table: pd.DataFrame, *, width: int = style.WIDTH, label: str = "label", group: str = "policy") -> ChartType:
@@ -60,13 +60,14 @@ def _panel(table: pd.DataFrame, x: Axis, y: Axis, size: tuple[int, int], label: 
     layers[0] = layers[0].encode(order=alt.Order(f"{x.column}:Q"))
     for key in bars:
         layers.append(_bar(shown, key, x, y, encoding, (across, up)))
-    few = len(names) <= MOST_LABELS and len(shown) <= MOST_LABELS
+    written = len(shown) <= MOST_LABELS
+    legend = not written or bool((shown[label] != shown[group]).any())
     tips = [f"{label}:N", alt.Tooltip(f"{x.column}:Q", format=".4"), alt.Tooltip(f"{y.column}:Q", format=".4")]
     hollow = base.mark_point(size=75, strokeWidth=2, fill="white", opacity=1)
     for points in (hollow, best.mark_point(size=75, filled=True, opacity=1)):
-        colour, shape = style.colour(names, group, legend=not few), style.shape(names, group, legend=not few)
+        colour, shape = style.colour(names, group, legend=legend), style.shape(names, group, legend=legend)
         layers.append(points.encode(color=colour, shape=shape, tooltip=tips))
-    if few:
+    if written:
         layers.append(_names(shown, x.column, y.column, domains, size, label))
     return alt.layer(*layers).properties(width=size[0], height=size[1])
 
