@@ -1,5 +1,6 @@
 """Commands over several runs: compare, sweep and report."""
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,14 +31,21 @@ quiet_option = click.option("--quiet", is_flag=True, help="No progress; print on
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key of the scenario.")
 @click.option("--signals", type=click.Path(path_type=Path), metavar="PATH", help="Take signals from there instead.")
 @workers_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
 @quiet_option
-def compare(scenario: str, policies: str | None, workers: int | None, quiet: bool, **choices: Any) -> None:
+def compare(
+    scenario: str, policies: str | None, workers: int | None, as_json: bool, quiet: bool, **choices: Any
+) -> None:
     """Run policies on the same requests of SCENARIO, and set them side by side."""
     from glbdes import comparison, jobs, study_tables
 
     names = comparison.POLICIES if policies is None else [name.strip() for name in policies.split(",") if name.strip()]
     with _progress("runs", quiet) as progress:
         found = comparison.compare(scenario, names, workers=workers or jobs.processors(), progress=progress, **choices)
+    if as_json:
+        rows = json.loads(found.table.to_json(orient="records", double_precision=15))  # NaN is null there
+        click.echo(json.dumps({**found.info, "path": str(found.path), "table": rows}, indent=2))
+        return
     if quiet:
         click.echo(found.path)
         return

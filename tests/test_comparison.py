@@ -1,5 +1,6 @@
 """Policies side by side: the same requests for all, a table that is the runs' own figures, and nothing half made."""
 
+import json
 import os
 import subprocess
 import sys
@@ -125,6 +126,16 @@ def test_worker_processes_give_what_one_process_gives(found, scenario, tmp_path)
     assert "verified" in told.stdout
     for name in ("runs.parquet", "comparison.parquet", "comparison.md"):
         assert (tmp_path / "out" / name).read_bytes() == (found.path / name).read_bytes()
+
+
+def test_the_command_prints_json(scenario, tmp_path):
+    choices = ["--policies", "nearest,offline", "--engine", "fluid", "--workers", "1", "--json"]
+    told = CliRunner().invoke(main, ["compare", str(scenario), *choices, "-o", str(tmp_path / "out")])
+    found = json.loads(told.stdout)
+    assert [row["policy"] for row in found["table"]] == ["nearest", "offline"]
+    assert found["table"][1]["over_optimum"] == pytest.approx(0, abs=1e-7)
+    assert found["table"][0]["ttft_p95_s"] is None  # a flow has none
+    assert found["path"] == str(tmp_path / "out")
 
 
 def test_the_command_refuses_with_one_message(scenario, tmp_path):
