@@ -1,0 +1,71 @@
+"""Draw docs/figures/duals.svg: the prices of each region's carbon over time, learnt and optimal.
+
+    python docs/scripts/make_duals.py
+
+The scenario `paper` on its synthetic signals, fluid engine; the offline optimum's dual prices are dashed.
+"""
+
+from pathlib import Path
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from glbdes import build, offline, policy, scenario
+from glbdes.engine import fluid
+from glbdes.plots import style
+from glbdes.units import H_PER_DAY, KG_PER_T
+from glbdes.world import SlotRecord
+
+FIGURE = Path(__file__).resolve().parents[1] / "figures/duals.svg"
+POLICIES = {"eglb": {}, "eglb_simplex": {}, "eglb_ahead": {}, "receding_horizon": {}}
+SHOWN = ("texas", "georgia", "japan", "singapore")  # the regions that the optimum prices most
+
+
+class Kept:
+    """A sink that keeps the carbon prices of every slot."""
+
+    def __init__(self) -> None:
+        self.usd_per_kg: list[np.ndarray] = []
+
+    def requests(self, chunk: object) -> None:
+        """A flow has none."""
+
+    def slot(self, record: SlotRecord) -> None:
+        self.usd_per_kg.append(record.duals["carbon"])
+
+
+def main() -> None:
+    loaded, path = scenario.load("paper", ("known_ahead.price=day_ahead",))
+    world = build.build(loaded, path.parent)
+    names = list(loaded.regions)
+    optimum = offline.solve(world).carbon_usd_per_kg
+    rows = []
+    for name, arguments in POLICIES.items():
+        kept = Kept()
+        fluid.run(world, policy.load(name, arguments), kept, policy_name=name)
+        for region in SHOWN:
+            r = names.index(region)
+            rows += [
+                {"policy": name, "region": region, "day": slot / H_PER_DAY, "price": usd[r] * KG_PER_T}
+                for slot, usd in enumerate(kept.usd_per_kg)
+            ]
+    ends = [
+        {"policy": name, "region": region, "day": day, "price": optimum[names.index(region)] * KG_PER_T}
+        for name in POLICIES
+        for region in SHOWN
+        for day in (0.0, world.slots / H_PER_DAY)
+    ]
+    x = alt.X("day:Q", title="Day")
+    y = alt.Y("price:Q", title="Price of carbon, USD/t")
+    colour = style.colour(SHOWN, "region")
+    table = pd.concat([pd.DataFrame(rows).assign(kind="learnt"), pd.DataFrame(ends).assign(kind="optimum")])
+    base = alt.Chart(table).encode(x, y, colour)
+    learnt = base.transform_filter("datum.kind == 'learnt'").mark_line(strokeWidth=1)
+    optimal = base.transform_filter("datum.kind == 'optimum'").mark_line(strokeWidth=1.5, strokeDash=[5, 4])
+    panels = alt.layer(learnt, optimal).properties(width=300, height=170)
+    panels.facet(facet=alt.Facet("policy:N", title=None, sort=list(POLICIES)), columns=2).save(FIGURE)
+
+
+if __name__ == "__main__":
+    main()
