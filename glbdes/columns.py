@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from glbdes import physics
 from glbdes.books import SlotBook
 from glbdes.units import J_PER_KWH, NS_PER_S
-from glbdes.world import Floats, SlotRecord, World
+from glbdes.world import Bools, Floats, SlotRecord, World
 
 NAME: Final = pa.dictionary(pa.int16(), pa.string())
 
@@ -97,11 +97,7 @@ class Names(NamedTuple):
 
 def request_columns(chunk: NDArray[Any], world: World, names: Names) -> dict[str, Any]:
     """Columns of `REQUESTS` for `chunk`, `REQUEST_DTYPE` [n] (docs/model.md, section 3)."""
-    served = chunk["status"] == physics.SERVED
-    latency_ns = world.latency_ns[chunk["gateway"], np.maximum(chunk["region"], 0)]
-    seen_ns = latency_ns - chunk["arrival_ns"]
-    steps = chunk["output_tokens"].astype(np.int64) - 1
-    decode_ns = chunk["finish_ns"] - chunk["first_token_ns"]
+    durations = durations_s(chunk, world).items()
     return {
         **{key: chunk[key] for key in ("request_id", "attempts", "prompt_tokens", "output_tokens", "arrival_ns")},
         "gateway": _named(chunk["gateway"], names.gateways),
@@ -110,14 +106,24 @@ def request_columns(chunk: NDArray[Any], world: World, names: Names) -> dict[str
         "status": _named(chunk["status"], physics.STATUS_NAMES),
         **{key: pa.array(chunk[key], mask=chunk[key] < 0) for key in ("replica", "start_ns", "first_token_ns")},
         "finish_ns": chunk["finish_ns"],
-        "ttft_s": pa.array(_rounded((chunk["first_token_ns"] + seen_ns) / NS_PER_S, DURATION_BITS), mask=~served),
-        "tpot_s": pa.array(
-            _rounded(decode_ns / np.maximum(steps, 1) / NS_PER_S, DURATION_BITS), mask=~served | (steps < 1)
-        ),
-        "e2e_s": pa.array(_rounded((chunk["finish_ns"] + seen_ns) / NS_PER_S, DURATION_BITS), mask=~served),
+        **{f"{key}_s": pa.array(_rounded(s, DURATION_BITS), mask=~defined) for key, (s, defined) in durations},
         "energy_kwh": _rounded(chunk["energy_j"] / J_PER_KWH, AMOUNT_BITS),
         **{key: _rounded(chunk[key], AMOUNT_BITS) for key in ("carbon_g", "water_l", "cost_usd")},
         "request_weight": np.full(len(chunk), world.weight),
+    }
+
+
+def durations_s(chunk: NDArray[Any], world: World) -> dict[str, tuple[Floats, Bools]]:
+    """TTFT, TPOT and E2E of `chunk` as users see them, seconds [n], and where they are defined."""
+    served = chunk["status"] == physics.SERVED
+    latency_ns = world.latency_ns[chunk["gateway"], np.maximum(chunk["region"], 0)]
+    seen_ns = latency_ns - chunk["arrival_ns"]
+    steps = chunk["output_tokens"].astype(np.int64) - 1
+    decode_ns = chunk["finish_ns"] - chunk["first_token_ns"]
+    return {
+        "ttft": ((chunk["first_token_ns"] + seen_ns) / NS_PER_S, served),
+        "tpot": (decode_ns / np.maximum(steps, 1) / NS_PER_S, served & (steps >= 1)),
+        "e2e": ((chunk["finish_ns"] + seen_ns) / NS_PER_S, served),
     }
 
 

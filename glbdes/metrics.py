@@ -1,23 +1,25 @@
 """The headline figures of a run, from its records alone: latency, SLO attainment, totals, fairness.
 
 Everything is computed again from what was written, so a summary vouches for the files that a reader has. Quantiles are
-exact (linear between order statistics), one column in memory at a time. Requests are counted as simulated
+exact (linear between order statistics), one column in memory at a time. Of requests that were not all kept, the figures
+are those that the run sketched (`sketch.py`). Requests are counted as simulated
 (`request_weight` real ones each); energy and footprints are those of real time. Undefined figures are None.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
+from glbdes import sketch
 from glbdes.physics import STATUS_NAMES
 from glbdes.records import Records, reading
 from glbdes.units import G_PER_KG, KG_PER_T, L_PER_M3
 from glbdes.world import Floats
 
-LATENCIES: Final = ("ttft", "tpot", "e2e")
-QUANTILES: Final = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
+LATENCIES: Final = sketch.LATENCIES
+QUANTILES: Final = sketch.QUANTILES
 TOTALS: Final = ("cost_usd", "carbon_kg", "water_l", "it_kwh", "facility_kwh", "unattributed_kwh")
 REGIONAL: Final = ("cost_usd", "carbon_kg", "water_l", "it_kwh", "facility_kwh")
 
@@ -47,14 +49,16 @@ def summary(records: Records) -> Summary:
         "seed": info["seed"],
         "requests": {"total": total, **counts},
         "request_weight": info["request_weight"],
-        "latency_s": {name: _latency(records, f"{name}_s") for name in LATENCIES},
+        "latency_s": {name: _latency(records, name) for name in LATENCIES},
         "slo": slo,
         "goodput_rps": goodput,
         "totals": {key: float(_column(records, key).sum()) for key in TOTALS},
         "par": {"carbon": _par(regions, "carbon_kg"), "water": _par(regions, "water_l")},
         "objective_usd": _objective(regions, info["scenario"]["objective"]),
         "regions": regions,
-        "meter_residual": _meter_residual(records) if by_request else info["invariants"]["energy"],
+        "meter_residual": _meter_residual(records)
+        if by_request and not info.get("sketch")
+        else info["invariants"]["energy"],
         "wall_s": info["wall_s"],
         "requests_per_s": total / info["wall_s"] if by_request else None,
     }
@@ -64,14 +68,18 @@ def _by_status(records: Records) -> dict[str, int]:
     """Requests by how they ended; an engine without requests tells only how many it expects to be served."""
     if not records.info["by_request"]:
         return {name: int(_column(records, name).sum()) for name in STATUS_NAMES}
+    if sketched := records.info.get("sketch"):
+        return dict(sketched["by_status"])
     with reading(records.folder / "requests"):
         status = records.requests.to_table(columns=["status"])["status"]
         found = {str(row["values"]): int(row["counts"]) for row in status.value_counts().to_pylist()}
     return {name: found.get(name, 0) for name in STATUS_NAMES}
 
 
-def _latency(records: Records, column: str) -> dict[str, float | None]:
-    values = _request_column(records, column)
+def _latency(records: Records, name: str) -> dict[str, float | None]:
+    if sketched := records.info.get("sketch"):
+        return dict(sketched["latency_s"][name])
+    values = _request_column(records, f"{name}_s")
     if not len(values):
         return dict.fromkeys(("mean", *QUANTILES))
     quantiles = np.quantile(values, list(QUANTILES.values()))
@@ -85,6 +93,22 @@ def _slo(records: Records) -> tuple[float, dict[str, dict[str, float | None]]]:
     TPOT.
     """
     classes: Mapping[str, Any] = records.info["scenario"]["slo"]
+    names = list(classes)
+    of_class, met = _limits_met(records, classes)
+    attainment = {
+        key: {
+            name: float(met[name][i] / of_class[i]) if of_class[i] and _stated(classes[key], name) else None
+            for name in met
+        }
+        for i, key in enumerate(names)
+    }
+    return float(sum(met["all"]) / records.info["simulated_s"]), attainment
+
+
+def _limits_met(records: Records, classes: Mapping[str, Any]) -> tuple[Sequence[int], Mapping[str, Sequence[int]]]:
+    """How many requests each class had, and how many met each limit, and all."""
+    if sketched := records.info.get("sketch"):
+        return sketched["of_class"], sketched["met"]
     names = list(classes)
     limits = {name: np.array([_limit(classes[key], f"{name}_s") for key in names]) for name in LATENCIES}
     of_class = np.zeros(len(names), dtype=np.int64)
@@ -102,14 +126,7 @@ def _slo(records: Records) -> tuple[float, dict[str, dict[str, float | None]]]:
                 met[name] += np.bincount(slo[within], minlength=len(names))
                 every &= within
             met["all"] += np.bincount(slo[every], minlength=len(names))
-    attainment = {
-        key: {
-            name: float(met[name][i] / of_class[i]) if of_class[i] and _stated(classes[key], name) else None
-            for name in met
-        }
-        for i, key in enumerate(names)
-    }
-    return float(met["all"].sum() / records.info["simulated_s"]), attainment
+    return of_class.tolist(), {name: counts.tolist() for name, counts in met.items()}
 
 
 def _limit(limits: Mapping[str, Any], key: str) -> float:

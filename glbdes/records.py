@@ -29,6 +29,7 @@ from glbdes.books import Books
 from glbdes.columns import NAME, PLANS, REQUESTS, SLOTS, Names, plan_columns, request_columns, slot_columns
 from glbdes.errors import RecordsError
 from glbdes.folders import MARK
+from glbdes.sketch import Sketch
 from glbdes.world import SlotRecord, World
 
 FORMAT: Final = 1  # of the run folder; a change of columns raises it
@@ -38,14 +39,25 @@ ROW_GROUP: Final = 1 << 18  # rows held back until they are written together
 class Writer:
     """A sink that writes records into `folder` as the run goes, and keeps its books. A context manager.
 
-    `start_utc` and `slot_s` date the slots; `by_request` is False for an engine that hands no requests.
+    `start_utc` and `slot_s` date the slots; `by_request` is False for an engine that hands no requests. Of the
+    requests, a share of `keep` is written, chosen by id alone; the `sketch` takes note of all.
     """
 
     def __init__(
-        self, folder: Path, world: World, names: Names, start_utc: datetime, *, by_request: bool = True
+        self,
+        folder: Path,
+        world: World,
+        names: Names,
+        start_utc: datetime,
+        *,
+        by_request: bool = True,
+        keep: float = 1.0,
+        sketch: Sketch | None = None,
     ) -> None:
         self.world = world
         self.names = names
+        self.keep = keep
+        self.sketch = sketch
         self.start_utc = start_utc.replace(tzinfo=None)
         self.books = Books(world, names.regions, by_request=by_request)
         (folder / "requests").mkdir()
@@ -75,6 +87,10 @@ class Writer:
     def requests(self, chunk: NDArray[Any]) -> None:
         """Write ended requests, `REQUEST_DTYPE`; the chunk is the writer's to keep."""
         self.books.requests(chunk)
+        if self.sketch is not None:
+            self.sketch.requests(chunk)
+        if self.keep < 1.0:
+            chunk = chunk[sampled(chunk["request_id"], self.keep)]
         self._ended.append(chunk)
         self._rows += len(chunk)
         if self._rows >= ROW_GROUP:
@@ -106,6 +122,12 @@ class Writer:
         start = self.start_utc + timedelta(seconds=record.slot * self.world.slot_s)
         self._slots.add(slot_columns(record, book, self.world, self.names, start, self.books.by_request))
         self._plans.add(plan_columns(record, self.names))
+
+
+def sampled(request_id: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
+    """A sample of `share` of all ids [n], evenly spread, as multiples of the golden ratio are modulo 1."""
+    place = request_id.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # modulo 2**64
+    return np.asarray(place / 2.0**64 < share)
 
 
 class _Table:

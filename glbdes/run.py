@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import numpy as np
 import pandas as pd
 import pyarrow.dataset as ds
 
@@ -26,8 +27,9 @@ from glbdes.engine import fluid, simpy_engine
 from glbdes.folders import MARK, fresh, numbered, safe_name
 from glbdes.metrics import Summary
 from glbdes.scenario import Scenario
+from glbdes.sketch import LATENCIES, Sketch
 from glbdes.units import NS_PER_S
-from glbdes.world import Policy, Sink, World
+from glbdes.world import Floats, Policy, Sink, World
 
 if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a second
     from altair.typing import ChartType
@@ -248,7 +250,10 @@ def execute(
         if tell is not None and engine == "fast" and _must_compile(world):
             tell("compiling the engine, once for this version")
         built_s = time.perf_counter()
-        with records.Writer(folder.path, world, names, chosen.time.start_utc, by_request=by_request) as writer:
+        keep = chosen.records.keep
+        sketch = Sketch(world, _limits_s(chosen)) if by_request and keep < 1.0 else None
+        options: dict[str, Any] = {"by_request": by_request, "keep": keep, "sketch": sketch}
+        with records.Writer(folder.path, world, names, chosen.time.start_utc, **options) as writer:
             ENGINES[engine](
                 world, chosen_policy, writer, policy_name=chosen.policy.name, progress=_told(world, progress)
             )
@@ -257,6 +262,7 @@ def execute(
         info = _provenance(plan, world, signals) | {
             "engine": engine,
             "by_request": by_request,
+            "sketch": None if sketch is None else sketch.figures(),
             "requests": writer.books.count,
             "requests_per_s": writer.books.count / wall_s if by_request else None,
             "build_s": built_s - begin_s,
@@ -266,6 +272,12 @@ def execute(
         records.write_json(folder.path / MARK, info)
         records.write_json(folder.path / "summary.json", metrics.summary(records.open_run(folder.path)))
     return folder.path
+
+
+def _limits_s(chosen: Scenario) -> dict[str, Floats]:
+    """What the SLO classes allow, by latency: [class], infinite where they say nothing."""
+    limits = {key: [getattr(slo, f"{key}_s") for slo in chosen.slo.values()] for key in LATENCIES}
+    return {key: np.array([np.inf if value is None else value for value in found]) for key, found in limits.items()}
 
 
 def engine_for(chosen: Scenario, world: World) -> str:

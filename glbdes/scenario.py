@@ -195,6 +195,13 @@ class Fault(Model):
 
 class Records(Model):
     attribution: Literal["marginal", "full"] = "marginal"
+    requests: Annotated[str, Field(pattern=r"^(all|none|sample:0?\.\d+)$")] = "all"  # which are kept, one row each
+
+    @property
+    def keep(self) -> float:
+        """The share of requests that is kept."""
+        kind, _, share = self.requests.partition(":")
+        return float(share) if share else float(kind == "all")
 
 
 class Scenario(Model):
