@@ -22,6 +22,7 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -177,9 +178,9 @@ def _toml(value: Any) -> str:
 
 
 def _key(plan: Plan, signals: Path | None) -> str:
-    """A hash of the whole scenario and where its signals come from."""
-    document = plan.scenario.model_dump(mode="json")
-    text = json.dumps([document, None if signals is None else str(signals)], sort_keys=True)
+    """A hash of the version, of all in the scenario that is not as by default, and of where its signals come from."""
+    document = plan.scenario.model_dump(mode="json", exclude_defaults=True)
+    text = json.dumps([version("glbdes"), document, None if signals is None else str(signals)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 

@@ -17,7 +17,7 @@ def footprints(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
     table = table.merge(means.add_suffix("_mean").reset_index(), on=["policy", "time_utc"])
     rows = [_small_multiples(table, column, title, policies, width) for column, title in FOOTPRINTS]
     made: ChartType = alt.vconcat(*rows, spacing=24)
-    return style.styled(made)
+    return style.styled(made, width, policies)
 
 
 def duals(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
@@ -25,7 +25,7 @@ def duals(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
     policies = list(dict.fromkeys(table["policy"]))
     rows = [_small_multiples(table, column, title, policies, width) for column, title in DUALS]
     made: ChartType = alt.vconcat(*rows, spacing=24)
-    return style.styled(made)
+    return style.styled(made, width, policies)
 
 
 def _small_multiples(table: pd.DataFrame, column: str, title: str, policies: list[str], width: int) -> ChartType:

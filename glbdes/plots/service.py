@@ -30,7 +30,7 @@ def latency(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
         for measure in dict.fromkeys(table["measure"])
     ]
     made: ChartType = alt.concat(*panels, columns=side_by_side)
-    return style.styled(made)
+    return style.styled(made, width, policies)
 
 
 def energy(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:

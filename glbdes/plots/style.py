@@ -13,6 +13,8 @@ from altair.typing import ChartType
 WIDTH: Final = 680  # px of a figure on a desk
 NARROW: Final = 300  # and on a phone
 
+LEGEND_PX, LETTER_PX = 34, 6  # of a legend's symbol and gap, and of a letter
+
 INK: Final = "#222222"
 QUIET: Final = "#767676"
 FAINT: Final = "#a9a9a9"
@@ -85,8 +87,10 @@ def panel(width: int, side_by_side: int, margin: int = 62) -> int:
     return max(60, width // side_by_side - margin)
 
 
-def styled(chart: ChartType) -> ChartType:
-    """`chart` in the house style. Only a whole figure can be styled, not a part of one."""
+def styled(chart: ChartType, width: int = WIDTH, names: Sequence[Any] = ()) -> ChartType:
+    """`chart` in the house style, its legend of `names` no wider than it. Only a whole figure can be styled."""
+    longest = max((len(str(name)) for name in names), default=20)
+    side_by_side = max(1, min(4, width // (LEGEND_PX + LETTER_PX * longest)))
     made: ChartType = (
         chart.configure(font="Helvetica, Arial, sans-serif", background="white")
         .configure_view(stroke=None)
@@ -95,7 +99,7 @@ def styled(chart: ChartType) -> ChartType:
         )
         .configure_header(labelColor=INK, titleColor=INK, labelFontSize=12, labelFontWeight="bold")
         .configure_legend(
-            labelColor=INK, labelFontSize=12, orient="top", columns=3, labelLimit=220, symbolStrokeWidth=2
+            labelColor=INK, labelFontSize=12, orient="top", columns=side_by_side, labelLimit=260, symbolStrokeWidth=2
         )
         .configure_title(anchor="start", color=INK, fontSize=12)
     )
