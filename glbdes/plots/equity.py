@@ -37,7 +37,7 @@ def front(table: pd.DataFrame, *, width: int = style.WIDTH, label: str = "label"
     size = (style.panel(width, side_by_side, 60), 210)
     panels = [_panel(table, x, y, size, label, group) for y in EQUITY for x in PRICES if table[x.column].notna().any()]
     made: ChartType = alt.concat(*panels, columns=side_by_side).resolve_scale(color="shared", shape="shared")
-    return style.styled(made, width, table[group])
+    return style.styled(made, width, list(table[group]))
 
 
 def _panel(table: pd.DataFrame, x: Axis, y: Axis, size: tuple[int, int], label: str, group: str) -> ChartType:
