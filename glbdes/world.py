@@ -237,10 +237,10 @@ class SlotRecord:
 
 
 class Sink(Protocol):
-    """Where an engine's records go. Called in the order of simulated time."""
+    """Where an engine's records go, about in the order of simulated time."""
 
     def requests(self, chunk: NDArray[Any], /) -> None:
-        """A chunk of ended requests, `REQUEST_DTYPE`, by the time they ended."""
+        """A chunk of ended requests, `REQUEST_DTYPE`, in an order of the engine's own; the sink may keep it."""
         ...
 
     def slot(self, record: SlotRecord, /) -> None:
