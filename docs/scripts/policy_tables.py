@@ -147,7 +147,12 @@ def demand(folder: Path) -> None:
 
 
 def steps() -> None:
-    tried = [("eglb_simplex", {"step": step}, False) for step in (0.3, 0.45, 0.5, 0.56, 0.7, 0.9)]
+    tried: list[tuple[str, dict[str, object], bool]] = [
+        ("eglb", {"map": mirror, "step": step}, False)
+        for mirror in ("euclidean", "entropic")
+        for step in (0.3, 0.45, 0.6, 0.9)
+    ]
+    tried += [("eglb_simplex", {"step": step}, False) for step in (0.3, 0.45, 0.5, 0.56, 0.7, 0.9)]
     tried += [
         ("eglb_ahead", {"step": step, "damping": damping}, True)
         for step in (0.35, 0.5, 0.7, 1.0)
