@@ -43,7 +43,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(folder):
-    report.write(folder / "comparison", folder / "comparison.html", ["svg"])
+    report.write(folder / "comparison", folder / "comparison.html", [])
     return folder / "comparison.html"
 
 
