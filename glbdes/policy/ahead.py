@@ -36,7 +36,7 @@ class EGLBAhead:
         damping: float = 0.2,
         forecast: str = "seasonal",
         window_h: float = 0.0,
-        feedback: Feedback = "planned",
+        feedback: Feedback = "metered",
     ) -> None:
         """Raises `ValueError` naming the first argument out of range.
 

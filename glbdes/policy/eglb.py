@@ -50,7 +50,7 @@ class EGLB:
         map: Map = "euclidean",
         step: float = 0.6,
         z_max: float = 2.0,
-        feedback: Feedback = "planned",
+        feedback: Feedback = "metered",
         eta_per_usd: float | None = None,
         z_max_usd: Sequence[float] | None = None,
     ) -> None:

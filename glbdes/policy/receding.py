@@ -41,7 +41,7 @@ class RecedingHorizon:
         self,
         forecast: str = "trailing",
         window_h: float = 72.0,
-        feedback: Feedback = "planned",
+        feedback: Feedback = "metered",
         truth: World | None = None,
         knows: Sequence[str] = KNOWABLE,
     ) -> None:

@@ -67,7 +67,7 @@ def checked(step: float, feedback: str) -> None:
 class EGLBSimplex:
     """Multiplicative weights, (w) and (n). `duals` holds the prices that the last plan was made with."""
 
-    def __init__(self, step: float = 0.5, feedback: Feedback = "planned") -> None:
+    def __init__(self, step: float = 0.5, feedback: Feedback = "metered") -> None:
         """Raises `ValueError` naming the first argument out of range.
 
         step : > 0, without unit. feedback : what the multipliers learn from, "planned" footprints or the "metered" ones

@@ -41,7 +41,7 @@ def step_view(**signals):
 
 
 def test_first_euclidean_step_by_hand():
-    policy = EGLB(step=0.8)
+    policy = EGLB(step=0.8, feedback="planned")
     weights = policy.plan(step_view())
     np.testing.assert_allclose(weights, [[0.75, 0.25]])  # by price alone: no multipliers yet
     np.testing.assert_array_equal(policy.duals["carbon"], [0.0, 0.0])
@@ -53,7 +53,7 @@ def test_first_euclidean_step_by_hand():
 
 
 def test_first_entropic_step_by_hand():
-    policy = EGLB(map="entropic", step=0.8)
+    policy = EGLB(map="entropic", step=0.8, feedback="planned")
     weights = policy.plan(step_view(price_usd_per_kwh=[0.1, 0.3]))
     np.testing.assert_allclose(policy.duals["carbon"], [0.75, 0.75])  # mu / 2 each
     np.testing.assert_allclose(weights, [[0.75, 0.25]])  # 0.1 + 0.375 + 0.03 < 0.3 + 0.225 + 0.03
@@ -117,14 +117,14 @@ def test_metered_feedback_learns_from_outcomes_only():
     policy.observe(ended)
     policy.plan(view)
     np.testing.assert_allclose(policy.duals["carbon"], 1.5 * 0.2 * np.array([1.0, 3.0]) / 2.0)
-    planned = EGLB(step=0.8)
+    planned = EGLB(step=0.8, feedback="planned")
     planned.observe(ended)
     planned.plan(view)
     np.testing.assert_array_equal(planned.duals["carbon"], [0, 0])
 
 
 def test_the_papers_constants_count_usd_per_slot():
-    policy = EGLB(eta_per_usd=1e-4, z_max_usd=[900.0, 100.0])
+    policy = EGLB(feedback="planned", eta_per_usd=1e-4, z_max_usd=[900.0, 100.0])
     seen = []
     for _ in range(3):
         policy.plan(step_view(price_usd_per_kwh=[0.1, 900.0]))  # so that the load stays as it is
@@ -138,7 +138,7 @@ def test_the_papers_constants_count_usd_per_slot():
 
 
 def test_a_footprint_without_price_has_no_dual():
-    policy = EGLB()
+    policy = EGLB(feedback="planned")
     for _ in range(3):
         policy.plan(replace(step_view(), carbon_usd_per_kg=0.0))
     np.testing.assert_array_equal(policy.duals["carbon"], [0, 0])
@@ -250,7 +250,7 @@ def greedy_requests():
     return world, [request_totals(world, named(name)) for name in ("cost", "carbon", "cost_carbon_water")]
 
 
-@pytest.mark.parametrize("arguments", [{}, {"feedback": "metered"}, {"map": "entropic", "feedback": "metered"}])
+@pytest.mark.parametrize("arguments", [{"feedback": "planned"}, {}, {"map": "entropic"}])
 def test_eglb_is_cheapest_by_the_objective_for_single_requests_too(arguments, greedy_requests):
     """Idle and host power and the noise of arrivals included."""
     world, greedy = greedy_requests

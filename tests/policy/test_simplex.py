@@ -14,7 +14,7 @@ from tests.worlds import ListSink
 
 
 def test_first_steps_by_hand():
-    policy = EGLBSimplex(step=0.8)
+    policy = EGLBSimplex(step=0.8, feedback="planned")
     weights = policy.plan(step_view(price_usd_per_kwh=[0.1, 0.3]))
     np.testing.assert_allclose(policy.duals["carbon"], [0.75, 0.75])  # mu / 2 each: nothing is known yet
     np.testing.assert_allclose(weights, [[0.75, 0.25]])  # 0.1 + 0.375 + 0.03 < 0.3 + 0.225 + 0.03
@@ -27,7 +27,7 @@ def test_first_steps_by_hand():
 
 
 def test_a_lead_counts_for_more_when_less_time_is_left():
-    policy = EGLBSimplex()
+    policy = EGLBSimplex(feedback="planned")
     policy.plan(step_view())
     policy.feedback = "metered"  # nothing is learnt from here on
     leads = []
@@ -50,7 +50,7 @@ def test_metered_feedback_learns_from_outcomes_only():
 
 
 def test_a_footprint_without_price_has_no_dual():
-    policy = EGLBSimplex()
+    policy = EGLBSimplex(feedback="planned")
     for slot in range(3):
         policy.plan(replace(step_view(), slot=slot, carbon_usd_per_kg=0.0))
     np.testing.assert_array_equal(policy.duals["carbon"], [0, 0])
