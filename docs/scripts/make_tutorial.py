@@ -3,8 +3,8 @@
     python docs/scripts/make_tutorial.py [--keep FOLDER]
 
 A fenced block that begins with `$ command` is rerun in the order of the page and its output replaced. Python blocks
-that are followed by a `text` block are run too, in one session. Takes about a quarter of an hour on two cores, most of
-it for the sweep of 81 runs. With --keep, work in that folder, where a sweep that was interrupted goes on.
+that are followed by a `text` block are run too, in one session. Takes about some minutes on two cores, most of them
+for the sweep of 81 runs. With --keep, work in that folder, where a sweep that was interrupted goes on.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"```(console|python)\n(.*?)```(\n\n```text\n.*?```)?", re.DOTALL)
-RUNS = ("first", "comparison", "within", "anywhere")  # folders that commands of the page make, but for the sweep's
+RUNS = ("first", "comparison", "within", "wider")  # folders that commands of the page make, but for the sweep's
 FIGURES = {  # file that a command of the page makes -> its name in docs/figures
     "comparison_figures/front.svg": "front.svg",
     "comparison_figures/burden.svg": "tutorial_burden.svg",
