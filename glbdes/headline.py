@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from glbdes.metrics import LATENCIES, QUANTILES, Summary
 from glbdes.world import Bools, Floats
@@ -82,7 +82,7 @@ def half_width(values: Sequence[float] | Floats) -> float:
     n = len(sample)
     if n < 2:
         return float("nan")
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * sample.std(ddof=1) / np.sqrt(n))
+    return float(stdtrit(n - 1, (1 + CONFIDENCE) / 2) * sample.std(ddof=1) / np.sqrt(n))
 
 
 def by_policy(runs: pd.DataFrame) -> pd.DataFrame:
