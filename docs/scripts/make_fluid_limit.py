@@ -58,7 +58,7 @@ def difference(folder: Path, settings: tuple[str, ...], requests: int, seed: int
         simulated_s = float(requests / world.expected_rps.sum())
     for run in (fast.run, fluid.run):
         totals = Totals(world)
-        run(world, policy.load("eglb", {}), totals, policy_name="eglb")
+        run(world, policy.load("eglb", {"feedback": "planned"}), totals, policy_name="eglb")
         sums.append(totals.sums)
     return float(np.sqrt(((sums[0] / sums[1] - 1) ** 2).mean()))
 

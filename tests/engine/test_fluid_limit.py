@@ -49,7 +49,7 @@ def world(folder: Path, simulated_s: float, seed: int) -> World:
             "fleet.profile=level.toml",
             "fleet.host_w=0.0",
             "dispatch.rule=weighted",
-            "dispatch.demand=forecast",  # so that both engines have the same plans
+            "dispatch.demand=forecast",  # so that both engines have the same plans, as "planned" below
             f"seed={seed}",
             ALIKE,
         ),
@@ -63,7 +63,7 @@ def differences(folder: Path, requests: int, seed: int) -> np.ndarray:
     sums = []
     for run in (fast.run, fluid.run):
         sink = ListSink()
-        run(made, policy.load("eglb", {}), sink, policy_name="eglb")
+        run(made, policy.load("eglb", {"feedback": "planned"}), sink, policy_name="eglb")
         sums.append(sum(np.stack(meter.footprint(energy(made, one), made.signals, one.slot)[1:]) for one in sink.slots))
     return sums[0] / sums[1] - 1
 
