@@ -15,7 +15,7 @@ from glbdes import lengths, network, profile, resources, workload
 from glbdes import signals as environment
 from glbdes.errors import InfeasibleError, ScenarioError
 from glbdes.feasibility import worst_overload
-from glbdes.importers.authors import read_authors_load
+from glbdes.importers.authors import read_authors_load_by_slot
 from glbdes.physics import DISPATCH_NAMES, NEVER_NS, to_clock_ns
 from glbdes.profile import Profile
 from glbdes.scenario import Lengths, Pool, Scenario
@@ -220,7 +220,8 @@ def _load(scenario: Scenario, folder: Path) -> Floats | None:
     source = resources.find("traces", scenario.signals.source, folder)
     if scenario.workload.shape != "trace" or source is None or not source.is_dir():
         return None
-    return read_authors_load(source)
+    time = scenario.time
+    return read_authors_load_by_slot(source, time.start_utc, time.slot_s, time.slots)
 
 
 def _requests(scenario: Scenario, expected_rps: Floats, folder: Path) -> Callable[[int], Requests]:

@@ -1,13 +1,14 @@
 """The authors' folder layout: a small folder made here, and the real one where it is."""
 
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from glbdes import signals
-from glbdes.errors import SignalError
-from glbdes.importers.authors import is_authors, read_authors, read_authors_load
+from glbdes.errors import SignalError, TraceError
+from glbdes.importers.authors import is_authors, read_authors, read_authors_load, read_authors_load_by_slot
 from glbdes.scenario import Region, SignalsSource, Time
 
 PAPER = Path(__file__).resolve().parents[1] / "../shared/data/paper"
@@ -39,6 +40,14 @@ def test_units_and_names_become_ours(folder):
     assert first["carbon_g_per_kwh"] == pytest.approx(400.0)
     assert (first["wue_l_per_kwh"], first["ewif_l_per_kwh"], first["pue"]) == (4.0, 0.0, 1.0)
     np.testing.assert_array_equal(read_authors_load(folder), [1.0, 0.5, 0.0])
+
+
+def test_load_is_aligned_to_the_start_of_the_horizon_like_signals(folder):
+    hour, two = datetime(2022, 9, 22, 1), timedelta(hours=2).total_seconds()
+    np.testing.assert_array_equal(read_authors_load_by_slot(folder, hour, two / 2, 2), [0.5, 0.0])
+    np.testing.assert_array_equal(read_authors_load_by_slot(folder, hour, two, 1), [0.25])
+    with pytest.raises(TraceError, match="must cover the 3 slots"):
+        read_authors_load_by_slot(folder, hour, two / 2, 3)
 
 
 def test_the_table_ends_where_the_shortest_signal_ends(folder):

@@ -7,6 +7,7 @@ PUE = 1: water = IT kWh x WUE and facility kWh = IT kWh, as in their evaluation.
 others; the table ends where the shortest signal ends.
 """
 
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from glbdes.errors import SignalError
+from glbdes.importers.loads import over_slots
 from glbdes.importers.tidy import COLUMNS, first_row, utc
 from glbdes.units import G_PER_KG, KWH_PER_MWH
 
@@ -63,12 +65,28 @@ def read_authors_load(folder: Path) -> NDArray[np.float64]:
 
     Raises `SignalError` if the file is missing or unreadable, or a value is no number >= 0.
     """
+    return np.asarray(_read_power(folder)["value"], dtype=np.float64) / CAPACITY_W
+
+
+def read_authors_load_by_slot(folder: Path, start_utc: datetime, slot_s: float, slots: int) -> NDArray[np.float64]:
+    """The mean load of each slot from `start_utc` on, float[s], as `read_authors_load` gives it by the hour.
+
+    Raises `SignalError` as that does, and `TraceError` if the file does not cover the slots.
+    """
+    since = _read_power(folder)["time_utc"] - pd.Timestamp(start_utc)
+    start_s = np.asarray(since.dt.total_seconds(), dtype=np.float64)
+    return over_slots(read_authors_load(folder), start_s, slot_s, slots, folder / LOAD_FILE)
+
+
+def _read_power(folder: Path) -> pd.DataFrame:
+    """`time_utc` and `value`, W, of the load's file."""
     path = folder / LOAD_FILE
-    power_w = _read_file(path, POWER_COLUMN)["value"]
-    if (bad := ~(power_w >= 0)).any():
+    power = _read_file(path, POWER_COLUMN)
+    if (bad := ~(power["value"] >= 0)).any():
         row = first_row(bad)
-        raise SignalError(f"{path}, row {row}: {POWER_COLUMN} = {power_w.iloc[row - 1]:g}, must be a number >= 0")
-    return np.asarray(power_w, dtype=np.float64) / CAPACITY_W
+        value = power["value"].iloc[row - 1]
+        raise SignalError(f"{path}, row {row}: {POWER_COLUMN} = {value:g}, must be a number >= 0")
+    return power
 
 
 def _read_signal(folder: Path, signal: str) -> pd.DataFrame:

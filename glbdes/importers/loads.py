@@ -30,7 +30,7 @@ def read_load(path: Path, start_utc: datetime, slot_s: float, slots: int) -> NDA
         row = int(np.argmax(bad))
         raise TraceError(f"{path}, line {row + FIRST_LINE}: load = '{table['load'].iloc[row]}', must be a number >= 0")
     if "time_utc" in table.columns:
-        return _over_slots(load, _seconds(table["time_utc"], start_utc, path), slot_s, slots, path)
+        return over_slots(load, _seconds(table["time_utc"], start_utc, path), slot_s, slots, path)
     if len(load) < slots:
         raise TraceError(f"{path}: {len(load)} rows of load, must have one for each of time.slots = {slots} slots")
     return load[:slots]
@@ -64,10 +64,14 @@ def _seconds(column: "pd.Series[str]", start_utc: datetime, path: Path) -> NDArr
     return np.asarray(seconds, dtype=np.float64)
 
 
-def _over_slots(
+def over_slots(
     load: NDArray[np.float64], start_s: NDArray[np.float64], slot_s: float, slots: int, path: Path
 ) -> NDArray[np.float64]:
-    """The mean over each slot: differences of the integral of the load at the slots' bounds."""
+    """The mean over each slot, float[s]: differences of the integral of the load at the slots' bounds.
+
+    Row i of `load` holds from `start_s`[i] on, in seconds after the start of the horizon. Raises `TraceError`, naming
+    `path`, if the rows do not cover the horizon.
+    """
     step_s = start_s[1] - start_s[0] if len(start_s) > 1 else slot_s
     bounds = (np.arange(slots + 1) * slot_s - start_s[0]) / step_s
     if bounds[0] < 0 or bounds[-1] > len(load):
