@@ -6,7 +6,6 @@ intervals are those of paired differences.
 """
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,8 +20,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from glbdes import build, headline, offline, records, run
-from glbdes.errors import InfeasibleError, InvariantError, RecordsError, ScenarioError
-from glbdes.folders import fresh, numbered, safe_name
+from glbdes.errors import InfeasibleError, InvariantError, ScenarioError
+from glbdes.folders import fresh, numbered, read_mark, safe_name
 from glbdes.jobs import each
 from glbdes.records import Records
 from glbdes.revision import commit
@@ -74,13 +73,7 @@ class Comparison:
     @classmethod
     def open(cls, path: str | Path) -> "Comparison":
         """The comparison in a folder. Raises `RecordsError` if there is none."""
-        mark = Path(path) / MARK
-        if not mark.is_file():
-            raise RecordsError(f"{path}: not a finished comparison, it has no {MARK}")
-        info = json.loads(mark.read_text(encoding="utf-8"))
-        if info.get("format") != FORMAT:
-            raise RecordsError(f"{mark}: format = {info.get('format')}, must be {FORMAT}")
-        return cls(Path(path), info)
+        return cls(Path(path), read_mark(Path(path), MARK, FORMAT, "a finished comparison"))
 
     @property
     def policies(self) -> list[str]:

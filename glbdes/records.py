@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from glbdes.books import Books
 from glbdes.columns import NAME, PLANS, REQUESTS, SLOTS, Names, plan_columns, request_columns, slot_columns
 from glbdes.errors import RecordsError
-from glbdes.folders import MARK
+from glbdes.folders import MARK, read_mark
 from glbdes.sketch import Sketch
 from glbdes.world import SlotRecord, World
 
@@ -213,17 +213,7 @@ def open_run(folder: str | Path) -> Records:
     folder = Path(folder)
     if not folder.is_dir():
         raise RecordsError(f"{folder}: no such folder")
-    path = folder / MARK
-    if not path.is_file():
-        raise RecordsError(f"{folder}: not a finished run, it has no {MARK}")
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RecordsError(f"{path}: not JSON: {error}") from error
-    if not isinstance(info, dict) or info.get("format") != FORMAT:
-        found = info.get("format") if isinstance(info, dict) else None
-        raise RecordsError(f"{path}: format = {found}, must be {FORMAT}")
-    return Records(folder, info)
+    return Records(folder, read_mark(folder, MARK, FORMAT, "a finished run"))
 
 
 @contextmanager

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from glbdes import build, headline, offline, records, run, study_tables, sweep_file
 from glbdes.errors import GlbdesError, InfeasibleError, RecordsError
+from glbdes.folders import read_mark
 from glbdes.jobs import each
 from glbdes.run import Plan, Run
 from glbdes.sweep_file import Point
@@ -62,13 +63,7 @@ class Swept:
     @classmethod
     def open(cls, path: str | Path) -> "Swept":
         """The sweep in a folder. Raises `RecordsError` if there is none, or it has not ended."""
-        mark = Path(path) / MARK
-        if not mark.is_file():
-            raise RecordsError(f"{path}: not a sweep that has ended, it has no {MARK}")
-        info = json.loads(mark.read_text(encoding="utf-8"))
-        if info.get("format") != FORMAT:
-            raise RecordsError(f"{mark}: format = {info.get('format')}, must be {FORMAT}")
-        return cls(Path(path), info)
+        return cls(Path(path), read_mark(Path(path), MARK, FORMAT, "a sweep that has ended"))
 
     @cached_property
     def table(self) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from glbdes.errors import RecordsError
-from glbdes.folders import MARK, fresh, numbered, safe_name
+from glbdes.folders import MARK, fresh, numbered, read_mark, safe_name
 
 
 def fill(folder: Path, text: str = "{}") -> None:
@@ -113,3 +113,13 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
 @pytest.mark.parametrize(("text", "name"), [("eglb", "eglb"), ("my.module:Class", "my.module_Class"), ("../x", "x")])
 def test_names_are_safe_in_paths(text, name):
     assert safe_name(text) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("{", "not JSON"), ("[]", "format = None, must be 1"), ('{"format": 2}', "format = 2, must be 1")],
+)
+def test_a_damaged_or_foreign_mark_is_refused_whatever_the_folder_holds(tmp_path, text, told):
+    (tmp_path / "comparison.json").write_text(text)
+    with pytest.raises(RecordsError, match=told):
+        read_mark(tmp_path, "comparison.json", 1, "a finished comparison")
