@@ -65,7 +65,7 @@ def read_authors_load(folder: Path) -> NDArray[np.float64]:
 
     Raises `SignalError` if the file is missing or unreadable, or a value is no number >= 0.
     """
-    return np.asarray(_read_power(folder)["value"], dtype=np.float64) / CAPACITY_W
+    return np.asarray(_read_load(folder)["load"], dtype=np.float64)
 
 
 def read_authors_load_by_slot(folder: Path, start_utc: datetime, slot_s: float, slots: int) -> NDArray[np.float64]:
@@ -73,20 +73,20 @@ def read_authors_load_by_slot(folder: Path, start_utc: datetime, slot_s: float, 
 
     Raises `SignalError` as that does, and `TraceError` if the file does not cover the slots.
     """
-    since = _read_power(folder)["time_utc"] - pd.Timestamp(start_utc)
-    start_s = np.asarray(since.dt.total_seconds(), dtype=np.float64)
-    return over_slots(read_authors_load(folder), start_s, slot_s, slots, folder / LOAD_FILE)
+    table = _read_load(folder)
+    start_s = np.asarray((table["time_utc"] - pd.Timestamp(start_utc)).dt.total_seconds(), dtype=np.float64)
+    return over_slots(np.asarray(table["load"], dtype=np.float64), start_s, slot_s, slots, folder / LOAD_FILE)
 
 
-def _read_power(folder: Path) -> pd.DataFrame:
-    """`time_utc` and `value`, W, of the load's file."""
+def _read_load(folder: Path) -> pd.DataFrame:
+    """`time_utc` and `load` of each hour."""
     path = folder / LOAD_FILE
     power = _read_file(path, POWER_COLUMN)
     if (bad := ~(power["value"] >= 0)).any():
         row = first_row(bad)
         value = power["value"].iloc[row - 1]
         raise SignalError(f"{path}, row {row}: {POWER_COLUMN} = {value:g}, must be a number >= 0")
-    return power
+    return pd.DataFrame({"time_utc": power["time_utc"], "load": power["value"] / CAPACITY_W})
 
 
 def _read_signal(folder: Path, signal: str) -> pd.DataFrame:
