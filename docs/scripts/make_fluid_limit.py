@@ -5,6 +5,7 @@
 Two days of llm10 under eGLB, compressed to so many requests, on the compiled engine and on the fluid one.
 """
 
+import sys
 import tempfile
 from pathlib import Path
 
@@ -17,32 +18,14 @@ from glbdes import build, policy, scenario
 from glbdes.engine import fast, fluid
 from glbdes.plots import style
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from tests.engine.test_fluid_limit import ALIKE, LEVEL
+
 FIGURE = Path(__file__).resolve().parents[1] / "figures/fluid_limit.svg"
 COUNTS = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 SEEDS = range(1, 6)
-FIXED = "workload.lengths={law='fixed', prompt_tokens=300.0, output_tokens=20.0}"
-LEVEL = """
-name = "level"
-gpu = "none"
-model = "none"
-max_batch = 96
-kv_tokens = 400000
-idle_w = 0.0
-sleep_w = 0.0
-[iteration]
-a_s = 0.007
-beta_s = 6e-6
-gamma_s = 4e-8
-e0_j = 0.0
-e1_j = 1.0
-e2_j = 0.0
-[prefill]
-tokens = [1, 3072]
-time_s = [0.001, 0.08]
-energy_j = [0.02, 60.0]
-"""
 WORLDS = {
-    "alike, energy per token": ("fleet.profile=level.toml", "fleet.host_w=0.0", FIXED),
+    "alike, energy per token": ("fleet.profile=level.toml", "fleet.host_w=0.0", ALIKE),
     "chat lengths, energy per token": ("fleet.profile=level.toml", "fleet.host_w=0.0"),
     "chat lengths, H100 with idle power": ("fleet.host_w=0.0",),
 }
