@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glbdes import lengths, network, profile, resources, workload
+from glbdes import lengths, network, profile, resources, waiting, workload
 from glbdes import signals as environment
 from glbdes.errors import InfeasibleError, ScenarioError
 from glbdes.feasibility import worst_overload
@@ -20,6 +20,7 @@ from glbdes.physics import DISPATCH_NAMES, NEVER_NS, to_clock_ns
 from glbdes.profile import Profile
 from glbdes.scenario import Lengths, Pool, Scenario
 from glbdes.units import H_PER_DAY, J_PER_KWH, KG_PER_T, KWH_PER_MWH, L_PER_M3, S_PER_H
+from glbdes.waiting import Waiting
 from glbdes.workload import Requests
 from glbdes.world import Bools, Fleet, Floats, Ints, Outage, World, freeze
 
@@ -32,6 +33,7 @@ class Service(NamedTuple):
     fleet: Fleet
     capacity_rps: Floats  # of all replicas, busy all the time
     it_kwh_per_request: Floats
+    servers: Ints  # requests that all replicas serve at a time
 
 
 def build(scenario: Scenario, folder: Path, signals: Path | None = None) -> World:
@@ -46,7 +48,7 @@ def build(scenario: Scenario, folder: Path, signals: Path | None = None) -> Worl
     if signals is not None:
         source = scenario.signals.model_copy(update={"source": str(signals.resolve())})
         scenario = scenario.model_copy(update={"signals": source})
-    time, dispatch = scenario.time, scenario.dispatch
+    time, dispatch, objective = scenario.time, scenario.dispatch, scenario.objective
     truth = environment.load(scenario.signals, scenario.regions, time, folder)
     service = _service(scenario, folder)
     expected_rps = workload.expected_rps(
@@ -74,10 +76,14 @@ def build(scenario: Scenario, folder: Path, signals: Path | None = None) -> Worl
         expected_rps=expected_rps,
         capacity_rps=dispatch.max_utilisation * service.capacity_rps,
         it_kwh_per_request=service.it_kwh_per_request,
-        carbon_usd_per_kg=scenario.objective.carbon_usd_per_t / KG_PER_T,
-        water_usd_per_l=scenario.objective.water_usd_per_m3 / L_PER_M3,
+        carbon_usd_per_kg=objective.carbon_usd_per_t / KG_PER_T,
+        water_usd_per_l=objective.water_usd_per_m3 / L_PER_M3,
         requests=_requests(scenario, expected_rps, folder),
         price_ahead_slots=_price_ahead_slots(scenario),
+        equity_weight=_equity_weight(scenario),
+        norm=float(objective.norm),
+        delay_usd_per_s=objective.delay_usd_per_s,
+        waiting=_waiting(scenario, service) if objective.delay_usd_per_s > 0 else None,
     )
     if dispatch.overload == "error":
         _check_load(scenario, world)
@@ -115,7 +121,7 @@ def _service(scenario: Scenario, folder: Path) -> Service:
     full = [(measured, int(batch)) for (_, measured), batch in zip(pools, most, strict=True)]
     rps = [profile.capacity_rps(measured, prompt, output, batch) for measured, batch in full]
     joules = [profile.it_j_per_request(measured, prompt, output, batch) for measured, batch in full]
-    return Service(fleet, np.array(rps) * fleet.replicas, np.array(joules) / J_PER_KWH)
+    return Service(fleet, np.array(rps) * fleet.replicas, np.array(joules) / J_PER_KWH, most * fleet.replicas)
 
 
 def _pool(shared: Pool, own: Pool) -> Pool:
@@ -205,7 +211,7 @@ def _megawatts(scenario: Scenario) -> Service:
         chained_s=np.zeros((1, 1)),
         prefill_j=np.zeros((1, 1)),
     )
-    return Service(fleet, np.array(mw, dtype=np.float64), np.full(len(mw), KWH_PER_MWH / S_PER_H))
+    return Service(fleet, np.array(mw, dtype=np.float64), np.full(len(mw), KWH_PER_MWH / S_PER_H), ones)
 
 
 def _home_capacity_rps(scenario: Scenario, capacity_rps: Floats) -> Floats:
@@ -265,6 +271,27 @@ def _price_ahead_slots(scenario: Scenario) -> Ints | None:
     today = np.floor(begin_s / day_s)
     end_s = day_s * (today + 1 + (begin_s - day_s * today >= known.published_h * S_PER_H))
     return np.asarray(np.searchsorted(begin_s, end_s) - np.arange(time.slots) - 1, dtype=np.int64)
+
+
+def _equity_weight(scenario: Scenario) -> Floats:
+    """[k, r] of carbon and water."""
+    return np.array([[region.carbon_weight, region.water_weight] for region in scenario.regions.values()]).T
+
+
+def _waiting(scenario: Scenario, service: Service) -> Waiting:
+    """What waits by load: from the scenario's table, or by Erlang C. Raises `ScenarioError`."""
+    table, most = scenario.objective.queue_wait_s, scenario.dispatch.max_utilisation
+    if table is None:
+        if counts_megawatts(scenario):
+            why = "needs objective.queue_wait_s, because regions with a `capacity` in MW have no servers to queue for"
+            raise ScenarioError(f"objective.delay_usd_per_s = {scenario.objective.delay_usd_per_s:g}, {why}")
+        return waiting.erlang_c(service.servers, service.capacity_rps, most)
+    utilisation, mean_s = np.array(table).T
+    wait_s = np.tile(mean_s[:, None], len(scenario.regions))
+    try:
+        return waiting.from_wait(utilisation, wait_s, service.capacity_rps, most)
+    except ValueError as error:
+        raise ScenarioError(f"objective.queue_wait_s: {error}") from error
 
 
 def _check_load(scenario: Scenario, world: World) -> None:

@@ -54,7 +54,7 @@ def summary(records: Records) -> Summary:
         "goodput_rps": goodput,
         "totals": {key: float(_column(records, key).sum()) for key in TOTALS},
         "par": {"carbon": _par(regions, "carbon_kg"), "water": _par(regions, "water_l")},
-        "objective_usd": _objective(regions, info["scenario"]["objective"]),
+        "objective_usd": _objective(regions, info["scenario"]),
         "regions": regions,
         "meter_residual": _meter_residual(records)
         if by_request and not info.get("sketch")
@@ -178,12 +178,19 @@ def _par(regions: Mapping[str, Mapping[str, float]], key: str) -> float | None:
     return float(values.max() / values.mean()) if values.mean() > 0 else None
 
 
-def _objective(regions: Mapping[str, Mapping[str, float]], prices: Mapping[str, float]) -> float:
-    """sum_r cost + mu_c * max_r carbon + mu_w * max_r water (docs/model.md, eq. 9)."""
+def _objective(regions: Mapping[str, Mapping[str, float]], scenario: Mapping[str, Any]) -> float:
+    """sum_r cost + mu_c * norm of weighted carbon + mu_w * norm of weighted water (docs/model.md, eq. 9)."""
+    prices = scenario["objective"]
+    norm = float(prices.get("norm", "inf"))
+
+    def size(key: str, weight: str) -> float:
+        weighted = [scenario["regions"][name].get(weight, 1.0) * region[key] for name, region in regions.items()]
+        return float(np.linalg.norm(weighted, ord=norm))
+
     cost = sum(region["cost_usd"] for region in regions.values())
-    carbon = max(region["carbon_kg"] for region in regions.values())
-    water = max(region["water_l"] for region in regions.values())
-    return cost + prices["carbon_usd_per_t"] / KG_PER_T * carbon + prices["water_usd_per_m3"] / L_PER_M3 * water
+    carbon_usd = prices["carbon_usd_per_t"] / KG_PER_T * size("carbon_kg", "carbon_weight")
+    water_usd = prices["water_usd_per_m3"] / L_PER_M3 * size("water_l", "water_weight")
+    return float(cost + carbon_usd + water_usd)
 
 
 def _meter_residual(records: Records) -> float:

@@ -23,6 +23,7 @@ from glbdes.scenario_rules import broken
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Knot = Annotated[tuple[NonNegative, NonNegative], Field(strict=False)]
 MOST = 10**12  # of anything that is counted, so that sums stay within 64 bits
 
 
@@ -95,6 +96,7 @@ class Slo(Model):
     ttft_s: Positive | None = None
     tpot_s: Positive | None = None
     e2e_s: Positive | None = None
+    max_one_way_ms: Positive | None = None  # its requests go to no region farther away than this
     share: Positive = 1.0
 
 
@@ -133,6 +135,8 @@ class Region(Pool, Place):
     """Where requests may be served, with constant signals for what the signal source does not give."""
 
     capacity: Positive | None = None  # fluid engine in the paper's units: MW at full load, instead of a profile
+    carbon_weight: NonNegative = 1.0  # of its footprints in the objective's norms
+    water_weight: NonNegative = 1.0
     pue: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
     price_usd_per_kwh: Annotated[float, Field(allow_inf_nan=False)] | None = None
     carbon_g_per_kwh: NonNegative | None = None
@@ -178,10 +182,13 @@ class PolicyChoice(BaseModel):
 
 
 class Objective(Model):
-    """The prices of equity (the paper's mu): energy cost + mu_c * max carbon + mu_w * max water."""
+    """Energy cost + mu_c * norm of the regions' carbon + mu_w * norm of their water + price of delay."""
 
     carbon_usd_per_t: NonNegative = 1500.0
     water_usd_per_m3: NonNegative = 60.0
+    norm: Literal["inf", 1, 2] = "inf"  # of weighted regional footprints: the largest, the sum, or the Euclidean length
+    delay_usd_per_s: NonNegative = 0.0  # per second that a request spends on the network or, as expected, in a queue
+    queue_wait_s: Annotated[tuple[Knot, ...] | None, Field(strict=False, min_length=2)] = None  # [utilisation, mean s]
 
 
 class Fault(Model):

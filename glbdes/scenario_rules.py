@@ -5,6 +5,7 @@ refuse; what is absent or of the wrong type is left to the models. Rules on one 
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from math import inf, isnan, nan
 from typing import Any, NamedTuple
 
@@ -187,6 +188,20 @@ def _apart(document: Document) -> Iterator[Problem]:
                 yield Problem(f"faults.{later}", f": overlaps faults.{earlier} of the same region; they must be apart")
 
 
+def _waits(document: Document) -> Iterator[Problem]:
+    """The knots of a table of waits begin at [0, 0] and go up in utilisation, to at most 1."""
+    table = _table(document, "objective").get("queue_wait_s")
+    knots = table if isinstance(table, list | tuple) else []
+    knots = [knot for knot in knots if isinstance(knot, list | tuple) and len(knot) == 2]
+    pairs = [(_number({"u": u}, "u"), _number({"s": s}, "s")) for u, s in knots]
+    if pairs and pairs[0] != (0, 0):
+        yield Problem("objective.queue_wait_s.0", f" = [{pairs[0][0]:g}, {pairs[0][1]:g} s], must be [0, 0 s]")
+    for index, (before, after) in enumerate(pairwise(pairs), start=1):
+        if not before[0] < after[0] <= 1:
+            rule = f"utilisation must be > {before[0]:g}, the one before, and <= 1"
+            yield Problem(f"objective.queue_wait_s.{index}", f" = [{after[0]:g}, {after[1]:g} s], {rule}")
+
+
 RULES: tuple[Callable[[Document], Iterator[Problem]], ...] = (
     _time,
     _workload,
@@ -196,4 +211,5 @@ RULES: tuple[Callable[[Document], Iterator[Problem]], ...] = (
     _fleet,
     _faults,
     _apart,
+    _waits,
 )

@@ -51,6 +51,10 @@ def make(
         carbon_usd_per_kg=world.carbon_usd_per_kg,
         water_usd_per_l=world.water_usd_per_l,
         price_ahead_usd_per_kwh=seen.price_usd_per_kwh[slot + 1 : slot + 1 + ahead],
+        footprint_price_usd=world.footprint_price_usd,
+        norm=world.norm,
+        delay_usd_per_s=world.delay_usd_per_s,
+        waiting=world.waiting,
     )
     freeze(view)
     return view

@@ -8,6 +8,7 @@ counters of a slot mean in joules and grams is in `meter.py`.
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from math import inf
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from glbdes.errors import PolicyError
 from glbdes.signals import Signals
 from glbdes.units import G_PER_KG, NS_PER_S
+from glbdes.waiting import Waiting
 from glbdes.workload import Requests
 
 Floats = NDArray[np.float64]
@@ -88,6 +90,16 @@ class World:
     water_usd_per_l: float  # mu_w
     requests: Callable[[int], Requests]  # the requests that arrive in a slot
     price_ahead_slots: Ints | None = None  # [s] how many slots beyond this one policies know the prices of; None: 0
+    equity_weight: Floats | None = None  # [k, r] of carbon and of water in the objective's norms; None: 1
+    norm: float = inf  # 1, 2 or infinity: which norm of the weighted footprints
+    delay_usd_per_s: float = 0.0  # per second of a request on the network, both ways, or waiting
+    waiting: Waiting | None = None  # expected, by load; None: not reckoned with
+
+    @property
+    def footprint_price_usd(self) -> Floats:
+        """[k, r] of a kg of carbon and of a litre of water in each region: mu times the region's weight."""
+        mu_usd = np.array([[self.carbon_usd_per_kg], [self.water_usd_per_l]])
+        return mu_usd * (np.ones((2, self.regions)) if self.equity_weight is None else self.equity_weight)
 
     @property
     def gateways(self) -> int:
@@ -137,6 +149,10 @@ class View:
     carbon_usd_per_kg: float  # mu_c
     water_usd_per_l: float  # mu_w
     price_ahead_usd_per_kwh: Floats  # [n, r] of the n slots after this one; n = 0 unless prices are known ahead
+    footprint_price_usd: Floats  # [k, r] of a kg of carbon and of a litre of water: mu times the region's weight
+    norm: float  # 1, 2 or infinity: which norm of the regions' priced footprints is to be small
+    delay_usd_per_s: float  # price of a second on the network, both ways, or waiting; 0: delay costs nothing
+    waiting: Waiting | None  # expected, by a region's load; None unless delay has a price
 
     @property
     def cost_usd_per_request(self) -> Floats:

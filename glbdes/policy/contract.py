@@ -164,6 +164,10 @@ def _view(fleet: _Fleet, slot: int, sums: Floats) -> View:
         carbon_usd_per_kg=fleet.mu_usd[0],
         water_usd_per_l=fleet.mu_usd[1],
         price_ahead_usd_per_kwh=fleet.signals.price_usd_per_kwh[slot + 1 : slot + 1 + fleet.ahead],
+        footprint_price_usd=np.tile(np.array(fleet.mu_usd)[:, None], regions),
+        norm=np.inf,
+        delay_usd_per_s=0.0,
+        waiting=None,
     )
     freeze(view)
     return view
