@@ -9,6 +9,7 @@ import numpy as np
 
 from glbdes import physics
 from glbdes.engine.compiled import helper, kernel
+from glbdes.engine.fast_order import foresee, foresee_arrival
 from glbdes.engine.fast_region import arrive, step, time_out
 from glbdes.engine.fast_state import *  # noqa: F403
 from glbdes.world import Bools, Floats, Ints, World
@@ -206,7 +207,7 @@ def advance_alone(st, coming, region, limit_ns, limit_kind):
 
     Returns how many of them have arrived.
     """
-    cursor, n, g = 0, len(coming), np.int64(0)
+    cursor, n, g, ahead = 0, len(coming), np.int64(0), st.clock[AHEAD]
     while True:
         step_ns = st.tree[1, 0]
         late_ns = NEVER
@@ -216,7 +217,10 @@ def advance_alone(st, coming, region, limit_ns, limit_kind):
         if step_ns <= late_ns and step_ns <= come_ns:
             if step_ns == NEVER or step_ns > limit_ns or (step_ns == limit_ns and limit_kind <= REPLICA_KIND):
                 return cursor
-            step(st, st.tree[1, 1], step_ns)
+            k = st.tree[1, 1]
+            step(st, k, step_ns)
+            if ahead > 0:
+                foresee(st, k, ahead)
         elif late_ns <= come_ns:
             if late_ns > limit_ns or (late_ns == limit_ns and limit_kind <= TIMEOUT_KIND):
                 return cursor
@@ -229,6 +233,8 @@ def advance_alone(st, coming, region, limit_ns, limit_kind):
             st.req[q, ATTEMPTS] = 1
             st.req[q, AT_REGION] = region
             arrive(st, g, q, come_ns)
+            if ahead > 0:
+                foresee_arrival(st, g)
 
 
 @helper

@@ -6,7 +6,7 @@ replica a heap of its batch by the iteration in which a request finishes.
 
 import numpy as np
 
-from glbdes.engine.compiled import helper
+from glbdes.engine.compiled import helper, prefetch
 from glbdes.engine.fast_state import *  # noqa: F403
 
 
@@ -32,6 +32,24 @@ def lowest_bit(word):
     if word & np.uint64(0x1) == 0:
         n += 1
     return n
+
+
+@helper
+def foresee(st, k, ahead):
+    """Ask for what coming events will read: of the winners, some way below the final, of the matches that k plays."""
+    node = (len(st.tree) >> 1) + k
+    k = st.tree[node >> ahead, 1]
+    prefetch(st.rep, k, 0)
+    prefetch(st.rep, k, 8)
+    prefetch(st.active, k, 0)
+    prefetch(st.active, k, 8)
+    prefetch(st.active, k, 16)
+    prefetch(st.waiting, k, 0)
+    k = st.tree[node >> (ahead + 3), 1]
+    q = st.active[k, 0] & ROW if st.rep[k, STATE] == DECODE else st.waiting[k, st.rep[k, HEAD]]
+    prefetch(st.req, q, 0)
+    prefetch(st.req, q, 8)
+    prefetch(st.reqf, q, 0)
 
 
 @helper
@@ -69,6 +87,8 @@ def hold(st, g, k, new):
         bits[at + old * words] ^= bit
     if new < reg[g, MAX_BATCH]:
         bits[at + new * words] |= bit
+        if (i >> 6) < st.starts[g, new]:
+            st.starts[g, new] = i >> 6
     if new < reg[g, LOWEST]:
         reg[g, LOWEST] = new
     while reg[g, LOWEST] < reg[g, MAX_BATCH] and st.levels[g, reg[g, LOWEST]] == 0:
@@ -84,7 +104,11 @@ def admitting(st, g, tokens):
         if st.levels[g, held] == 0:
             continue
         at = reg[g, BITS] + held * words
-        for w in range(words):
+        start = st.starts[g, held]
+        while bits[at + start] == 0:
+            start += 1
+        st.starts[g, held] = start
+        for w in range(start, words):
             word = bits[at + w]
             while word != 0:
                 k = first + 64 * w + lowest_bit(word)
@@ -95,42 +119,67 @@ def admitting(st, g, tokens):
 
 
 @helper
+def ahead_of(st, one, other):
+    """Whether the request of key `one` finishes before that of `other`."""
+    if one >> ROW_BITS == other >> ROW_BITS:
+        return st.req[one & ROW, ID] < st.req[other & ROW, ID]
+    return one < other
+
+
+@helper
 def push_active(st, k, q):
     """Request q joins the batch of replica k: a heap by (target, id)."""
-    heap, req = st.active[k], st.req
-    target, name = req[q, TARGET], req[q, ID]
+    heap = st.active[k]
+    key = st.req[q, TARGET] << ROW_BITS | q
     i = st.rep[k, ACTIVE]
     st.rep[k, ACTIVE] = i + 1
     while i > 0:
         up = (i - 1) >> 1
-        if heap[up, 0] < target or (heap[up, 0] == target and req[heap[up, 1], ID] < name):
+        if ahead_of(st, heap[up], key):
             break
-        heap[i, 0], heap[i, 1] = heap[up, 0], heap[up, 1]
+        heap[i] = heap[up]
         i = up
-    heap[i, 0], heap[i, 1] = target, q
+    heap[i] = key
 
 
 @helper
 def pop_active(st, k):
     """Remove and return the request of replica k's batch that finishes first."""
-    heap, req = st.active[k], st.req
-    top = heap[0, 1]
+    heap = st.active[k]
+    top = heap[0] & ROW
     n = st.rep[k, ACTIVE] - 1
     st.rep[k, ACTIVE] = n
-    target, q = heap[n, 0], heap[n, 1]
+    key = heap[n]
     i = 0
     while True:
         child = 2 * i + 1
         if child >= n:
             break
-        if child + 1 < n:
-            left, right = heap[child, 0], heap[child + 1, 0]
-            if right < left or (right == left and req[heap[child + 1, 1], ID] < req[heap[child, 1], ID]):
-                child += 1
-        least = heap[child, 0]
-        if target < least or (target == least and req[q, ID] < req[heap[child, 1], ID]):
+        if child + 1 < n and ahead_of(st, heap[child + 1], heap[child]):
+            child += 1
+        if ahead_of(st, key, heap[child]):
             break
-        heap[i, 0], heap[i, 1] = least, heap[child, 1]
+        heap[i] = heap[child]
         i = child
-    heap[i, 0], heap[i, 1] = target, q
+    heap[i] = key
     return top
+
+
+@helper
+def foresee_arrival(st, g):
+    """Ask for what admitting the next arrival will read: of the replica that is likely to take it."""
+    reg = st.reg
+    held = reg[g, LOWEST]
+    if held < reg[g, MAX_BATCH]:
+        start = st.starts[g, held]
+        word = st.bits[reg[g, BITS] + held * reg[g, WORDS] + start]
+        if word != 0:
+            k = reg[g, FIRST] + 64 * start + lowest_bit(word)
+            node = (len(st.tree) >> 1) + k
+            prefetch(st.rep, k, 0)
+            prefetch(st.rep, k, 8)
+            prefetch(st.waiting, k, 0)
+            prefetch(st.tree, node, 0)
+            prefetch(st.tree, node >> 1, 0)
+            prefetch(st.tree, node >> 2, 0)
+            prefetch(st.tree, node >> 3, 0)

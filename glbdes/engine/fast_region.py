@@ -156,7 +156,7 @@ def step(st, k, now):
         end_prefill(st, g, k, now)
     elif rep[k, STATE] == DECODE:
         count(st, g, k, rep[k, PLANNED])
-        while rep[k, ACTIVE] > 0 and st.active[k, 0, 0] == rep[k, ITERATIONS]:
+        while rep[k, ACTIVE] > 0 and st.active[k, 0] >> ROW_BITS == rep[k, ITERATIONS]:
             finish(st, g, k, pop_active(st, k), now)
     rep[k, STATE] = BETWEEN
     if rep[k, HELD] < held and st.reg[g, QUEUED] > 0:
@@ -192,7 +192,7 @@ def go_down(st, g, now):
             at = rep[k, HEAD] + i
             turn_away(st, st.waiting[k, at % st.waiting.shape[1]])
         for i in range(rep[k, ACTIVE]):
-            turn_away(st, st.active[k, i, 1])
+            turn_away(st, st.active[k, i] & ROW)
         population_area(st, g, now)
         reg[g, POPULATION] -= rep[k, HELD]
         hold(st, g, k, np.int64(0))

@@ -43,7 +43,7 @@ def begin(st, g, k, now):
     elif rep[k, ACTIVE] > 0:
         rep[k, STATE] = DECODE
         b, k0 = rep[k, ACTIVE], rep[k, CONTEXT]
-        n = st.active[k, 0, 0] - rep[k, ITERATIONS]
+        n = (st.active[k, 0] >> ROW_BITS) - rep[k, ITERATIONS]
         rep[k, EPOCH_B], rep[k, EPOCH_K0], rep[k, COUNTED], rep[k, PLANNED] = b, k0, 0, n
         a, beta, gamma = regf[g, A_S], regf[g, BETA_S], regf[g, GAMMA_S]
         schedule(st, k, now + iterations_end_ns(n, b, k0, a, beta, gamma, st.clock[TICK_NS]))
@@ -115,6 +115,8 @@ def end_prefill(st, g, k, now):
     q = st.waiting[k, rep[k, HEAD]]
     rep[k, HEAD] = rep[k, HEAD] + 1 if rep[k, HEAD] + 1 < st.waiting.shape[1] else 0
     rep[k, WAITING] -= 1
+    if rep[k, WAITING] == 0:
+        rep[k, HEAD] = 0
     req[q, FIRST_NS] = now
     rep[k, PROMPTED_NS] = now
     joules = st.prefill_j[st.reg[g, PROFILE], req[q, PROMPT]]
@@ -140,7 +142,7 @@ def settle_replica(st, g, k, now):
         b, k0 = rep[k, EPOCH_B], rep[k, EPOCH_K0]
         count(st, g, k, iterations_ended(elapsed, planned, b, k0, a, beta, gamma, st.clock[TICK_NS]))
     for i in range(rep[k, ACTIVE]):
-        bill(st, g, k, st.active[k, i, 1])
+        bill(st, g, k, st.active[k, i] & ROW)
 
 
 @helper
@@ -165,6 +167,6 @@ def lose_work(st, g, k, now):
         done = (elapsed - begun) / (ends - begun)
         st.metf[g, DECODE_J] += done * iterations_j(1, b, rep[k, CONTEXT], e0, e1, e2)
         for i in range(rep[k, ACTIVE]):
-            q = st.active[k, i, 1]
+            q = st.active[k, i] & ROW
             own = req[q, DECODED]
             charge(st, g, q, done * request_iterations_j(e0 / b, own, own + 1, req[q, PROMPT], e1, e2))

@@ -10,11 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from glbdes.errors import InvariantError
 from glbdes.units import NS_PER_S
 from glbdes.world import REQUEST_DTYPE, Floats, Ints, World
 
 NONE = -1
 NEVER = np.int64(np.iinfo(np.int64).max)  # typed: kernels are compiled anew for every literal that they are called with
+ROW_BITS = 28  # of a key: 268 M requests underway, and 36 bits for iterations, which are centuries
+ROW = (1 << ROW_BITS) - 1
 IDLE, WAKING, PREFILL, DECODE, BETWEEN, DOWN = range(6)  # what a replica is doing
 
 # fmt: off
@@ -38,9 +41,9 @@ UNIFORM, ENERGY_J, COST_USD, CARBON_G, WATER_L, OWED_J, SHARED_AT_J = range(7)
 NEXT, PREVIOUS, LATE_AT = range(3)
 # Requests to come: the first six columns of `req`, and when they reach their region.
 DUE_NS = 6
-# Elements of `clock`.
+# Elements of `clock`. AHEAD: how far above its leaf a replica's coming events are foreseen; 0: not at all.
 (TICK_NS, TIMEOUT_NS, HORIZON_NS, SPREAD, FREE_COUNT, ENDED_COUNT, CHARGE_COUNT, LATE_COUNT, OUT_COUNT,
- TURNED_COUNT) = range(10)
+ TURNED_COUNT, AHEAD) = range(11)
 # fmt: on
 
 
@@ -49,11 +52,12 @@ class State(NamedTuple):
 
     rep: Ints  # [n, 16]
     shared_j: Floats  # [n] the counter A of each replica
-    active: Ints  # [n, max_batch, 2] a heap of (target, pool row) by (target, id): the key beside the row it is for
+    active: Ints  # [n, max_batch] a heap by (target, id) of keys: the target, and in the last ROW_BITS the pool row
     waiting: Ints  # [n, max_batch] a ring of pool rows: admitted, no first token yet
     tree: Ints  # [2 * leaves, 2] a tournament of (time, replica): leaves in the second half, winners above, final at 1
     bits: NDArray[np.uint64]  # occupancy: for each region and number held, the set of such replicas
     levels: Ints  # [r, max_batch + 1] how many replicas hold so many requests
+    starts: Ints  # [r, max_batch + 1] the words of `bits` before this one are 0
     reg: Ints  # [r, 19]
     regf: Floats  # [r, 12]
     met: Ints  # [r, 12]
@@ -69,7 +73,7 @@ class State(NamedTuple):
     turned: Ints  # [q] rows that a region has turned away since the last call
     charges: Floats  # [c, 3] region, row, joules: to be spread at the slot's end
     out: NDArray[Any]  # [o] REQUEST_DTYPE: records of requests that have ended since the last call
-    clock: Ints  # [10]
+    clock: Ints  # [11]
 
 
 def prefill_ticks(world: World) -> Ints:
@@ -108,7 +112,8 @@ def make_state(world: World, regions: list[int], prefill_ns: Ints) -> State:
     rep[:, REGION] = np.repeat(np.arange(r), counts)
     rep[:, KV_FREE] = reg[rep[:, REGION], KV_TOKENS]
     rep[:, PROMPTED_NS] = NONE
-    clock = np.zeros(10, dtype=np.int64)
+    clock = np.zeros(11, dtype=np.int64)
+    clock[AHEAD] = max(leaves.bit_length() - 8, 0)  # below 256 replicas, everything is near anyway
     charges = 2 * world.max_attempts + 2  # that one request can run up in a slot, at most
     clock[:4] = world.clock_ns, world.timeout_ns, world.horizon_ns, charges if world.full_attribution else 0
     levels = np.zeros((r, batch + 1), dtype=np.int64)
@@ -120,11 +125,12 @@ def make_state(world: World, regions: list[int], prefill_ns: Ints) -> State:
     state = State(
         rep=rep,
         shared_j=np.zeros(n),
-        active=np.zeros((n, batch, 2), dtype=np.int64),
+        active=np.zeros((n, batch), dtype=np.int64),
         waiting=np.zeros((n, batch), dtype=np.int64),
         tree=tree,
         bits=bits,
         levels=levels,
+        starts=np.zeros((r, batch + 1), dtype=np.int64),
         reg=reg,
         regf=regf,
         met=np.zeros((r, 12), dtype=np.int64),
@@ -168,6 +174,8 @@ def with_room(state: State, arrivals: int) -> State:
     if unused >= arrivals:
         return state
     extra = max(arrivals - unused, old, 1024)
+    if old + extra > ROW:
+        raise InvariantError(f"{old + extra:,} requests underway at a time, must be <= {ROW:,}")
     free = np.empty(old + extra, dtype=np.int64)
     free[:extra] = np.arange(old + extra - 1, old - 1, -1)
     free[extra : extra + unused] = state.free[:unused]

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from glbdes import physics
-from glbdes.engine import compiled, fast
+from glbdes.engine import compiled, fast, simpy_engine
 from tests.engine.differential import (
     FINE_TICK_NS,
     Case,
@@ -28,7 +28,7 @@ from tests.engine.differential import (
     simpy_run,
     world_of,
 )
-from tests.worlds import ListSink
+from tests.worlds import Fixed, ListSink, make_fleet, make_requests, make_world
 
 ROOT = Path(__file__).resolve().parents[2]
 WORLDS = int(os.environ.get("GLBDES_WORLDS", "5_000"))
@@ -146,6 +146,24 @@ def plant(monkeypatch: pytest.MonkeyPatch, module: str, function: str, old: str,
         user = import_module(f"glbdes.engine.simpy_{part}")
         if hasattr(user, name):
             monkeypatch.setattr(user, name, namespace[name])
+
+
+def test_many_replicas_have_the_records_of_the_simpy_engine() -> None:
+    """So many that coming events are foreseen and sets of replicas are searched from where they begin."""
+    rng = np.random.default_rng(7)
+    n, slot_ns = 6000, 2_000_000_000
+    requests = make_requests(
+        np.sort(rng.integers(0, 2 * slot_ns, n)), rng.integers(1, 400, n), rng.integers(1, 60, n), uniform=rng.random(n)
+    )
+    subject = make_world(
+        requests, slots=2, slot_s=2.0, regions=2, fleet=make_fleet(2, replicas=[600, 40]), latency_ns=[[0, 1_000_000]]
+    )
+    plan = Fixed([[0.8, 0.2]])
+    ours, theirs = ListSink(), ListSink()
+    fast.run(subject, plan, ours, threads=1)
+    simpy_engine.run(subject, plan, theirs, policy_name="fixed")
+    assert len(ours.table) == n
+    assert differences(ours, theirs) == []
 
 
 def test_threads_and_chunks_do_not_change_a_bit() -> None:
