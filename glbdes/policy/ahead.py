@@ -21,7 +21,8 @@ import numpy as np
 from glbdes.errors import nearest
 from glbdes.policy import transport
 from glbdes.policy.forecast import FORECASTS
-from glbdes.policy.simplex import Burden, Feedback, checked, prices_usd, rate, softmax
+from glbdes.policy.norms import leader
+from glbdes.policy.simplex import Burden, Feedback, checked, rate
 from glbdes.policy.window import Window, expected, served
 from glbdes.units import S_PER_H
 from glbdes.world import Floats, Outcome, View
@@ -68,12 +69,12 @@ class EGLBAhead:
         if self._burden is None:
             regions = len(view.capacity_rps)
             self._burden = Burden(regions)
-            self._mu_usd = prices_usd(view)
+            self._mu_usd = view.footprint_price_usd
             self._gamma = np.full((2, regions), 1.0 / regions)
         self._improve(self._burden, view, expected(view, self._slots_ahead(view), self.forecast))
         self.duals = dict(zip(("carbon", "water"), self._gamma * self._mu_usd, strict=True))
         footprint_usd = self._mu_usd * np.stack((view.carbon_kg_per_request, view.water_l_per_request))
-        weights = transport.plan(view.cost_usd_per_request + (self._gamma * footprint_usd).sum(axis=0), view)
+        weights = transport.priced(view.cost_usd_per_request + (self._gamma * footprint_usd).sum(axis=0), view)
         if self.feedback == "planned":
             self._burden.add(footprint_usd * (view.demand_rps @ weights * view.slot_s))
         return weights
@@ -94,5 +95,5 @@ class EGLBAhead:
         squares = burden.squares + (footprint_usd.max(axis=2) ** 2).sum(axis=1)
         left = max(view.slots - view.slot - len(price_usd) + 1, 1)
         eta = rate(self.step, squares, view.slots, left)
-        wanted = softmax(eta[:, None] * (burden.total_usd + footprint_usd.sum(axis=1)))
+        wanted = leader(view.norm, eta[:, None] * (burden.total_usd + footprint_usd.sum(axis=1)))
         self._gamma = (1 - self.damping) * self._gamma + self.damping * wanted

@@ -25,6 +25,12 @@ asks, so that defaults carry over between fleets of any size, slots of any lengt
     eta = step / (R * sqrt(T)) (Euclidean: multipliers are about 1/R)      eta = step * sqrt(ln(R) / T) (entropic)
 
 The paper's own constants, in USD per slot, are there for comparison (`eta_per_usd`, `z_max_usd`).
+
+`rule` says how the step goes on: "constant" as above; "sqrt" with the slots so far in place of T (Zinkevich, ICML
+2003); "adagrad" with, for each multiplier, the root of the sum of squares of what it has been told so far, b x - z in
+mean regional footprints, in place of sqrt(T) (Duchi, Hazan and Singer, JMLR 12, 2011). The last two need no horizon.
+
+Regions' weights are part of b. For other norms of the footprints than the largest, (z) changes with them (`norms`).
 """
 
 from collections.abc import Sequence
@@ -34,12 +40,12 @@ from typing import Literal, get_args
 import numpy as np
 
 from glbdes.policy import transport
+from glbdes.policy.norms import allotment
 from glbdes.world import Floats, Outcome, View
 
 Map = Literal["euclidean", "entropic"]
 Feedback = Literal["planned", "metered"]
-
-SUM_TOLERANCE = 1e-9  # multipliers that sum to 1 but for rounding do not exceed 1
+Rule = Literal["constant", "sqrt", "adagrad"]
 
 
 class EGLB:
@@ -53,6 +59,7 @@ class EGLB:
         feedback: Feedback = "metered",
         eta_per_usd: float | None = None,
         z_max_usd: Sequence[float] | None = None,
+        rule: Rule = "constant",
     ) -> None:
         """Raises `ValueError` naming the first argument out of range.
 
@@ -60,18 +67,22 @@ class EGLB:
         largest allotment, in mean regional footprints per slot. feedback : what the multipliers learn from, "planned"
         footprints, as in the paper, or the "metered" ones of the ended slot, with idle power and all.
         eta_per_usd : > 0, replaces `step` by the paper's constant step. z_max_usd : two values > 0, carbon and water,
-        replace `z_max` by the paper's constants, in USD of priced footprint per slot.
+        replace `z_max` by the paper's constants, in USD of priced footprint per slot. rule : of the step size.
         """
         if map not in get_args(Map):
             raise ValueError(f"map = {map!r}, must be one of {', '.join(get_args(Map))}")
         if feedback not in get_args(Feedback):
             raise ValueError(f"feedback = {feedback!r}, must be one of {', '.join(get_args(Feedback))}")
+        if rule not in get_args(Rule):
+            raise ValueError(f"rule = {rule!r}, must be one of {', '.join(get_args(Rule))}")
         if not 0 < step < inf:
             raise ValueError(f"step = {step}, must be > 0 and finite")
         if not 1 <= z_max < inf:
             raise ValueError(f"z_max = {z_max}, must be >= 1 and finite: the largest footprint is at least the mean")
         if eta_per_usd is not None and not 0 < eta_per_usd < inf:
             raise ValueError(f"eta_per_usd = {eta_per_usd}, must be > 0 and finite")
+        if eta_per_usd is not None and rule != "constant":
+            raise ValueError(f"eta_per_usd = {eta_per_usd}, must not be given with rule = {rule!r}")
         if z_max_usd is not None and (len(z_max_usd) != 2 or not all(0 < value < inf for value in z_max_usd)):
             raise ValueError(f"z_max_usd = {list(z_max_usd)}, must be two values > 0 and finite, of carbon and water")
         self.map = map
@@ -79,22 +90,26 @@ class EGLB:
         self.z_max = z_max
         self.feedback = feedback
         self.eta_per_usd = eta_per_usd
+        self.rule = rule
         self.z_max_usd = None if z_max_usd is None else np.array(z_max_usd, dtype=np.float64)
         self.duals: dict[str, Floats] = {}
         self._gamma: Floats | None = None  # [k, r]
-        self._eta = 0.0  # for footprints in mean regional ones
-        self._mu_usd = np.zeros(2)  # [k] per kg and per L
+        self._eta = 0.0  # for footprints in mean regional ones, times the root of a number of slots
+        self._squares: Floats = np.zeros((2, 1))  # [k, r] of what multipliers have been told
+        self._slots = 1
+        self._norm = inf
+        self._mu_usd = np.zeros((2, 1))  # [k, r] per kg and per L
         self._total_usd = np.zeros(2)  # [k] priced footprints of all regions learnt from so far
         self._updates = 0
 
     def plan(self, view: View) -> Floats:
         """Steps (x) to (e) of the slot; with metered feedback, (z) and (e) wait for `observe`."""
         gamma = self._begin(view) if self._gamma is None else self._gamma
-        mu_usd = self._mu_usd[:, None]
+        mu_usd = self._mu_usd
         per_request = np.stack((view.carbon_kg_per_request, view.water_l_per_request))
         self.duals = dict(zip(("carbon", "water"), gamma * mu_usd, strict=True))
         price_usd = view.cost_usd_per_request + (gamma * mu_usd * per_request).sum(axis=0)
-        weights = transport.plan(price_usd, view)
+        weights = transport.priced(price_usd, view)
         if self.feedback == "planned":
             requests = view.demand_rps @ weights * view.slot_s
             self._learn(mu_usd * per_request * requests)
@@ -103,17 +118,18 @@ class EGLB:
     def observe(self, outcome: Outcome) -> None:
         """With metered feedback: learn from the footprints that the slot really had."""
         if self.feedback == "metered":
-            self._learn(self._mu_usd[:, None] * np.stack((outcome.carbon_kg, outcome.water_l)))
+            self._learn(self._mu_usd * np.stack((outcome.carbon_kg, outcome.water_l)))
 
     def _begin(self, view: View) -> Floats:
         """First multipliers: none is known to matter (Euclidean), or all alike (entropic, where 0 would stay 0)."""
         regions = len(view.capacity_rps)
-        self._mu_usd = np.array([view.carbon_usd_per_kg, view.water_usd_per_l])
+        self._mu_usd, self._norm, self._slots = view.footprint_price_usd, view.norm, view.slots
+        self._squares = np.zeros((2, regions))
         if self.map == "euclidean":
-            self._eta = self.step / (regions * sqrt(view.slots))
+            self._eta = self.step / regions
             self._gamma = np.zeros((2, regions))
         else:
-            self._eta = self.step * sqrt(log(regions) / view.slots)
+            self._eta = self.step * sqrt(log(regions))
             self._gamma = np.full((2, regions), 1.0 / regions)
         return self._gamma
 
@@ -126,12 +142,22 @@ class EGLB:
         mean_usd = self._total_usd / (self._updates * footprint_usd.shape[1])
         known = mean_usd > 0  # a footprint without price, or of zero so far, has no multiplier to learn
         unit_usd = np.where(known, mean_usd, 1.0)
-        eta = self._eta / unit_usd if self.eta_per_usd is None else np.full(2, self.eta_per_usd)
         z_max_usd = self.z_max * unit_usd if self.z_max_usd is None else self.z_max_usd
-        exceeds = self._gamma.sum(axis=1) > 1 + SUM_TOLERANCE
-        z_usd = np.where(exceeds[:, None] & (self._gamma > 0), z_max_usd[:, None], 0.0)
-        change = np.where(known, eta, 0.0)[:, None] * (footprint_usd - z_usd)
+        told_usd = footprint_usd - allotment(self._norm, self._gamma, z_max_usd)
+        change = np.where(known[:, None], self._step_per_usd(told_usd, unit_usd) * told_usd, 0.0)
         if self.map == "euclidean":
             self._gamma = np.maximum(self._gamma + change, 0.0)
         else:
             self._gamma = self._gamma * np.exp(change)
+
+    def _step_per_usd(self, told_usd: Floats, unit_usd: Floats) -> Floats:
+        """eta by the rule, for what is told in USD: [k, 1] or [k, r]; `unit_usd` [k]."""
+        if self.eta_per_usd is not None:
+            return np.full((2, 1), self.eta_per_usd)
+        unit = unit_usd[:, None]
+        if self.rule == "constant":
+            return np.asarray(self._eta / sqrt(self._slots) / unit)
+        if self.rule == "sqrt":
+            return np.asarray(self._eta / sqrt(self._updates) / unit)
+        self._squares += (told_usd / unit) ** 2
+        return np.asarray(self._eta / np.sqrt(np.where(self._squares > 0, self._squares, 1.0)) / unit)

@@ -26,7 +26,7 @@ from scipy.sparse import coo_array
 from glbdes.errors import PolicyError, nearest
 from glbdes.policy import transport
 from glbdes.policy.forecast import FORECASTS
-from glbdes.policy.simplex import Feedback, prices_usd
+from glbdes.policy.simplex import Feedback
 from glbdes.policy.window import KNOWABLE, Window, expected, foretold
 from glbdes.units import S_PER_H
 from glbdes.world import Bools, Floats, Outcome, View, World
@@ -73,12 +73,16 @@ class RecedingHorizon:
         """The slot's programme at the multipliers of (R)."""
         if self._so_far_usd is None:
             self._so_far_usd = np.zeros((2, len(view.capacity_rps)))
-            self._mu_usd = prices_usd(view)
+            self._mu_usd = view.footprint_price_usd
         solution = solve(self._so_far_usd, self._window(view), view)
         self.duals = dict(zip(("carbon", "water"), solution.gamma * self._mu_usd, strict=True))
         footprint_usd = self._mu_usd * np.stack((view.carbon_kg_per_request, view.water_l_per_request))
-        dual_plan = transport.plan(view.cost_usd_per_request + (solution.gamma * footprint_usd).sum(axis=0), view)
+        dual_plan = transport.priced(view.cost_usd_per_request + (solution.gamma * footprint_usd).sum(axis=0), view)
         served = solution.rate.sum(axis=1, keepdims=True)
+        if view.delay_usd_per_s > 0:
+            served = np.zeros_like(
+                served
+            )  # the window has no delay in it: its multipliers have, and the slot's programme
         weights = np.where(served > 0, solution.rate / np.where(served > 0, served, 1.0), dual_plan)
         if self.feedback == "planned":
             self._so_far_usd += footprint_usd * (view.demand_rps @ weights * view.slot_s)
@@ -109,6 +113,9 @@ class Solution(NamedTuple):
 def solve(so_far_usd: Floats, window: Window, view: View) -> Solution:
     """The optimum of (R). Raises `PolicyError` if HiGHS finds none."""
     regions = so_far_usd.shape[1]
+    if view.norm != np.inf:
+        told = "must be 'inf' for receding_horizon, which knows no other"
+        raise PolicyError(f"objective.norm = {view.norm:g}, {told}: take eglb, eglb_simplex or eglb_ahead")
     p = _programme(so_far_usd, window, view)
     bounds = np.column_stack((np.zeros(len(p.cost)), p.highest))
     highs: Any = linprog  # its type hints know nothing of sparse matrices

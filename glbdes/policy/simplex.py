@@ -12,6 +12,8 @@ the denominator of (n) makes it scale-free (Orabona and Pal, "Scale-free online 
 716, 2018), so that no unit matters. The numerator is for a horizon that ends: a footprint that leads when little time
 is left will be the largest, and the multipliers must say so, whereas early leads may still be made up for.
 
+For other norms of the footprints than the largest, the simplex is their dual ball (`norms`).
+
 The plan of a slot is the optimum of its linear programme (`transport`) at the price of cost + sum_k gamma[k] b[k].
 """
 
@@ -21,6 +23,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from glbdes.policy import transport
+from glbdes.policy.norms import leader
 from glbdes.world import Floats, Outcome, View
 
 Feedback = Literal["planned", "metered"]
@@ -43,17 +46,6 @@ def rate(step: float, squares: Floats, slots: int, left: float) -> Floats:
     """eta [k] of (n), per USD; 0 for a footprint that has been nothing so far."""
     known = squares > 0
     return np.where(known, step * np.sqrt(slots / left) / np.sqrt(np.where(known, squares, 1.0)), 0.0)
-
-
-def softmax(exponent: Floats) -> Floats:
-    """Positive weights [k, r] that sum to 1 over the regions."""
-    weights = np.exp(exponent - exponent.max(axis=1, keepdims=True))
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
-
-
-def prices_usd(view: View) -> Floats:
-    """[k, 1] what a kg of carbon and a litre of water of the largest footprint cost."""
-    return np.array([[view.carbon_usd_per_kg], [view.water_usd_per_l]])
 
 
 def checked(step: float, feedback: str) -> None:
@@ -84,12 +76,12 @@ class EGLBSimplex:
         """The optimum of the slot's linear programme at the multipliers (w)."""
         if self._burden is None:
             self._burden = Burden(len(view.capacity_rps))
-            self._mu_usd = prices_usd(view)
+            self._mu_usd = view.footprint_price_usd
         eta = rate(self.step, self._burden.squares, view.slots, view.slots - view.slot)
-        gamma_usd = softmax(eta[:, None] * self._burden.total_usd) * self._mu_usd
+        gamma_usd = leader(view.norm, eta[:, None] * self._burden.total_usd) * self._mu_usd
         self.duals = dict(zip(("carbon", "water"), gamma_usd, strict=True))
         per_request = np.stack((view.carbon_kg_per_request, view.water_l_per_request))
-        weights = transport.plan(view.cost_usd_per_request + (gamma_usd * per_request).sum(axis=0), view)
+        weights = transport.priced(view.cost_usd_per_request + (gamma_usd * per_request).sum(axis=0), view)
         if self.feedback == "planned":
             self._burden.add(self._mu_usd * per_request * (view.demand_rps @ weights * view.slot_s))
         return weights

@@ -62,7 +62,7 @@ def _window(series: dict[str, Floats], view: View) -> Window:
     water_l = per_request * (series["wue_l_per_kwh"] + pue * series["ewif_l_per_kwh"])
     return Window(
         cost_usd=per_request * pue * series["price_usd_per_kwh"],
-        footprint_usd=np.stack((view.carbon_usd_per_kg * carbon_kg, view.water_usd_per_l * water_l)),
+        footprint_usd=view.footprint_price_usd[:, None, :] * np.stack((carbon_kg, water_l)),
         requests=series["demand_rps"] * view.slot_s,
     )
 

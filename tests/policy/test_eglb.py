@@ -140,7 +140,7 @@ def test_the_papers_constants_count_usd_per_slot():
 def test_a_footprint_without_price_has_no_dual():
     policy = EGLB(feedback="planned")
     for _ in range(3):
-        policy.plan(replace(step_view(), carbon_usd_per_kg=0.0))
+        policy.plan(replace(step_view(), footprint_price_usd=step_view().footprint_price_usd * [[0.0], [1.0]]))
     np.testing.assert_array_equal(policy.duals["carbon"], [0, 0])
     assert policy.duals["water"].max() > 0
 

@@ -52,7 +52,9 @@ def test_metered_feedback_learns_from_outcomes_only():
 def test_a_footprint_without_price_has_no_dual():
     policy = EGLBSimplex(feedback="planned")
     for slot in range(3):
-        policy.plan(replace(step_view(), slot=slot, carbon_usd_per_kg=0.0))
+        policy.plan(
+            replace(step_view(), slot=slot, footprint_price_usd=step_view().footprint_price_usd * [[0.0], [1.0]])
+        )
     np.testing.assert_array_equal(policy.duals["carbon"], [0, 0])
     assert policy.duals["water"].max() > 0.03
 
