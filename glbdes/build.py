@@ -4,7 +4,7 @@ Whatever needs a second file (signals, traces, profiles) or several tables at on
 starts. Nothing is simulated, and nothing of a policy is known.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,6 +16,7 @@ from glbdes import signals as environment
 from glbdes.errors import InfeasibleError, ScenarioError
 from glbdes.feasibility import worst_overload
 from glbdes.importers.authors import read_authors_load_by_slot
+from glbdes.limits import by_class, row_names
 from glbdes.physics import DISPATCH_NAMES, NEVER_NS, to_clock_ns
 from glbdes.profile import Profile
 from glbdes.scenario import Lengths, Pool, Scenario
@@ -85,6 +86,7 @@ def build(scenario: Scenario, folder: Path, signals: Path | None = None) -> Worl
         delay_usd_per_s=objective.delay_usd_per_s,
         waiting=_waiting(scenario, service) if objective.delay_usd_per_s > 0 else None,
     )
+    world = by_class(scenario, world)
     if dispatch.overload == "error":
         _check_load(scenario, world)
     freeze(world)
@@ -300,7 +302,7 @@ def _check_load(scenario: Scenario, world: World) -> None:
     if found is None:
         return
     unit = "MW" if counts_megawatts(scenario) else "requests/s"
-    gateways = _listed("gateway", scenario.gateways, found.gateways)
+    gateways = _listed("gateway", row_names(scenario, world), found.gateways)
     regions = _listed("region", scenario.regions, found.regions)
     raise InfeasibleError(
         f"scenario '{scenario.name}', slot {found.slot}: expected load of {gateways} = {found.demand_rps:.4g} {unit}, "
@@ -309,7 +311,7 @@ def _check_load(scenario: Scenario, world: World) -> None:
     )
 
 
-def _listed(kind: str, names: Mapping[str, object], chosen: Bools) -> str:
+def _listed(kind: str, names: Collection[str], chosen: Bools) -> str:
     """ "all 10 regions", "regions texas, japan" or "region texas"."""
     picked = [name for name, one in zip(names, chosen, strict=True) if one]
     if len(picked) == 1:

@@ -63,6 +63,8 @@ SLOTS: Final = pa.schema(
         *((f"unattributed_{name}", pa.float64()) for name in ("cost_usd", "carbon_kg", "water_l")),
         *((name, pa.float64()) for name in ("price_usd_per_kwh", "carbon_g_per_kwh")),  # true, not as policies saw them
         *((name, pa.float64()) for name in ("wue_l_per_kwh", "ewif_l_per_kwh", "pue")),
+        ("network_s", pa.float64()),  # that requests dispatched in the slot spend on the network, both ways
+        ("waiting_s", pa.float64()),  # in the region's queue during the slot; of a flow, as expected
         ("stale_slots", pa.int64()),  # how old the value was that policies saw
         ("carbon_dual_usd_per_kg", pa.float64()),  # null: the policy shows none
         ("water_dual_usd_per_l", pa.float64()),
@@ -73,10 +75,11 @@ PLANS: Final = pa.schema(
     [
         ("slot", pa.int32()),
         ("gateway", NAME),
+        ("slo", NAME),  # null unless classes have plans of their own
         ("region", NAME),
         ("weight", pa.float64()),
         ("dispatched", pa.int64()),  # simulated requests, re-dispatches included
-        ("demand_rps", pa.float64()),  # of the gateway
+        ("demand_rps", pa.float64()),  # of the gateway, or of its class
     ]
 )
 
@@ -100,7 +103,7 @@ def request_columns(chunk: NDArray[Any], world: World, names: Names) -> dict[str
     durations = durations_s(chunk, world).items()
     return {
         **{key: chunk[key] for key in ("request_id", "attempts", "prompt_tokens", "output_tokens", "arrival_ns")},
-        "gateway": _named(chunk["gateway"], names.gateways),
+        "gateway": _named(chunk["gateway"] // world.classes, names.gateways),
         "region": _named(chunk["region"], names.regions),
         "slo": _named(chunk["slo"], names.slo),
         "status": _named(chunk["status"], physics.STATUS_NAMES),
@@ -160,6 +163,7 @@ def slot_columns(
         **{key: getattr(book.metered, key) for key in ("cost_usd", "carbon_kg", "water_l")},
         **{f"unattributed_{key}": getattr(book.unattributed, key) for key in ("cost_usd", "carbon_kg", "water_l")},
         **{key: getattr(world.signals, key)[slot] for key in signals},
+        **dict(zip(("network_s", "waiting_s"), delay_s(record, world, by_request), strict=True)),
         "stale_slots": world.seen.stale_slots[slot],
     }
     for key, column in _DUALS:
@@ -167,12 +171,26 @@ def slot_columns(
     return columns
 
 
-def plan_columns(record: SlotRecord, names: Names) -> dict[str, Any]:
-    """Columns of `PLANS` for one slot, a row a gateway and region."""
+def delay_s(record: SlotRecord, world: World, by_request: bool) -> tuple[Floats, Floats]:
+    """Seconds [r] of real time on the network and waiting; of a flow from what it plans and expects."""
+    if by_request:
+        network_s = 2 * (record.dispatched * world.latency_s).sum(axis=0) * world.weight
+        return network_s, record.meters["queue_area_ns"] / NS_PER_S * world.weight
+    rate_rps = record.demand_rps[:, None] * record.weights
+    waiting = np.zeros(world.regions)
+    if world.waiting is not None:
+        waiting = world.waiting.requests(rate_rps.sum(axis=0))
+    return 2 * (rate_rps * world.latency_s).sum(axis=0) * world.slot_s, waiting * world.slot_s
+
+
+def plan_columns(record: SlotRecord, names: Names, classes: int) -> dict[str, Any]:
+    """Columns of `PLANS` for one slot, a row a gateway (with limits: and class) and region."""
     gateways, regions = record.weights.shape
+    row = np.repeat(np.arange(gateways), regions)
     return {
         "slot": np.full(gateways * regions, record.slot, dtype=np.int32),
-        "gateway": _named(np.repeat(np.arange(gateways), regions), names.gateways),
+        "gateway": _named(row // classes, names.gateways),
+        "slo": _named(row % classes if classes > 1 else np.full(len(row), -1), names.slo),
         "region": _named(np.tile(np.arange(regions), gateways), names.regions),
         "weight": record.weights.ravel(),
         "dispatched": record.dispatched.ravel(),

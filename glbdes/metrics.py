@@ -21,6 +21,7 @@ from glbdes.world import Floats
 LATENCIES: Final = sketch.LATENCIES
 QUANTILES: Final = sketch.QUANTILES
 TOTALS: Final = ("cost_usd", "carbon_kg", "water_l", "it_kwh", "facility_kwh", "unattributed_kwh")
+DELAYS: Final = ("network_s", "waiting_s")
 REGIONAL: Final = ("cost_usd", "carbon_kg", "water_l", "it_kwh", "facility_kwh")
 
 # What a request was charged / the meter of the same; factor from one's unit to the other's.
@@ -41,6 +42,7 @@ def summary(records: Records) -> Summary:
     counts = _by_status(records)
     total = sum(counts.values())
     regions = _regions(records)
+    totals = {key: float(_column(records, key).sum()) for key in (*TOTALS, *DELAYS)}
     goodput, slo = _slo(records) if by_request else (None, {})
     return {
         "scenario": info["scenario"]["name"],
@@ -52,9 +54,9 @@ def summary(records: Records) -> Summary:
         "latency_s": {name: _latency(records, name) for name in LATENCIES},
         "slo": slo,
         "goodput_rps": goodput,
-        "totals": {key: float(_column(records, key).sum()) for key in TOTALS},
+        "totals": totals,
         "par": {"carbon": _par(regions, "carbon_kg"), "water": _par(regions, "water_l")},
-        "objective_usd": _objective(regions, info["scenario"]),
+        "objective_usd": _objective(regions, info["scenario"], sum(totals[key] for key in DELAYS)),
         "regions": regions,
         "meter_residual": _meter_residual(records)
         if by_request and not info.get("sketch")
@@ -178,8 +180,8 @@ def _par(regions: Mapping[str, Mapping[str, float]], key: str) -> float | None:
     return float(values.max() / values.mean()) if values.mean() > 0 else None
 
 
-def _objective(regions: Mapping[str, Mapping[str, float]], scenario: Mapping[str, Any]) -> float:
-    """sum_r cost + mu_c * norm of weighted carbon + mu_w * norm of weighted water (docs/model.md, eq. 9)."""
+def _objective(regions: Mapping[str, Mapping[str, float]], scenario: Mapping[str, Any], delay_s: float) -> float:
+    """Cost + mu_c * norm of weighted carbon + mu_w * norm of weighted water + price of delay (docs/model.md, eq. 9)."""
     prices = scenario["objective"]
     norm = float(prices.get("norm", "inf"))
 
@@ -190,7 +192,7 @@ def _objective(regions: Mapping[str, Mapping[str, float]], scenario: Mapping[str
     cost = sum(region["cost_usd"] for region in regions.values())
     carbon_usd = prices["carbon_usd_per_t"] / KG_PER_T * size("carbon_kg", "carbon_weight")
     water_usd = prices["water_usd_per_m3"] / L_PER_M3 * size("water_l", "water_weight")
-    return float(cost + carbon_usd + water_usd)
+    return float(cost + carbon_usd + water_usd + prices.get("delay_usd_per_s", 0.0) * delay_s)
 
 
 def _meter_residual(records: Records) -> float:

@@ -34,6 +34,7 @@ from glbdes.units import G_PER_KG, J_PER_KWH
 from glbdes.world import Bools, Floats, Ints, View, World
 
 GAP = 1e-7  # relative: how far primal and dual value may be apart
+SMALL = 10_000  # columns below which the dual simplex method is sooner done than the interior-point one
 CONIC_GAP = 1e-6  # the same of an interior-point solution
 
 
@@ -49,8 +50,8 @@ class Optimum:
     weights: Floats  # [s, g, r]
     carbon_usd_per_kg: Floats  # [r] dual prices of the footprints; without weights they sum to mu_c if norm = inf
     water_usd_per_l: Floats  # [r] to mu_w
-    network_s: float  # that requests spend on the network, both ways; 0 if delay has no price
-    waiting_s: float  # in queues, as expected
+    network_s: float  # that requests spend on the network, both ways
+    waiting_s: float  # in queues, as expected; 0 if delay has no price
 
 
 class Replay:
@@ -125,7 +126,8 @@ def solve(world: World, *, merged: bool = True) -> Optimum:
     flows = found.x[: len(variables.slot)]
     load_rps[variables.slot, variables.kind, variables.region] = np.maximum(flows, 0.0) * units.load_rps
     usd, kg, litres = np.einsum("asr,skr->ar", amounts.per_load, load_rps) + amounts.host
-    network_s = float((load_rps * variables.travel_s).sum()) * world.slot_s
+    weights = _weights(world, variables, load_rps, up)
+    network_s = 2 * world.slot_s * float((world.expected_rps[:, :, None] * weights * world.latency_s).sum())
     waiting_s = 0.0 if world.waiting is None else float(world.waiting.requests(load_rps.sum(axis=1)).sum())
     delay_usd = world.delay_usd_per_s * (network_s + waiting_s * world.slot_s)
     always_usd = float(amounts.host[0].sum())
@@ -139,7 +141,7 @@ def solve(world: World, *, merged: bool = True) -> Optimum:
         cost_usd=usd,
         carbon_kg=kg,
         water_l=litres,
-        weights=_weights(world, variables, load_rps, up),
+        weights=weights,
         carbon_usd_per_kg=prices[0],
         water_usd_per_l=prices[1],
         network_s=network_s,
@@ -274,7 +276,8 @@ def _optimum(p: _Programme, regions: int) -> _Solution:
     bounds = np.column_stack((np.zeros(len(p.cost)), p.highest))
     bounds[-2:, 0] = -inf
     highs: Any = linprog  # its type hints know nothing of sparse matrices
-    found = highs(p.cost, p.upper, p.upper_bound, p.equal, p.equal_bound, bounds, method="highs")
+    method = "highs-ds" if len(p.cost) < SMALL else "highs-ipm"  # which crosses over to a vertex, too
+    found = highs(p.cost, p.upper, p.upper_bound, p.equal, p.equal_bound, bounds, method=method)
     if found.status == 2:
         raise InfeasibleError("the demand of some slot exceeds what the regions open to its gateways can serve")
     if found.status != 0:

@@ -29,7 +29,8 @@ def summary(world: World, regions: Sequence[str]) -> Summary:
             "gap": abs(found.objective_usd - found.dual_usd) / max(abs(found.objective_usd), 1.0),
         },
         "par": {"carbon": _par(found.carbon_kg), "water": _par(found.water_l)},
-        "totals": {key: float(amounts[key].sum()) for key in amounts if key not in ("requests", "load")},
+        "totals": {key: float(amounts[key].sum()) for key in amounts if key not in ("requests", "load")}
+        | {"network_s": found.network_s, "waiting_s": found.waiting_s},
         "regions": {
             name: {
                 key: round(float(values[r])) if key == "requests" else float(values[r])

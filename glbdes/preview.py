@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from glbdes.build import counts_megawatts
+from glbdes.limits import row_names
 from glbdes.scenario import Scenario
 from glbdes.units import J_PER_KWH, MS_PER_S, NS_PER_S, S_PER_H
 from glbdes.world import World
@@ -88,7 +89,7 @@ def _gateway(scenario: Scenario, world: World, g: int) -> GatewayPreview:
     open_to, regions = np.flatnonzero(world.allowed[g]), list(scenario.regions)
     latency_ms = world.latency_s[g, open_to] * MS_PER_S
     return GatewayPreview(
-        name=list(scenario.gateways)[g],
+        name=row_names(scenario, world)[g],
         load_mean=float(world.expected_rps[:, g].mean()),
         load_peak=float(world.expected_rps[:, g].max()),
         regions=len(open_to),

@@ -32,7 +32,7 @@ from glbdes.folders import MARK, read_mark
 from glbdes.sketch import Sketch
 from glbdes.world import SlotRecord, World
 
-FORMAT: Final = 1  # of the run folder; a change of columns raises it
+FORMAT: Final = 2  # of the run folder; a change of columns raises it
 ROW_GROUP: Final = 1 << 18  # rows held back until they are written together
 
 
@@ -121,7 +121,7 @@ class Writer:
         book = self.books.slot(record)
         start = self.start_utc + timedelta(seconds=record.slot * self.world.slot_s)
         self._slots.add(slot_columns(record, book, self.world, self.names, start, self.books.by_request))
-        self._plans.add(plan_columns(record, self.names))
+        self._plans.add(plan_columns(record, self.names, self.world.classes))
 
 
 def sampled(request_id: NDArray[np.int64], share: float) -> NDArray[np.bool_]:

@@ -130,7 +130,7 @@ def write(folder: Path, world: World, **info: Any) -> Records:
         "scenario": {
             "name": "busy",
             "slo": LIMITS,
-            "regions": dict.fromkeys(NAMES.regions),
+            "regions": {name: {} for name in NAMES.regions},
             "objective": {"carbon_usd_per_t": 1500.0, "water_usd_per_m3": 60.0},
         },
         **info,

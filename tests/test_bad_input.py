@@ -104,6 +104,13 @@ CASES = [
     setting("no profile", r"regions\.texas: has neither `profile`", "fleet={}"),
     setting("unknown profile", r"h100_lama8b.*did you mean 'h100_llama8b'", "fleet.profile=h100_lama8b"),
     Bad("megawatts on a request engine", r"engine = 'auto', must be 'fluid'", arguments=("--set", "fleet={}", "--set", "regions.*.capacity=1")),
+    setting("unknown norm", r"objective\.norm = 3, must be", "objective.norm=3"),
+    setting("negative weight", r"regions\.texas\.carbon_weight = -1.*, must be >= 0", "regions.texas.carbon_weight=-1.0"),
+    setting("waits that begin late", r"queue_wait_s\.0 = \[0\.1, 0 s\], must be \[0, 0 s\]", "objective.queue_wait_s=[[0.1,0.0],[0.9,1.0]]"),
+    setting("waits that go back", r"queue_wait_s\.2 = \[0\.4, 2 s\], utilisation must be > 0\.5", "objective.queue_wait_s=[[0,0],[0.5,1.0],[0.4,2.0]]"),
+    setting("waits that are not convex", r"queue_wait_s: utilisation x wait must be convex", "objective.delay_usd_per_s=1.0", "objective.queue_wait_s=[[0,0],[0.5,1.0],[0.8,0.7]]"),
+    setting("a limit below every region", r"slo\.default\.max_one_way_ms = 0\.5 ms, must be >= 1 ms, the nearest region of gateway 'texas'", "slo={default={max_one_way_ms=0.5}}"),
+    Bad("delay in megawatts", r"delay_usd_per_s = 1, needs objective\.queue_wait_s", arguments=("--set", "engine=fluid", "--set", "fleet={}", "--set", "regions.*.capacity=10", "--set", "objective.delay_usd_per_s=1.0")),
     # signals
     Bad("missing signals", r"signals\.csv.*no such file", remove("signals.csv")),
     Bad("wrong unit", r"price_usd_per_mwh.* must be price_usd_per_kwh", replace_in("signals.csv", "price_usd_per_kwh", "price_usd_per_mwh")),
