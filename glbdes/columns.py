@@ -177,6 +177,8 @@ def delay_s(record: SlotRecord, world: World, by_request: bool) -> tuple[Floats,
         network_s = 2 * (record.dispatched * world.latency_s).sum(axis=0) * world.weight
         return network_s, record.meters["queue_area_ns"] / NS_PER_S * world.weight
     rate_rps = record.demand_rps[:, None] * record.weights
+    if world.outages:  # load goes elsewhere than planned; these counts are rounded
+        rate_rps = record.dispatched / (world.slot_ns / NS_PER_S)
     waiting = np.zeros(world.regions)
     if world.waiting is not None:
         waiting = world.waiting.requests(rate_rps.sum(axis=0))

@@ -99,6 +99,16 @@ def test_delay_is_what_requests_took(scenario: Path, engine: str) -> None:
     assert found.summary["totals"]["waiting_s"] == pytest.approx(queued_s, rel=1e-9)
 
 
+def test_delay_of_a_flow_follows_an_outage(scenario: Path) -> None:
+    fault = 'faults=[{region="there",start_h=0.5,end_h=1.0}]'
+    flow, requests = (run(scenario, fault, engine=name, policy="nearest").summary for name in ("fluid", "fast"))
+    assert flow["totals"]["network_s"] == pytest.approx(requests["totals"]["network_s"], rel=0.2)
+    stranded = [fault, 'gateways.there.regions=["there"]']
+    less = run(scenario, *stranded, engine="fluid", policy="nearest").summary
+    planned = run(scenario, engine="fluid", policy="nearest").summary
+    assert less["totals"]["network_s"] < 0.95 * planned["totals"]["network_s"]
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_objective_has_norm_weights_and_delay(scenario: Path, engine: str) -> None:
     settings = ["objective.norm=2", "regions.there.carbon_weight=3.0", "objective.delay_usd_per_s=0.01"]

@@ -45,6 +45,10 @@ def foresee(st, k, ahead):
     prefetch(st.active, k, 8)
     prefetch(st.active, k, 16)
     prefetch(st.waiting, k, 0)
+    leaf = (len(st.tree) >> 1) + k
+    prefetch(st.tree, leaf, 0)
+    prefetch(st.tree, leaf >> 1, 0)
+    prefetch(st.tree, leaf >> 2, 0)
     k = st.tree[node >> (ahead + 3), 1]
     q = st.active[k, 0] & ROW if st.rep[k, STATE] == DECODE else st.waiting[k, st.rep[k, HEAD]]
     prefetch(st.req, q, 0)
