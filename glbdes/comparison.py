@@ -223,9 +223,11 @@ def _optimum_usd(plan: Plan, signals: Path | None) -> float | None:
 
 
 def _digest(run_records: Records) -> str:
-    """SHA-256 of what every policy must find the same: ids, gateways, classes, lengths and arrivals."""
+    """SHA-256 of what every policy must find the same: arrivals by slot and gateway, and of the requests that are kept
+    ids, gateways, classes, lengths and arrivals.
+    """
     table = run_records.requests.to_table(columns=list(SAME)).sort_by("request_id")
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(run_records.plans["demand_rps"].to_numpy().tobytes())
     for name in SAME:
         column = table[name]
         if pa.types.is_dictionary(column.type):
