@@ -37,20 +37,20 @@ def worst_overload(demand_rps: Floats, capacity_rps: Floats, allowed: Bools) -> 
 
     demand_rps : float[s, g], capacity_rps : float[r] > 0, allowed : bool[g, r].
     """
-    unions = _unions(allowed)
-    if unions is None:
-        unions = _binding_unions(demand_rps, capacity_rps, allowed)
-    inside = np.asarray(~(allowed[None, :, :] & ~unions[:, None, :]).any(axis=2))  # [u, g]
+    sets = unions(allowed)
+    if sets is None:
+        sets = _binding_unions(demand_rps, capacity_rps, allowed)
+    inside = np.asarray(~(allowed[None, :, :] & ~sets[:, None, :]).any(axis=2))  # [u, g]
     asked = demand_rps @ inside.T.astype(np.float64)  # [s, u]
-    room = unions @ capacity_rps  # [u]
+    room = sets @ capacity_rps  # [u]
     ratio = asked / room
     slot, u = (int(index) for index in np.unravel_index(np.argmax(ratio), ratio.shape))
     if ratio[slot, u] <= 1 + TOLERANCE:
         return None
-    return Overload(slot, inside[u], unions[u], float(asked[slot, u]), float(room[u]))
+    return Overload(slot, inside[u], sets[u], float(asked[slot, u]), float(room[u]))
 
 
-def _unions(allowed: Bools) -> Bools | None:
+def unions(allowed: Bools) -> Bools | None:
     """Every union [u, r] of rows of `allowed`, or None if there are too many to list."""
     found = np.zeros((1, allowed.shape[1]), dtype=np.bool_)
     for row in np.unique(allowed, axis=0):

@@ -40,7 +40,7 @@ Progress = Callable[[int, int], None]  # requests ended so far, requests expecte
 Tell = Callable[[str], None]  # what is being done
 
 # Whose versions are recorded.
-PACKAGES: Final = ("glbdes", "numpy", "numba", "simpy", "pyarrow", "pandas", "scipy", "clarabel", "pydantic")
+PACKAGES: Final = ("glbdes", "numpy", "numba", "simpy", "pyarrow", "pandas", "scipy", "highspy", "clarabel", "pydantic")
 
 
 class Engine(Protocol):

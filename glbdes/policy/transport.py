@@ -23,6 +23,7 @@ import numpy as np
 from glbdes.errors import InfeasibleError
 from glbdes.world import Bools, Floats, View
 
+FITS = 1e-9  # of a region's capacity: what rounding elsewhere may leave
 TOLERANCE = 1e-12  # of the total demand, and of the largest cost: what rounding may leave
 
 
@@ -72,6 +73,12 @@ def solve(cost: Floats, demand: Floats, capacity: Floats, mask: Bools) -> Flow:
     rate, factor = _raised(by_class, joint, capacity, mask[first])
     weights = _shares(rate, by_class, capacity * factor, mask[first])[member]
     return Flow(demand[:, None] * weights, weights, factor)
+
+
+def cut_off(demand: Floats, capacity: Floats, mask: Bools) -> Bools | None:
+    """Gateways [g] that ask for more than the regions open to them have; None if the demand fits but for rounding."""
+    _, cut = _shortest_paths(np.zeros(mask.shape), demand, capacity * (1 + FITS), mask)
+    return cut
 
 
 def _classes(cost: Floats, mask: Bools) -> tuple[list[int], list[int]]:
