@@ -5,8 +5,9 @@ them have (Hall's condition, as max-flow = min-cut):
 
     sum of demand[g] over the gateways whose regions all lie in U  <=  sum of capacity[r] over U                  (H)
 
-for every union U of the gateways' own sets of regions. Without a mask that is one comparison; with one the unions are
-few, because gateways near one another may use the same regions.
+for every union U of the gateways' own sets of regions that does not fall apart into two without a region in common.
+Without a mask that is one comparison; with one the unions are few, because gateways near one another may use the same
+regions.
 """
 
 from typing import NamedTuple
@@ -51,13 +52,23 @@ def worst_overload(demand_rps: Floats, capacity_rps: Floats, allowed: Bools) -> 
 
 
 def unions(allowed: Bools) -> Bools | None:
-    """Every union [u, r] of rows of `allowed`, or None if there are too many to list."""
-    found = np.zeros((1, allowed.shape[1]), dtype=np.bool_)
-    for row in np.unique(allowed, axis=0):
-        found = np.unique(np.vstack([found, found | row]), axis=0)
+    """Every connected union [u, r] of rows of `allowed`, or None if there are too many to list.
+
+    Connected: each row shares a region with another, and so on. (H) for a union that falls apart is the sum of (H) for
+    its parts, so it says nothing new.
+    """
+    rows = np.unique(allowed, axis=0)
+    rows = rows[rows.any(axis=1)]
+    found = latest = rows
+    while len(latest):
+        grown = [(latest | row)[(latest & row).any(axis=1)] for row in rows]
+        seen = {union.tobytes() for union in found}
+        fresh = [union for union in np.unique(np.vstack(grown), axis=0) if union.tobytes() not in seen]
+        latest = np.array(fresh, dtype=np.bool_).reshape(-1, allowed.shape[1])
+        found = np.vstack([found, latest])
         if len(found) > UNIONS_MAX:
             return None
-    return np.asarray(found[found.any(axis=1)])
+    return np.asarray(found)
 
 
 def _binding_unions(demand_rps: Floats, capacity_rps: Floats, allowed: Bools) -> Bools:

@@ -50,7 +50,7 @@ class Solution(NamedTuple):
 class _Quiet(highspy.Highs):
     def enableCallbacks(self) -> Any:  # noqa: N802  (HiGHS's name; the constructor calls it, which prints a banner)
         self.silent()
-        return super().enableCallbacks()
+        return super().enableCallbacks()  # type: ignore[no-untyped-call]  # as all of highspy.Highs
 
 
 class Programme:
@@ -60,7 +60,7 @@ class Programme:
         """Columns [n] with their cost and bounds, and the first rows."""
         self._cost, self._lowest, self._highest = cost, lowest, highest
         self._rows = [rows]
-        self._highs = _Quiet()
+        self._highs = _Quiet()  # type: ignore[no-untyped-call]
         self._highs.setOptionValue("threads", 1)
         lp = highspy.HighsLp()
         lp.num_col_, lp.num_row_ = len(cost), len(rows.lower)

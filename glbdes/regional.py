@@ -7,7 +7,7 @@
 
 A request costs the same wherever it enters, so where it entered matters only for which regions are open to it, and by
 Gale and Hall's condition loads y[s] can be made up of flows from the gateways that keep to their masks if and only if
-(H) holds for every union U of their sets of regions. Few of these ever bind: (Y) is solved without, those that are
+(H) holds for every connected union U of their sets of regions (`feasibility`). Few of these ever bind: (Y) is solved without, those that are
 lacking are added, and HiGHS goes on from the vertex it was at. Its prices prove the optimum of the programme in flows,
 too: a class pays the price of its slot's total and of each U that holds all its regions.
 """
@@ -58,10 +58,10 @@ class Masks(Protocol):
 
 
 class Unions:
-    """`Masks` that list every union."""
+    """`Masks` that list every connected union."""
 
     def __init__(self, demand: Floats, allowed: Bools, listed: Bools) -> None:
-        """demand : [n, c]. allowed : [c, r]. listed : [u, r], all unions of rows of `allowed`."""
+        """demand : [n, c]. allowed : [c, r]. listed : [u, r], all connected unions of rows of `allowed`."""
         self._demand, self._allowed, self._listed = demand, allowed, listed
         self._least = demand @ _inside(allowed, listed).T.astype(np.float64)  # [n, u]
         self._slack = LACK * float(demand.sum(axis=1).mean())
@@ -154,7 +154,7 @@ def solve(task: Task, masks: Masks, warm: Warm | None = None) -> Found:
         new = [i for i, key in enumerate(zip(cuts.slot.tolist(), cuts.regions, strict=True)) if _key(*key) not in known]
         if not new:
             break
-        cuts = Cuts(*(part[new] for part in cuts))
+        cuts = Cuts(cuts.slot[new], cuts.regions[new], cuts.least[new])
         known.update(_key(s, u) for s, u in zip(cuts.slot.tolist(), cuts.regions, strict=True))
         slot, sets = np.concatenate((slot, cuts.slot)), np.concatenate((sets, cuts.regions))
         programme.add(_rows(cuts, n, load_unit))
@@ -165,7 +165,7 @@ def solve(task: Task, masks: Masks, warm: Warm | None = None) -> Found:
 
 
 def listed(allowed: Bools, most: int) -> Bools | None:
-    """Every union [u, r] of rows of `allowed` [c, r]; None if they are more than `most`."""
+    """Every connected union [u, r] of rows of `allowed` [c, r]; None if they are more than `most`."""
     found = unions(allowed)
     return None if found is None or len(found) > most else found
 

@@ -161,14 +161,14 @@ class _SlotBySlot:
 
     def lacking(self, load: Floats) -> regional.Cuts:
         """One for each slot that has any."""
-        slots, sets = [], []
+        lacks: list[tuple[int, Bools]] = []
         for slot, (asked, room) in enumerate(zip(self._demand, load, strict=True)):
             cut = transport.cut_off(asked, room, self._allowed)
             if cut is not None:
-                slots.append(slot)
-                sets.append(self._allowed[cut].any(axis=0))
-        slot, regions = np.array(slots, dtype=np.intp), np.array(sets, dtype=bool).reshape(-1, load.shape[1])
-        return regional.Cuts(slot, regions, self.asked(slot, regions))
+                lacks.append((slot, np.asarray(self._allowed[cut].any(axis=0))))
+        slots = np.array([slot for slot, _ in lacks], dtype=np.intp)
+        sets = np.array([regions for _, regions in lacks], dtype=np.bool_).reshape(-1, load.shape[1])
+        return regional.Cuts(slots, sets, self.asked(slots, sets))
 
     def asked(self, slot: Ints, regions: Bools) -> Floats:
         """As `regional.asked`."""
