@@ -37,6 +37,10 @@ class PolicyError(GlbdesError):
     """A policy that cannot be loaded, raises, or returns a plan that breaks the contract."""
 
 
+class RefusalError(PolicyError):
+    """An objective that the policy does not know, said by the policy itself."""
+
+
 class InfeasibleError(GlbdesError):
     """More load than the regions open to it can serve."""
 

@@ -5,11 +5,11 @@
           sum_r y[s,r] = sum_c demand[s,c],  0 <= y[s,r] <= capacity[s,r]
           sum_{r in U} y[s,r] >= sum of demand[s,c] over the classes c whose regions all lie in U                  (H)
 
-A request costs the same wherever it enters, so where it entered matters only for which regions are open to it, and by
-Gale and Hall's condition loads y[s] can be made up of flows from the gateways that keep to their masks if and only if
-(H) holds for every connected union U of their sets of regions (`feasibility`). Few of these ever bind: (Y) is solved without, those that are
-lacking are added, and HiGHS goes on from the vertex it was at. Its prices prove the optimum of the programme in flows,
-too: a class pays the price of its slot's total and of each U that holds all its regions.
+A request costs the same wherever it enters, so where it entered matters only for which regions are open to it. By Gale
+and Hall's condition, loads y[s] can be made up of flows from the gateways that keep to their masks if and only if (H)
+holds for every connected union U of their sets of regions (`feasibility`). Few of these ever bind: (Y) is solved
+without, those that are lacking are added, and HiGHS goes on from the vertex it was at. Its prices prove the optimum of
+the programme in flows, too: a class pays the price of its slot's total and of each U that holds all its regions.
 """
 
 from typing import NamedTuple, Protocol

@@ -4,6 +4,8 @@ python docs/scripts/policy_tables.py robustness           twenty draws of synthe
 python docs/scripts/policy_tables.py forecasts DIR        the authors' files, one future known at a time
 python docs/scripts/policy_tables.py demand DIR           the same, policies that know the last slot's demand only
 python docs/scripts/policy_tables.py steps                the draws that defaults were chosen on
+python docs/scripts/policy_tables.py rules DIR            eglb's step-size rules: the authors' files, twenty draws
+python docs/scripts/policy_tables.py delay                what a price of delay does to llm10, hour by hour
 """
 
 import sys
@@ -53,7 +55,7 @@ class Totals:
     def __init__(self, world: World) -> None:
         self.world = world
         self.sums = np.zeros((3, world.regions))
-        self.load = self.beyond = 0.0
+        self.load = self.beyond = self.network_s = 0.0
 
     def requests(self, chunk: object) -> None:
         """A flow has none."""
@@ -63,6 +65,8 @@ class Totals:
         self.sums += np.stack((caused.cost_usd, caused.carbon_kg, caused.water_l))
         load_rps = record.demand_rps @ record.weights
         self.load += float(load_rps.sum())
+        travel_s = 2 * self.world.latency_s * record.weights
+        self.network_s += float((record.demand_rps[:, None] * travel_s).sum())
         self.beyond += float(np.maximum(load_rps - self.world.capacity_rps, 0.0).sum())
 
 
@@ -169,6 +173,62 @@ def steps() -> None:
         print(name, arguments, f"mean {percent(float(np.mean(over)))}, worst {percent(max(over))}", flush=True)
 
 
+def rules(folder: Path) -> None:
+    """With the default step, whatever the rule."""
+    print(f"| map | rule | full | partial | draws: mean | worst | {REST}")
+    print("|---|---|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as made:
+        draws = [drawn(seed, Path(made))[0] for seed in TESTED_ON]
+    given = [worlds(name, folder)[0] for name in ("paper", "paper_partial")]
+    all_worlds = [*given, *draws]
+    optima = [offline.solve(world) for world in all_worlds]
+    for mirror in ("euclidean", "entropic"):
+        for rule in ("constant", "sqrt", "adagrad"):
+            rows = [
+                reached(world, optimum, policy.load("eglb", {"map": mirror, "rule": rule}))
+                for world, optimum in zip(all_worlds, optima, strict=True)
+            ]
+            over = [row.over_optimum for row in rows]
+            figures = (*over[:2], float(np.mean(over[2:])), max(over[2:]))
+            print(f"| {mirror} | {rule} | {' | '.join(map(percent, figures))} {rest(rows[0])}", flush=True)
+
+
+class Knob(NamedTuple):
+    """What a price of delay leaves of the rest of the objective; delay itself is not counted."""
+
+    usd_per_s: float
+    label: str
+    network_ms: float  # of a request, both ways
+    rest_usd: float  # cost + priced largest carbon and water
+    cost_usd: float
+    carbon_par: float
+    water_par: float
+
+
+def knob() -> list[Knob]:
+    """The offline optimum and an online policy, hour by hour."""
+    found = []
+    for price in (0.0, 1e-6, 1e-5, 3e-5, 1e-4, 2e-4, 5e-4, 1e-3):
+        world, _ = worlds("llm10", None, f"objective.delay_usd_per_s={price}")
+        replayed = offline.Replay(offline.solve(world).weights)
+        for label, chosen in (("offline optimum", replayed), ("eglb", policy.load("eglb", {}))):
+            sink = Totals(world)
+            fluid.run(world, chosen, sink, policy_name=label)
+            usd, carbon, water = sink.sums
+            equity_usd = world.carbon_usd_per_kg * carbon.max() + world.water_usd_per_l * water.max()
+            amounts = (1e3 * sink.network_s / sink.load, usd.sum() + equity_usd, usd.sum(), par(carbon), par(water))
+            found.append(Knob(price, label, *map(float, amounts)))
+    return found
+
+
+def delay() -> None:
+    print("| USD per second | policy | network, ms | cost + carbon + water, USD | cost, USD | carbon PAR | water PAR |")
+    print("|---|---|---|---|---|---|---|")
+    for row in knob():
+        amounts = f"{row.network_ms:.1f} | {row.rest_usd:,.0f} | {row.cost_usd:,.0f}"
+        print(f"| {row.usd_per_s:g} | {row.label} | {amounts} | {row.carbon_par:.3f} | {row.water_par:.3f} |")
+
+
 def percent(share: float) -> str:
     return f"{100 * round(share, 4) + 0.0:+.2f} %"  # + 0.0: no negative zero
 
@@ -182,6 +242,8 @@ TABLES: dict[str, Callable[..., None]] = {
     "forecasts": forecasts,
     "demand": demand,
     "steps": steps,
+    "rules": rules,
+    "delay": delay,
 }
 
 if __name__ == "__main__":

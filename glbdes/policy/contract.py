@@ -5,6 +5,7 @@ mind, or look ahead. Every built-in passes; `glbdes check-policy` runs the same 
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from glbdes.errors import RefusalError
 from glbdes.signals import Signals
 from glbdes.units import S_PER_H
 from glbdes.view import ask
@@ -43,6 +45,9 @@ class _Fleet:
     mask: Bools
     mu_usd: tuple[float, float] = (1.5, 0.06)  # per kg and per L
     ahead: int = 0  # slots whose prices are known beforehand
+    weight: float = 1.0  # of the last region's footprints
+    norm: float = np.inf
+    delay_usd_per_s: float = 0.0
 
 
 def check(factory: Factory, name: str = "policy") -> list[Check]:
@@ -51,6 +56,7 @@ def check(factory: Factory, name: str = "policy") -> list[Check]:
     usual = fleets[0]
     rules: list[tuple[str, Callable[[Factory, _Fleet, str], object], _Fleet]] = [
         *((f"valid plans: {fleet.name}", _plans, fleet) for fleet in fleets),
+        *((f"valid plans, or a refusal: {fleet.name}", _plans_or_refusal, fleet) for fleet in _objectives(usual)),
         ("input left untouched", _untouched, usual),
         ("deterministic: two fresh instances agree", _deterministic, usual),
         ("blind to the future", _blind, usual),
@@ -70,6 +76,12 @@ def _attempt(rule: str, run: Callable[[], object]) -> Check:
 
 class _Broken(Exception):  # noqa: N818  (never leaves this module)
     """A rule that the policy does not keep."""
+
+
+def _plans_or_refusal(factory: Factory, fleet: _Fleet, name: str) -> None:
+    """A policy need not know every objective, but must say so."""
+    with suppress(RefusalError):
+        _plans(factory, fleet, name)
 
 
 def _untouched(factory: Factory, fleet: _Fleet, name: str) -> None:
@@ -164,9 +176,9 @@ def _view(fleet: _Fleet, slot: int, sums: Floats) -> View:
         carbon_usd_per_kg=fleet.mu_usd[0],
         water_usd_per_l=fleet.mu_usd[1],
         price_ahead_usd_per_kwh=fleet.signals.price_usd_per_kwh[slot + 1 : slot + 1 + fleet.ahead],
-        footprint_price_usd=np.tile(np.array(fleet.mu_usd)[:, None], regions),
-        norm=np.inf,
-        delay_usd_per_s=0.0,
+        footprint_price_usd=np.array(fleet.mu_usd)[:, None] * np.append(np.ones(regions - 1), fleet.weight),
+        norm=fleet.norm,
+        delay_usd_per_s=fleet.delay_usd_per_s,
         waiting=None,
     )
     freeze(view)
@@ -209,6 +221,16 @@ def _fleets() -> list[_Fleet]:
         _fleet("one gateway", 1, 4),
         dry,
         free,
+    ]
+
+
+def _objectives(usual: _Fleet) -> list[_Fleet]:
+    """The first fleet under other objectives than the default one."""
+    return [
+        replace(usual, name="one region's footprints count threefold", weight=3.0),
+        replace(usual, name="the sum of footprints counts", norm=1.0),
+        replace(usual, name="the Euclidean length of footprints counts", norm=2.0),
+        replace(usual, name="delay has a price", delay_usd_per_s=1e-3),
     ]
 
 

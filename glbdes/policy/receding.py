@@ -22,7 +22,7 @@ from typing import NamedTuple, get_args
 import numpy as np
 
 from glbdes import regional
-from glbdes.errors import InfeasibleError, InvariantError, PolicyError, nearest
+from glbdes.errors import InfeasibleError, InvariantError, PolicyError, RefusalError, nearest
 from glbdes.policy import transport
 from glbdes.policy.forecast import FORECASTS
 from glbdes.policy.simplex import Feedback
@@ -115,7 +115,7 @@ def solve(so_far_usd: Floats, window: Window, view: View, warm: regional.Warm | 
     regions = so_far_usd.shape[1]
     if view.norm != np.inf:
         told = "must be 'inf' for receding_horizon, which knows no other"
-        raise PolicyError(f"objective.norm = {view.norm:g}, {told}: take eglb, eglb_simplex or eglb_ahead")
+        raise RefusalError(f"objective.norm = {view.norm:g}, {told}: take eglb, eglb_simplex or eglb_ahead")
     allowed, demand = _classes(window, view)
     task = _task(so_far_usd, window, view, demand)
     try:

@@ -46,11 +46,13 @@ def priced(price_usd: Floats, view: View) -> Floats:
     The network counts both ways. Expected waiting is convex in a region's load, so each of its pieces is a region of
     its own here, and the cheaper ones come first by themselves.
     """
-    if view.delay_usd_per_s == 0 or view.waiting is None:
+    if view.delay_usd_per_s == 0:
         return plan(price_usd, view)
     gateways, regions = view.mask.shape
-    width_rps, wait_s = view.waiting
     travel_usd = price_usd + 2 * view.delay_usd_per_s * view.latency_s  # [g, r]
+    if view.waiting is None:
+        return plan(travel_usd, view)
+    width_rps, wait_s = view.waiting
     cost = (travel_usd[:, None, :] + view.delay_usd_per_s * wait_s).reshape(gateways, -1)
     flow = solve(cost, view.demand_rps, width_rps.ravel(), np.tile(view.mask, (1, len(width_rps))))
     return np.asarray(flow.weights.reshape(gateways, -1, regions).sum(axis=1))
