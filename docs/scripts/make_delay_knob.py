@@ -19,15 +19,18 @@ FIGURE = Path(__file__).resolve().parents[1] / "figures/delay_knob.svg"
 def main() -> None:
     rows = pd.DataFrame([row._asdict() for row in knob()])
     rows["price"] = [f"{price:g}" for price in rows["usd_per_s"]]
-    x = alt.X("network_ms:Q", title="network, ms per request", scale=alt.Scale(type="log", domain=[1.5, 150]))
-    y = alt.Y("rest_usd:Q", title="cost + carbon + water, USD", scale=alt.Scale(zero=False), axis=alt.Axis(format=","))
-    base = alt.Chart(rows).encode(x=x, y=y, color=alt.Color("label:N", title=None))
-    lines = base.mark_line(point=True).encode(order="usd_per_s:Q")
-    text = base.mark_text(align="left", dx=6, dy=-6).encode(text="price:N")
-    labels = text.transform_filter((alt.datum.label == "offline optimum") & (alt.datum.usd_per_s <= 1e-4))
-    chart = (lines + labels).properties(width=480, height=280)
-    style(chart).save(FIGURE)
-    style(chart).save("/tmp/delay_knob.png", scale_factor=2)
+    x_scale = alt.Scale(type="log", domain=[1.5, 150])
+    axis = alt.Axis(values=[2, 5, 10, 20, 50, 100])
+    x = alt.X("network_ms:Q", title="Network of a request, ms both ways", scale=x_scale, axis=axis)
+    y_title = "Cost + priced largest carbon and water, USD"
+    y = alt.Y("rest_usd:Q", title=y_title, scale=alt.Scale(zero=False), axis=alt.Axis(format=",.0f"))
+    names = list(rows["label"].unique())
+    base = alt.Chart(rows).encode(x, y)
+    lines = base.mark_line(point=True).encode(style.colour(names, "label"), style.dash(names, "label"))
+    lines = lines.encode(order="usd_per_s:Q")
+    told = alt.Chart(rows[(rows["label"] == names[0]) & (rows["usd_per_s"] <= 2e-4)]).encode(x, y)
+    prices = told.mark_text(align="right", dx=-7, dy=7).encode(text="price:N")
+    (lines + prices).properties(width=460, height=280).save(FIGURE)
 
 
 if __name__ == "__main__":
