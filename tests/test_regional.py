@@ -64,7 +64,8 @@ def test_cuts_are_the_programme_in_flows(seed: int) -> None:
     assert found.value == pytest.approx(best, rel=1e-7, abs=1e-7)
     assert found.dual == pytest.approx(best, rel=1e-7, abs=1e-7)
     flows = unions.flows(found.load)
-    assert (flows >= 0).all() and (flows[:, ~allowed] == 0).all()
+    assert (flows >= 0).all()
+    assert (flows[:, ~allowed] == 0).all()
     np.testing.assert_allclose(flows.sum(axis=2), task.demand, atol=1e-7)
     np.testing.assert_allclose(flows.sum(axis=1), found.load, atol=1e-7)
     by_slot = regional.solve(task, receding._SlotBySlot(task.demand, allowed))
@@ -125,11 +126,12 @@ def test_receding_with_too_many_unions_is_as_good(monkeypatch: pytest.MonkeyPatc
 def test_receding_starts_from_the_slot_before_and_finds_the_same_multipliers() -> None:
     world = stretch(paper_world(PARTIAL), 0, 60)
     policy, so_far = RecedingHorizon(), np.zeros((2, 10))
+    before: regional.Warm | None = None
     for slot in range(40, 44):
         view = view_at(world, slot)
         window = policy._window(view)
         cold = receding.solve(so_far, window, view)
-        warm = receding.solve(so_far, window, view, None if slot == 40 else before)
+        warm = receding.solve(so_far, window, view, before)
         np.testing.assert_allclose(warm.gamma, cold.gamma, atol=1e-6)
         before = warm.warm
 

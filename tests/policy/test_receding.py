@@ -70,7 +70,7 @@ def test_arguments_out_of_range_are_named(arguments):
 
 
 def test_on_the_authors_data_known_prices_bring_it_nearer_to_the_optimum():
-    """The whole horizon comes to 1.57 and 1.26 % (docs/policies.md)."""
+    """The whole horizon comes to 1.63 and 1.31 % (docs/policies.md)."""
     world = stretch(paper_world(), 0, 168)
     least = offline.solve(world).objective_usd
     blind = objective_usd(totals(world, named("receding_horizon"))) / least - 1
