@@ -57,6 +57,7 @@ def summary(records: Records) -> Summary:
         "totals": totals,
         "par": {"carbon": _par(regions, "carbon_kg"), "water": _par(regions, "water_l")},
         "objective_usd": _objective(regions, info["scenario"], sum(totals[key] for key in DELAYS)),
+        "objective_terms": _objective_terms(info["scenario"]),
         "regions": regions,
         "meter_residual": _meter_residual(records)
         if by_request and not info.get("sketch")
@@ -193,6 +194,16 @@ def _objective(regions: Mapping[str, Mapping[str, float]], scenario: Mapping[str
     carbon_usd = prices["carbon_usd_per_t"] / KG_PER_T * size("carbon_kg", "carbon_weight")
     water_usd = prices["water_usd_per_m3"] / L_PER_M3 * size("water_l", "water_weight")
     return float(cost + carbon_usd + water_usd + prices.get("delay_usd_per_s", 0.0) * delay_s)
+
+
+def _objective_terms(scenario: Mapping[str, Any]) -> str:
+    """What `_objective` adds up, in words."""
+    prices, regions = scenario["objective"], scenario["regions"].values()
+    norm = {"inf": "largest", "1": "sum of", "2": "Euclidean length of"}[str(prices.get("norm", "inf"))]
+    keys = ("carbon_weight", "water_weight")
+    weighted = "weighted " if any(region.get(key, 1.0) != 1.0 for region in regions for key in keys) else ""
+    delay = " + priced delay" if prices.get("delay_usd_per_s", 0.0) > 0 else ""
+    return f"cost + priced {norm} {weighted}carbon and water{delay}"
 
 
 def _meter_residual(records: Records) -> float:

@@ -137,7 +137,7 @@ def _checks(figures: Summary) -> Iterator[RenderableType]:
     verdict = ("balanced", "green") if residual <= TOLERANCE else ("NOT BALANCED", "bold red")
     if figures["goodput_rps"] is not None:
         yield f"Goodput {number(figures['goodput_rps'])} requests/s within every limit of their class"
-    yield f"Objective {number(figures['objective_usd'], 6)} USD (cost + priced largest carbon and water)"
+    yield f"Objective {number(figures['objective_usd'], 6)} USD ({figures['objective_terms']})"
     yield f"Unattributed {number(spare_kwh)} kWh of idle and host energy ({share} of IT energy)"
     rule = f"Meter check: relative residual {residual:.1e}, must be <= {TOLERANCE:.0e}: "
     yield Text.assemble(rule, verdict)

@@ -120,6 +120,7 @@ def test_the_objective_has_norm_weights_and_delay(scenario: Path, engine: str) -
     by_hand = totals["cost_usd"] + 1.5 * carbon + 0.06 * water + 0.01 * delay_s
     assert delay_s > 0
     assert found["objective_usd"] == pytest.approx(by_hand, rel=1e-12)
+    assert found["objective_terms"] == "cost + priced Euclidean length of weighted carbon and water + priced delay"
 
 
 @pytest.mark.parametrize("norm", ['"inf"', "1", "2"])

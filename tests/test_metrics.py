@@ -64,6 +64,7 @@ def test_the_objective_is_equation_9(figures):
         + 0.06 * max(region["water_l"] for region in regions)
     )
     assert figures["objective_usd"] == pytest.approx(by_hand, rel=1e-12)
+    assert figures["objective_terms"] == "cost + priced largest carbon and water"
 
 
 def test_attainment_counts_requests_that_were_not_served_as_misses(figures, table):
