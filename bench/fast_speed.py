@@ -23,8 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import simpy_speed
 
-from glbdes import physics
-from glbdes.engine import fast, simpy_engine
+from glbdes.engine.fast import driver as fast
+from glbdes.engine.simpy import engine as simpy_engine
+from glbdes.hardware import physics
 from glbdes.workload import Requests
 from glbdes.world import World
 from tests.worlds import Fixed

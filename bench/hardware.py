@@ -2,9 +2,9 @@
 
     python bench/hardware.py [MEASUREMENTS.json] [--figure docs/figures/hardware.svg]
 
-The profile is fitted to the run of the lowest rate alone (see `glbdes/fit.py`); the other runs are predictions. One
-replica gets the arrivals, prompts and answers of the run; there is no network. Without an argument the measurements are
-looked for in the data folder beside the checkout.
+The profile is fitted to the run of the lowest rate alone (see `glbdes/hardware/fit.py`); the other runs are
+predictions. One replica gets the arrivals, prompts and answers of the run; there is no network. Without an argument the
+measurements are looked for in the data folder beside the checkout.
 
 Whether a request arrives just before or just after an iteration ends is chance, and whom it then queues behind follows
 from that. So each run is also replayed with every arrival shifted at random by up to half an iteration; the range of
@@ -24,12 +24,12 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from glbdes import meter
-from glbdes.engine import simpy_engine
-from glbdes.fit import RESIDUAL_COLUMNS, Served, fit_profile, residual_rows
-from glbdes.importers.gpu import read_gpu
-from glbdes.profile import Profile
+from glbdes.engine.simpy import engine as simpy_engine
+from glbdes.hardware import Profile
+from glbdes.hardware.fit import RESIDUAL_COLUMNS, Served, fit_profile, residual_rows
+from glbdes.hardware.gpu import read_gpu
 from glbdes.units import J_PER_KWH, NS_PER_S
+from glbdes.world import meter
 from tests.worlds import Fixed, ListSink, make_fleet, make_requests, make_world
 
 MEASURED = Path(__file__).resolve().parents[2] / "shared" / "data" / "gpu" / "h100_llama8b.json"

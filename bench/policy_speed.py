@@ -13,9 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from glbdes import build, offline, policy, scenario
+from glbdes import policy
 from glbdes.engine import fluid
-from glbdes.world import Floats, Policy, SlotRecord, View, World
+from glbdes.optimum import offline
+from glbdes.scenario import model as scenario
+from glbdes.world import Floats, Policy, SlotRecord, View, World, build
 
 POLICIES = ("eglb", "eglb_simplex", "eglb_ahead", "receding_horizon")
 

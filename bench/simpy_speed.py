@@ -14,7 +14,7 @@ import simpy
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from glbdes.engine import simpy_engine
+from glbdes.engine.simpy import engine as simpy_engine
 from tests.worlds import Fixed, ListSink, make_fleet, make_requests, make_world
 
 REGIONS, REPLICAS, BATCH = 10, 10, 64

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from glbdes.sweep import sweep
+from glbdes.study.sweep import sweep
 
 GOAL = 1.8
 SWEEP = """

@@ -10,22 +10,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from glbdes.comparison import Comparison, compare
     from glbdes.errors import GlbdesError
-    from glbdes.run import Run, simulate
-    from glbdes.scenario import Scenario
-    from glbdes.scenario import load as load_scenario
+    from glbdes.scenario.model import Scenario
+    from glbdes.scenario.model import load as load_scenario
+    from glbdes.study.comparison import Comparison, compare
+    from glbdes.study.run import Run, simulate
 
 __all__ = ["Comparison", "GlbdesError", "Run", "Scenario", "compare", "load_scenario", "simulate"]
 
 _HOMES = {
-    "Comparison": ("comparison", "Comparison"),
-    "compare": ("comparison", "compare"),
+    "Comparison": ("study.comparison", "Comparison"),
+    "compare": ("study.comparison", "compare"),
     "GlbdesError": ("errors", "GlbdesError"),
-    "Run": ("run", "Run"),
-    "Scenario": ("scenario", "Scenario"),
-    "load_scenario": ("scenario", "load"),
-    "simulate": ("run", "simulate"),
+    "Run": ("study.run", "Run"),
+    "Scenario": ("scenario.model", "Scenario"),
+    "load_scenario": ("scenario.model", "load"),
+    "simulate": ("study.run", "simulate"),
 }
 
 

@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from glbdes.engine import fast, simpy_engine
-from glbdes.physics import NEVER_NS
+from glbdes.engine.fast import driver as fast
+from glbdes.engine.simpy import engine as simpy_engine
+from glbdes.hardware.physics import NEVER_NS
 from glbdes.units import NS_PER_S
 from glbdes.world import Policy, View, World
 from tests.twin import Run, simulate

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from glbdes import records
-from glbdes.books import counting
-from glbdes.columns import Names
-from glbdes.engine import simpy_engine
-from glbdes.records import Records, Writer
+from glbdes.engine.simpy import engine as simpy_engine
+from glbdes.records import Records
+from glbdes.records import writer as records
+from glbdes.records.books import counting
+from glbdes.records.columns import Names
+from glbdes.records.writer import Writer
 from glbdes.units import NS_PER_S
 from glbdes.world import World
 from tests.worlds import Fixed, make_fleet, make_requests, make_signals, make_world

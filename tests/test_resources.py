@@ -37,7 +37,7 @@ def test_an_installed_package_carries_its_files(tmp_path: Path) -> None:
     for kind in ("scenarios", "traces"):
         shutil.copytree(REPOSITORY / kind, package / kind)
     code = (
-        "from glbdes import scenario; from glbdes.build import build\n"
+        "from glbdes import scenario; from glbdes.world.build import build\n"
         "for name in ('tiny', 'llm10', 'paper'):\n"
         "    loaded, path = scenario.load(name); build(loaded, path.parent); print(path)"
     )

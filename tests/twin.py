@@ -3,7 +3,7 @@
 Slow and obvious on purpose. There is no event queue for the replicas, no stale event and no closed form: time goes to
 the earliest thing that is due anywhere, everything due at that instant is done in the order of section 2, and only
 then does every replica that is free take up its next piece of work. It shares with the engines the shapes of
-`glbdes.world`, the codes of statuses and rules, and `view.Planner` (what a policy is told), and nothing else.
+`glbdes.world.arrays`, the codes of statuses and rules, and `view.Planner` (what a policy is told), and nothing else.
 
 Two things follow the letter of section 4 and are easily overlooked: the end of an iteration is the *epoch's* start plus
 the rounded sum of the epoch's iteration times, so that rounding does not add up; and a replica decides what to do next
@@ -17,10 +17,10 @@ from math import floor, fsum
 
 import numpy as np
 
-from glbdes.meter import slot_energy
-from glbdes.physics import FAILED, LEAST_LOADED, REJECTED, SERVED, SMOOTH, SPILLOVER, TIMED_OUT
-from glbdes.view import Planner
+from glbdes.hardware.physics import FAILED, LEAST_LOADED, REJECTED, SERVED, SMOOTH, SPILLOVER, TIMED_OUT
 from glbdes.world import METER_DTYPE, REQUEST_DTYPE, Policy, SlotRecord, World
+from glbdes.world.meter import slot_energy
+from glbdes.world.view import Planner
 
 NEVER = 1 << 62
 REGION_ARRIVAL, GATEWAY_ARRIVAL = 5, 6

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from glbdes import physics
+from glbdes.hardware import physics
 from glbdes.signals import Signals
 from glbdes.units import NS_PER_S
 from glbdes.workload import Requests
-from glbdes.world import REQUEST_DTYPE, Fleet, Outage, SlotRecord, View, World
+from glbdes.world import REQUEST_DTYPE, SlotRecord, View, World
+from glbdes.world.arrays import Fleet, Outage
 
 
 @dataclass

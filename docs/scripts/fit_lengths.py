@@ -1,6 +1,6 @@
 """Fit the law `azure_conv`: quantiles of prompt tokens, and of output tokens by prompt class.
 
-    python docs/scripts/fit_lengths.py [TRACE.csv] > glbdes/lengths_azure_conv.json
+    python docs/scripts/fit_lengths.py [TRACE.csv] > glbdes/workload/lengths_azure_conv.json
 
 TRACE defaults to the trace in the data folder beside the checkout. Classes have equally many requests; those
 with the same prompt length that straddle two classes are dealt to them at random (seeded).
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from glbdes.importers.azure import Trace, read_azure
+from glbdes.workload.azure import Trace, read_azure
 
 TRACE = Path(__file__).resolve().parents[2] / "../shared/data/azure_llm/AzureLLMInferenceTrace_conv.csv"
 SOURCE = "Azure public dataset, AzureLLMInferenceTrace_conv, 2023-11-16 (CC-BY 4.0): quantiles of 19,366 requests"

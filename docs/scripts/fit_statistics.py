@@ -1,4 +1,4 @@
-"""Fits `glbdes/statistics/llm10.json`, all that the generator knows, to the authors' record.
+"""Fits `glbdes/signals/statistics/llm10.json`, all that the generator knows, to the authors' record.
 
 python docs/scripts/fit_statistics.py ../shared/data/paper
 """
@@ -13,8 +13,8 @@ import pandas as pd
 from scipy.optimize import nnls
 from scipy.stats import skew
 
-from glbdes import residuals, synthetic
-from glbdes.importers.authors import read_authors, read_authors_load
+from glbdes.signals import residuals, synthetic
+from glbdes.signals.authors import read_authors, read_authors_load
 
 EUROPE = ("germany", "belgium", "netherlands", "denmark")
 REGIONS = ("texas", "virginia", "georgia", "nevada", *EUROPE, "japan", "singapore")

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from make_workload_page import fill, markdown
 
-from glbdes import residuals, resources, simulate, synthetic
-from glbdes.importers.authors import read_authors, read_authors_load
-from glbdes.importers.tidy import read_tidy
+from glbdes import resources, simulate
+from glbdes.signals import residuals, synthetic
+from glbdes.signals.authors import read_authors, read_authors_load
+from glbdes.signals.tidy import read_tidy
 from glbdes.units import H_PER_DAY
 
 DOCS = Path(__file__).resolve().parents[1]

@@ -11,7 +11,7 @@ import altair as alt
 import pandas as pd
 from policy_tables import knob
 
-from glbdes.plots import style
+from glbdes.present.plots import style
 
 FIGURE = Path(__file__).resolve().parents[1] / "figures/delay_knob.svg"
 

@@ -11,11 +11,13 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from glbdes import build, offline, policy, scenario
+from glbdes import policy
 from glbdes.engine import fluid
-from glbdes.plots import style
+from glbdes.optimum import offline
+from glbdes.present.plots import style
+from glbdes.scenario import model as scenario
 from glbdes.units import H_PER_DAY, KG_PER_T
-from glbdes.world import SlotRecord
+from glbdes.world import SlotRecord, build
 
 FIGURE = Path(__file__).resolve().parents[1] / "figures/duals.svg"
 POLICIES = {"eglb": {}, "eglb_simplex": {}, "eglb_ahead": {}, "receding_horizon": {}}

@@ -14,9 +14,12 @@ import numpy as np
 import pandas as pd
 from policy_tables import Totals
 
-from glbdes import build, policy, scenario
-from glbdes.engine import fast, fluid
-from glbdes.plots import style
+from glbdes import policy
+from glbdes.engine import fluid
+from glbdes.engine.fast import driver as fast
+from glbdes.present.plots import style
+from glbdes.scenario import model as scenario
+from glbdes.world import build
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.engine.test_fluid_limit import ALIKE, LEVEL

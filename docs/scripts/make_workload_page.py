@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from glbdes import arrivals, lengths
-from glbdes.importers.azure import read_azure
-from glbdes.scenario import Lengths, Workload
+from glbdes.scenario.model import Lengths, Workload
+from glbdes.workload import arrivals, lengths
+from glbdes.workload.azure import read_azure
 
 DOCS = Path(__file__).resolve().parents[1]
 TRACE = DOCS / "../../shared/data/azure_llm/AzureLLMInferenceTrace_conv.csv"

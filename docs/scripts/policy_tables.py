@@ -16,10 +16,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from glbdes import build, meter, offline, policy, scenario, synthetic
+from glbdes import policy
 from glbdes.engine import fluid
+from glbdes.optimum import offline
 from glbdes.policy.receding import RecedingHorizon
-from glbdes.world import Floats, Policy, SlotRecord, World
+from glbdes.scenario import model as scenario
+from glbdes.signals import synthetic
+from glbdes.world import Floats, Policy, SlotRecord, World, build, meter
 
 CHOSEN_ON = range(100, 112)  # seeds of the draws that defaults were chosen on
 TESTED_ON = range(200, 220)

@@ -26,7 +26,13 @@ HELPER: dict[str, Any] = {**KERNEL, "cache": False, "no_cpython_wrapper": True, 
 def sources() -> list[Path]:
     """The files that kernels are made of."""
     here = Path(__file__).resolve().parent
-    return [here.parent / "physics.py", here.parent / "units.py", here / "compiled.py", *sorted(here.glob("fast_*.py"))]
+    package = here.parent
+    return [
+        package / "hardware/physics.py",
+        package / "units.py",
+        here / "compiled.py",
+        *sorted(here.glob("fast/*.py")),
+    ]
 
 
 def cache_folder() -> Path:

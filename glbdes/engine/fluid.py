@@ -16,8 +16,8 @@ from itertools import pairwise
 import numpy as np
 
 from glbdes.units import J_PER_KWH, NS_PER_S
-from glbdes.view import Planner
 from glbdes.world import METER_DTYPE, Bools, Floats, Policy, Sink, SlotRecord, World
+from glbdes.world.view import Planner
 
 
 def run(

@@ -20,7 +20,7 @@ from glbdes.policy.contract import Check, check
 from glbdes.policy.eglb import EGLB
 from glbdes.policy.receding import RecedingHorizon
 from glbdes.policy.simplex import EGLBSimplex
-from glbdes.world import Policy
+from glbdes.world.arrays import Policy
 
 __all__ = ["BUILT_IN", "Check", "check", "find", "load"]
 

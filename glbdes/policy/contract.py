@@ -16,8 +16,9 @@ import numpy as np
 from glbdes.errors import RefusalError
 from glbdes.signals import Signals
 from glbdes.units import S_PER_H
-from glbdes.view import ask
-from glbdes.world import Bools, Floats, Outcome, Policy, View, freeze
+from glbdes.world import Bools, Floats, Outcome, Policy, View
+from glbdes.world.arrays import freeze
+from glbdes.world.view import ask
 
 Factory = Callable[[], Policy]
 SLOTS = 24

@@ -7,10 +7,10 @@ of which stands for w[j] of those that are left (w[0] = 1, the others (T - t - 1
     s.t.  F[k,r] + sum_j w[j] b[k,j,r] y[j,r] <= M[k]      for every footprint k and region r
           y[j] serves the demand of slot j within the capacities and the mask
 
-is the offline problem (`glbdes.offline`) for a future that resembles the window, solved over loads of regions alone
-(`glbdes.regional`). Its dual prices of the first rows are the multipliers that the present slot is planned with, by its
-own programme (`transport`). If a slot's demand does not fit, its capacities are raised together, as little as will do.
-HiGHS starts from the vertex of the slot before, a slot on.
+is the offline problem (`optimum.offline`) for a future that resembles the window, solved over loads of regions alone
+(`optimum.regional`). Its dual prices of the first rows are the multipliers that the present slot is planned with, by
+its own programme (`transport`). If a slot's demand does not fit, its capacities are raised together, as little as will
+do. HiGHS starts from the vertex of the slot before, a slot on.
 
 The window is a forecast (`forecast`), its first prices those that the view knows ahead. With `truth`, a world whose
 future is known, the policy is an upper bound of what better forecasts could bring, and the contract check refuses it.
@@ -21,8 +21,8 @@ from typing import NamedTuple, get_args
 
 import numpy as np
 
-from glbdes import regional
 from glbdes.errors import InfeasibleError, InvariantError, PolicyError, RefusalError, nearest
+from glbdes.optimum import regional
 from glbdes.policy import transport
 from glbdes.policy.forecast import FORECASTS
 from glbdes.policy.simplex import Feedback

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-from glbdes import physics
-from glbdes.engine import fast, simpy_engine
+from glbdes.engine.fast import driver as fast
+from glbdes.engine.simpy import engine as simpy_engine
+from glbdes.hardware import physics
 from glbdes.world import View, World
 from tests.worlds import ListSink, make_fleet, make_requests, make_signals, make_world
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glbdes import run
-from glbdes.engine import compiled, fast
+from glbdes.engine import compiled
+from glbdes.engine.fast import driver as fast
+from glbdes.study import run
 from tests.engine.differential import numbered, world_of
 
 

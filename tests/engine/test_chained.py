@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from glbdes.engine import simpy_engine
+from glbdes.engine.simpy import engine as simpy_engine
 from tests.worlds import Fixed, ListSink, make_fleet, make_requests, make_world
 
 MS = 1_000_000

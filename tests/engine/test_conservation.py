@@ -5,11 +5,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from glbdes import meter
-from glbdes.engine import simpy_engine
-from glbdes.physics import STATUS_NAMES
+from glbdes.engine.simpy import engine as simpy_engine
+from glbdes.hardware.physics import STATUS_NAMES
 from glbdes.units import G_PER_KG, J_PER_KWH
-from glbdes.world import World
+from glbdes.world import World, meter
 from tests.random_worlds import CLOCKS_NS, Moody, engine_run, random_world
 from tests.worlds import ListSink
 

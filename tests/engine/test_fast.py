@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from glbdes import physics
-from glbdes.engine import compiled, fast, simpy_engine
+from glbdes.engine import compiled
+from glbdes.engine.fast import driver as fast
+from glbdes.engine.simpy import engine as simpy_engine
+from glbdes.hardware import physics
 from tests.engine.differential import (
     FINE_TICK_NS,
     Case,
@@ -132,7 +134,7 @@ def test_a_planted_fault_is_seen(fault: str, monkeypatch: pytest.MonkeyPatch) ->
 
 def plant(monkeypatch: pytest.MonkeyPatch, module: str, function: str, old: str, new: str) -> None:
     """Replace `old` by `new` in the source of `function`, everywhere that the SimPy engine knows it by name."""
-    home = import_module(f"glbdes.engine.simpy_{module}")
+    home = import_module(f"glbdes.engine.simpy.{module}")
     *owner, name = function.split(".")
     holder = getattr(home, owner[0]) if owner else home
     source = textwrap.dedent(inspect.getsource(getattr(holder, name)))
@@ -143,7 +145,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, module: str, function: str, old: str,
         monkeypatch.setattr(holder, name, namespace[name])
         return
     for part in ("dispatch", "engine", "region", "replica", "request"):
-        user = import_module(f"glbdes.engine.simpy_{part}")
+        user = import_module(f"glbdes.engine.simpy.{part}")
         if hasattr(user, name):
             monkeypatch.setattr(user, name, namespace[name])
 
@@ -215,7 +217,7 @@ def _rotate(values, times):
 
 def test_an_edit_of_any_source_of_the_kernels_means_another_cache(tmp_path: Path, monkeypatch) -> None:
     names = {path.name for path in compiled.sources()}
-    assert {"physics.py", "units.py", "compiled.py", "fast_state.py", "fast_region.py", "fast_loop.py"} <= names
+    assert {"physics.py", "units.py", "compiled.py", "state.py", "region.py", "loop.py"} <= names
     copies = []
     for path in compiled.sources():
         copies.append(tmp_path / path.name)

@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from glbdes import meter, physics
-from glbdes.engine import fluid, simpy_engine
+from glbdes.engine import fluid
+from glbdes.engine.simpy import engine as simpy_engine
 from glbdes.errors import PolicyError
+from glbdes.hardware import physics
 from glbdes.units import J_PER_KWH
+from glbdes.world import meter
 from tests.policy.paper import named, objective_usd, paper_world, par, totals
 from tests.worlds import Fixed, ListSink, make_fleet, make_requests, make_world, slot_of
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glbdes import meter, policy, scenario
-from glbdes.build import build
-from glbdes.engine import fast, fluid
-from glbdes.world import World
+from glbdes import policy
+from glbdes.engine import fluid
+from glbdes.engine.fast import driver as fast
+from glbdes.scenario import model as scenario
+from glbdes.world import World, meter
+from glbdes.world.build import build
 from tests.worlds import ListSink
 
 SLOTS = 48

@@ -9,13 +9,15 @@ from collections.abc import Callable
 
 import pytest
 
-from glbdes import physics
-from glbdes.engine import simpy_engine, simpy_region, simpy_replica
-from glbdes.engine.simpy_dispatch import Dispatcher
-from glbdes.engine.simpy_engine import Simulation
-from glbdes.engine.simpy_region import Region
-from glbdes.engine.simpy_replica import Replica
-from glbdes.engine.simpy_request import Request, order_key
+from glbdes.engine.simpy import engine as simpy_engine
+from glbdes.engine.simpy import region as simpy_region
+from glbdes.engine.simpy import replica as simpy_replica
+from glbdes.engine.simpy.dispatch import Dispatcher
+from glbdes.engine.simpy.engine import Simulation
+from glbdes.engine.simpy.region import Region
+from glbdes.engine.simpy.replica import Replica
+from glbdes.engine.simpy.request import Request, order_key
+from glbdes.hardware import physics
 from tests.random_worlds import CLOCKS_NS, disagreements, random_world
 
 WORLDS = 240

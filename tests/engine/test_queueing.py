@@ -18,7 +18,8 @@ from math import factorial, sqrt
 import numpy as np
 import pytest
 
-from glbdes.engine import fast, simpy_engine
+from glbdes.engine.fast import driver as fast
+from glbdes.engine.simpy import engine as simpy_engine
 from glbdes.units import NS_PER_S
 from glbdes.workload import Requests
 from glbdes.world import World

@@ -7,10 +7,11 @@ whatever the batch, and costs 12 + b + 0.1 K joules; idle replicas draw 100 W, s
 import numpy as np
 import pytest
 
-from glbdes import meter
-from glbdes.engine import fast, simpy_engine
-from glbdes.physics import FAILED, LEAST_LOADED, REJECTED, SERVED, SMOOTH, SPILLOVER, TIMED_OUT, WEIGHTED
+from glbdes.engine.fast import driver as fast
+from glbdes.engine.simpy import engine as simpy_engine
+from glbdes.hardware.physics import FAILED, LEAST_LOADED, REJECTED, SERVED, SMOOTH, SPILLOVER, TIMED_OUT, WEIGHTED
 from glbdes.units import J_PER_KWH, NS_PER_S
+from glbdes.world import meter
 from tests.worlds import Fixed, ListSink, make_fleet, make_requests, make_signals, make_world
 
 ENGINES = {"simpy": simpy_engine.run, "fast": fast.run}

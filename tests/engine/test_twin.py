@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from glbdes.physics import FAILED, LEAST_LOADED, REJECTED, SERVED, SMOOTH, SPILLOVER, TIMED_OUT, WEIGHTED
+from glbdes.hardware.physics import FAILED, LEAST_LOADED, REJECTED, SERVED, SMOOTH, SPILLOVER, TIMED_OUT, WEIGHTED
 from tests.random_worlds import CLOCKS_NS, Moody, disagreements, engine_run, fast_run, random_world
 from tests.twin import simulate
 

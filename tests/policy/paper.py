@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glbdes import meter
 from glbdes.engine import fluid
 from glbdes.policy import load
 from glbdes.signals import Signals
 from glbdes.units import G_PER_KG, KG_PER_T, KWH_PER_MWH, L_PER_M3, S_PER_H
-from glbdes.world import Policy, World
+from glbdes.world import Policy, World, meter
 from tests.worlds import ListSink, make_fleet, make_requests, make_signals, make_world
 
 FOLDER = Path(__file__).resolve().parents[2] / "../shared/data/paper"

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from glbdes import offline
+from glbdes.optimum import offline
 from glbdes.policy import transport
 from glbdes.policy.ahead import EGLBAhead
 from glbdes.policy.forecast import FORECASTS, persistence
 from glbdes.policy.window import Window, expected, served
-from glbdes.view import make
 from glbdes.world import View, World
+from glbdes.world.view import make
 from tests.policy.paper import PARTIAL, named, objective_usd, paper_world, par, totals
 from tests.policy.test_eglb import outcome, step_view
 

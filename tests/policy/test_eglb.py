@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from glbdes import offline
-from glbdes.engine import fast, fluid
+from glbdes.engine import fluid
+from glbdes.engine.fast import driver as fast
+from glbdes.optimum import offline
 from glbdes.policy.eglb import EGLB
 from glbdes.units import J_PER_KWH
 from glbdes.world import Outcome

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog, minimize
 
-from glbdes import meter
 from glbdes.engine import fluid
 from glbdes.policy import transport
 from glbdes.policy.eglb import EGLB
 from glbdes.policy.norms import allotment, leader
-from glbdes.waiting import Waiting
-from glbdes.world import World
+from glbdes.world import World, meter
+from glbdes.world.waiting import Waiting
 from tests.policy.paper import named
 from tests.policy.views import make_view
 from tests.worlds import ListSink, make_fleet, make_requests, make_signals, make_world

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from glbdes import offline, policy
+from glbdes import policy
+from glbdes.optimum import offline
 from glbdes.policy.receding import RecedingHorizon, solve
 from glbdes.policy.window import KNOWABLE, foretold
 from tests.policy.paper import PARTIAL, named, objective_usd, paper_world, stretch, totals

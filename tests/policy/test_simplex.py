@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from glbdes import offline
 from glbdes.engine import fluid
+from glbdes.optimum import offline
 from glbdes.policy.simplex import EGLBSimplex
 from tests.policy.paper import PARTIAL, named, objective_usd, paper_world, par, totals
 from tests.policy.test_eglb import outcome, step_view

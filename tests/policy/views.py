@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from glbdes import view
-from glbdes.world import Floats, View
+from glbdes.world import Floats, View, view
 from tests.worlds import make_requests, make_signals, make_world
 
 

@@ -1,0 +1,284 @@
+"""The command line: parse, call one function, print.
+
+Results go to stdout, progress and errors to stderr. Whatever a user can mend ends with one message and exit code 2;
+anything else is a bug, and shows its traceback. Commands import what they need, so that `glbdes --help` is quick.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from glbdes.cli import optimum as cli_optimum
+from glbdes.cli import study as cli_study
+from glbdes.errors import GlbdesError, PolicyError, RecordsError
+
+WIDTH = 100  # columns where there is no terminal to ask
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
+settings = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key of the scenario: regions.*.replicas=4."
+)
+signal_source = click.option(
+    "--signals", type=click.Path(path_type=Path), metavar="PATH", help="Take signals from this file or folder instead."
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
+
+
+class Refusal(click.ClickException):
+    """What the user can mend, told in one message."""
+
+    exit_code = 2
+
+
+class Commands(click.Group):
+    """A group that turns the package's own errors into refusals."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except GlbdesError as error:
+            raise Refusal(str(error)) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="glbdes", prog_name="glbdes")
+def main() -> None:
+    """Simulate how LLM inference requests are routed between regions, and who bears the footprint."""
+
+
+for command in (*cli_study.COMMANDS, cli_optimum.optimum):
+    main.add_command(command)
+
+
+@main.command()
+@click.argument("scenario")
+@click.option("-o", "--out", type=FOLDER, metavar="DIR", help="Where records go; default: a new folder in runs/.")
+@click.option("--policy", metavar="NAME", help="Use this policy: a built-in, or 'package.module:Class'.")
+@click.option("--engine", metavar="NAME", help="Use this engine: auto, simpy, fast or fluid.")
+@click.option("--seed", type=int, metavar="N", help="Draw other requests.")
+@settings
+@signal_source
+@as_json
+@click.option("--quiet", is_flag=True, help="No progress; print only where the records are.")
+@click.option("--overwrite", is_flag=True, help="Replace the run in DIR.")
+def simulate(scenario: str, out: Path | None, as_json: bool, quiet: bool, signals: Path | None, **choices: Any) -> None:
+    """Simulate SCENARIO, a file or a shipped one by its name, and keep its records."""
+    from glbdes.study import run
+
+    if choices["overwrite"] and out is None:
+        raise click.UsageError("--overwrite needs -o DIR: a run without a folder of its own replaces none")
+    with _progress(quiet) as (progress, tell):
+        choices |= {"runs": Path("runs"), "signals": signals}
+        finished = run.simulate(scenario, out=out, progress=progress, tell=tell, **choices)
+    if as_json:
+        click.echo(json.dumps({**finished.summary, "path": str(finished.path)}, indent=2, allow_nan=False))
+    elif quiet:
+        click.echo(finished.path)
+    else:
+        from glbdes.present import tables
+
+        _print(tables.summary(finished.summary))
+        _print([f"Records in {finished.path}"])
+
+
+@main.command()
+@click.argument("scenario")
+@settings
+@signal_source
+@as_json
+def check(scenario: str, overrides: tuple[str, ...], signals: Path | None, as_json: bool) -> None:
+    """Validate SCENARIO and tell what would be simulated."""
+    from glbdes.present import tables
+    from glbdes.present.preview import preview
+    from glbdes.study import run
+    from glbdes.world import build
+
+    plan = run.prepare(scenario, overrides=overrides)
+    run.router(plan)
+    found = preview(plan.scenario, build.build(plan.scenario, plan.folder, signals))
+    if as_json:
+        click.echo(json.dumps(_plain(found), indent=2))
+    else:
+        _print([*tables.preview(found), "Valid."])
+
+
+@main.command()
+@click.argument("folder", metavar="RUN", type=FOLDER)
+@as_json
+def summary(folder: Path, as_json: bool) -> None:
+    """Sum up the records of RUN again, and check its meters."""
+    from glbdes.present import tables
+    from glbdes.records.books import TOLERANCE
+    from glbdes.study import run
+
+    figures = run.Run.open(folder).summary
+    if as_json:
+        click.echo(json.dumps(figures, indent=2, allow_nan=False))
+    else:
+        _print(tables.summary(figures))
+    if not figures["meter_residual"] <= TOLERANCE:
+        raise RecordsError(f"{folder}: requests and meters do not balance, the records are not as they were written")
+
+
+@main.command("check-policy")
+@click.argument("name")
+@click.option("--set", "arguments", multiple=True, metavar="KEY=VALUE", help="An argument of its constructor.")
+def check_policy(name: str, arguments: tuple[str, ...]) -> None:
+    """Hold the policy NAME to the contract that the built-in ones pass."""
+    from glbdes import policy
+    from glbdes.policy import contract
+    from glbdes.present import tables
+    from glbdes.scenario import overrides
+
+    given: dict[str, Any] = {}
+    overrides.apply(given, arguments)
+    policy.load(name, given, Path.cwd())
+    found = contract.check(lambda: policy.load(name, given, Path.cwd()), name)
+    _print([tables.checks(name, found)])
+    broken = sum(not one.passed for one in found)
+    if broken:
+        raise PolicyError(f"policy '{name}' breaks {broken} of {len(found)} rules")
+
+
+@main.command()
+def scenarios() -> None:
+    """List the scenarios that come with the package."""
+    from glbdes import resources
+    from glbdes.present import tables
+    from glbdes.scenario import model as scenario
+
+    folder = resources.root("scenarios")
+    rows = [[name, scenario.load(folder / f"{name}.toml")[0].description] for name in resources.shipped("scenarios")]
+    _print([tables.table("Scenarios", ["name", "what"], rows, text=2)])
+
+
+@main.group()
+def profile() -> None:
+    """Measured timing and energy of replicas."""
+
+
+@profile.command("list")
+def list_profiles() -> None:
+    """List the profiles that come with the package."""
+    from glbdes.hardware import profile
+    from glbdes.present import tables
+
+    _print([tables.profiles([profile.load(name) for name in profile.shipped()])])
+
+
+@profile.command("show")
+@click.argument("name")
+def show_profile(name: str) -> None:
+    """What a replica of profile NAME, shipped or a file, takes and draws."""
+    from glbdes.hardware import profile
+    from glbdes.present import tables
+
+    _print(tables.profile(profile.load(name, Path.cwd())))
+
+
+@profile.command("fit")
+@click.argument("measurements", type=FILE, metavar="FILE")
+@click.option("-o", "--out", type=FILE, metavar="TOML", help="Write the profile there.")
+@click.option("--graph-tokens", type=click.IntRange(min=1), metavar="N", help="Ignore longer prompts, extrapolate.")
+@click.option("--serving-of", metavar="NAME", help="Assume this profile's serving overhead if none was measured.")
+def fit_profile(measurements: Path, out: Path | None, graph_tokens: int | None, serving_of: str | None) -> None:
+    """Fit a profile to the measurements in FILE, and print how well it fits."""
+    from glbdes.hardware import fit, profile
+    from glbdes.hardware.gpu import read_gpu
+    from glbdes.present import tables
+
+    assumed = None if serving_of is None else profile.load(serving_of, Path.cwd())
+    fitted, residuals = fit.fit_profile(read_gpu(measurements), graph_tokens=graph_tokens, serving_of=assumed)
+    rows = fit.residual_rows(residuals)
+    _print([*tables.profile(fitted), tables.table("Residuals", fit.RESIDUAL_COLUMNS, rows)])
+    if out is not None:
+        choices = [f"--graph-tokens {graph_tokens}"] * (graph_tokens is not None)
+        choices += [f"--serving-of {serving_of}"] * (serving_of is not None)
+        made_by = " ".join(["glbdes profile fit", measurements.name, *choices])
+        with _writing(out):
+            out.write_text(fit.to_toml(fitted, residuals, made_by), encoding="utf-8")
+
+
+@main.group()
+def signals() -> None:
+    """Price, carbon and water of regions over time."""
+
+
+@signals.command("generate")
+@click.option("-o", "--out", type=FILE, required=True, metavar="FILE", help="Where they go: .csv or .parquet.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Another seed than that of the shipped signals.")
+@click.option("--hours", type=int, metavar="N", help="Length; default: that of the record behind them, 457.")
+@click.option("--unmatched", is_flag=True, help="Do not fit the draw's own statistics to the record's.")
+@click.option("--load", "load_out", type=FILE, metavar="FILE", help="Write a load of the same seed there.")
+def generate_signals(out: Path, seed: int | None, hours: int | None, unmatched: bool, load_out: Path | None) -> None:
+    """Draw synthetic signals for the ten regions of llm10."""
+    from glbdes.signals import synthetic
+
+    seed = synthetic.SHIPPED_SEED if seed is None else seed
+    with _writing(out):
+        synthetic.write(synthetic.signals(seed, hours, matched=not unmatched), out)
+    if load_out is not None:
+        with _writing(load_out):
+            synthetic.write(synthetic.load(seed, hours, matched=not unmatched), load_out)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Refusal(f"{path}: cannot be written: {error.strerror}") from error
+    click.echo(f"Wrote {path}")
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[tuple[Callable[[int, int], None] | None, Callable[[str], None] | None]]:
+    """A progress bar on stderr, if somebody is looking: what advances it, and what tells of anything else."""
+    if quiet or not sys.stderr.isatty():
+        yield None, None
+        return
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.completed:,.0f} requests, {task.fields[speed]:,.0f}/s, left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None, speed=0.0)
+
+        def advance(ended: int, expected: int) -> None:
+            elapsed_s = bar.tasks[task].elapsed or 0.0
+            speed = ended / elapsed_s if elapsed_s > 0 else 0.0
+            bar.update(task, completed=ended, total=max(expected, ended), speed=speed)
+
+        yield advance, lambda text: bar.console.print(f"({text})")
+
+
+def _print(parts: Iterable[Any]) -> None:
+    """Print to stdout, `WIDTH` columns wide at most."""
+    console = Console(highlight=False, markup=False)  # a message may well say weights[g, r]
+    console.width = min(console.width, WIDTH) if sys.stdout.isatty() else WIDTH
+    for part in parts:
+        console.print(part)
+
+
+def _plain(value: Any) -> Any:
+    """Named tuples as tables, all the way down."""
+    if hasattr(value, "_asdict"):
+        return {key: _plain(item) for key, item in value._asdict().items()}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

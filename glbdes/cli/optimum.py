@@ -1,0 +1,39 @@
+"""The command that solves a scenario offline."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+WIDTH = 100  # columns where there is no terminal to ask
+
+
+@click.command()
+@click.argument("scenario")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key of the scenario.")
+@click.option("--signals", type=click.Path(path_type=Path), metavar="PATH", help="Take signals from there instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
+def optimum(scenario: str, overrides: tuple[str, ...], signals: Path | None, as_json: bool) -> None:
+    """What SCENARIO would come to with the whole horizon known: no plan of the fluid model can do better."""
+    from glbdes.records import optimum_figures as solved
+    from glbdes.study import run
+    from glbdes.world import build
+
+    begin_s = time.perf_counter()
+    plan = run.prepare(scenario, overrides=overrides)
+    world = build.build(plan.scenario, plan.folder, signals)
+    build_s = time.perf_counter() - begin_s
+    figures = solved.summary(world, tuple(plan.scenario.regions))
+    figures = {"scenario": plan.scenario.name, **figures, "build_s": build_s}
+    if as_json:
+        click.echo(json.dumps(figures, indent=2, allow_nan=False))
+        return
+    from glbdes.present import tables
+
+    console = Console(highlight=False, markup=False)
+    console.width = min(console.width, WIDTH) if sys.stdout.isatty() else WIDTH
+    for part in tables.optimum(figures):
+        console.print(part)

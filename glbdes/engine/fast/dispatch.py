@@ -1,0 +1,313 @@
+"""Dispatch of the compiled engine, and its event loops: all regions together, or one region on its own.
+
+The rules are those of docs/model.md, section 3; the order of events at equal times is that of section 2.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from glbdes.engine.compiled import helper, kernel
+from glbdes.engine.fast.order import foresee, foresee_arrival
+from glbdes.engine.fast.region import arrive, step, time_out
+from glbdes.engine.fast.state import *  # noqa: F403
+from glbdes.hardware import physics
+from glbdes.world import Bools, Floats, Ints, World
+
+REPLICA_KIND, TIMEOUT_KIND, SLOT_KIND = physics.REPLICA, physics.TIMEOUT, physics.SLOT
+TELEMETRY_KIND, REGION_KIND, GATEWAY_KIND = physics.TELEMETRY, physics.REGION_ARRIVAL, physics.GATEWAY_ARRIVAL
+# Elements of `Rules.numbers`.
+RULE, SPILL_QUEUE, TELEMETRY_NS, NEXT_TICK_NS, FLIGHT_COUNT, BACK_COUNT, MAX_ATTEMPTS, UNDERWAY = range(8)
+
+
+class Rules(NamedTuple):
+    """What dispatch goes by."""
+
+    numbers: Ints  # [8]
+    weights: Floats  # [g, r] the plan
+    shares: Floats  # [g, r] of the plan, over the regions that are open
+    cumulative: Floats  # [g, r]
+    credits: Floats  # [g, r]
+    nearest: Ints  # [g, r] regions by latency, then index
+    allowed: Bools  # [g, r]
+    latency_ns: Ints  # [g, r]
+    up: Ints  # [r]
+    seen_queue: Ints  # [r] at the last telemetry tick
+    seen_load: Floats  # [r]
+    dispatched: Ints  # [g, r]
+    flight: Ints  # [q] heap of rows on their way to a region
+    back: Ints  # [q] heap of rows on their way back to a gateway
+
+
+def make_rules(world: World) -> Rules:
+    shape = world.allowed.shape
+    numbers = np.zeros(8, dtype=np.int64)
+    stateful = world.dispatch in (physics.LEAST_LOADED, physics.SPILLOVER)
+    tick = 0 if world.telemetry_ns and stateful else NEVER
+    numbers[:4] = world.dispatch, world.spill_queue, world.telemetry_ns, tick
+    numbers[MAX_ATTEMPTS] = world.max_attempts
+    return Rules(
+        numbers=numbers,
+        weights=np.zeros(shape),
+        shares=np.zeros(shape),
+        cumulative=np.zeros(shape),
+        credits=np.zeros(shape),
+        nearest=np.argsort(world.latency_ns, axis=1, kind="stable"),
+        allowed=world.allowed,
+        latency_ns=np.ascontiguousarray(world.latency_ns),
+        up=np.ones(world.regions, dtype=np.int64),
+        seen_queue=np.zeros(world.regions, dtype=np.int64),
+        seen_load=np.zeros(world.regions),
+        dispatched=np.zeros(shape, dtype=np.int64),
+        flight=np.zeros(0, dtype=np.int64),
+        back=np.zeros(0, dtype=np.int64),
+    )
+
+
+def with_travellers(rules: Rules, rows: int) -> Rules:
+    """The rules with room for `rows` requests on their way."""
+    if len(rules.flight) >= rows:
+        return rules
+    pad = np.zeros(rows - len(rules.flight), dtype=np.int64)
+    return rules._replace(flight=np.concatenate([rules.flight, pad]), back=np.concatenate([rules.back, pad]))
+
+
+@kernel
+def refresh(rules):
+    """Shares of the plan over the regions that are open to each gateway; all to the nearest if they have none."""
+    for g in range(rules.weights.shape[0]):
+        total = 0.0
+        for r in range(rules.weights.shape[1]):
+            if rules.allowed[g, r] and rules.up[r] != 0:
+                total += rules.weights[g, r]
+        nearest = NONE
+        for i in range(rules.weights.shape[1]):
+            r = rules.nearest[g, i]
+            rules.shares[g, r] = 0.0
+            if rules.allowed[g, r] and rules.up[r] != 0:
+                nearest = r if nearest == NONE else nearest
+                if total > 0.0:
+                    rules.shares[g, r] = rules.weights[g, r] / total
+                elif r == nearest:
+                    rules.shares[g, r] = 1.0
+        running = 0.0
+        for r in range(rules.weights.shape[1]):
+            running += rules.shares[g, r]
+            rules.cumulative[g, r] = running
+
+
+@helper
+def weighted(rules, g, uniform):
+    last = rules.shares.shape[1] - 1
+    if rules.cumulative[g, last] <= 0.0:
+        return NONE
+    target = uniform * rules.cumulative[g, last]
+    for r in range(last + 1):
+        if rules.cumulative[g, r] > target:
+            return r
+    return np.argmax(rules.shares[g])
+
+
+@helper
+def smooth(rules, g):
+    last = rules.shares.shape[1] - 1
+    if rules.cumulative[g, last] <= 0.0:
+        return NONE
+    nearest = np.argmax(rules.shares[g])
+    if rules.weights[g, nearest] <= 0.0:  # the plan has no place: nobody is owed for what the nearest takes
+        return nearest
+    best = NONE
+    for r in range(last + 1):
+        if rules.allowed[g, r] and rules.up[r] != 0:
+            rules.credits[g, r] += rules.shares[g, r]
+            if best == NONE or rules.credits[g, r] > rules.credits[g, best]:
+                best = r
+    rules.credits[g, best] -= 1.0
+    return best
+
+
+@helper
+def load_of(st, r):
+    places = (st.reg[r, LAST] - st.reg[r, FIRST]) * st.reg[r, MAX_BATCH]
+    return st.reg[r, POPULATION] / places
+
+
+@helper
+def least_loaded(st, rules, g):
+    best, least = NONE, np.inf
+    for i in range(rules.nearest.shape[1]):
+        r = rules.nearest[g, i]
+        if rules.allowed[g, r] and rules.up[r] != 0:
+            load = rules.seen_load[r] if rules.numbers[TELEMETRY_NS] > 0 else load_of(st, r)
+            if load < least:
+                best, least = r, load
+    return best
+
+
+@helper
+def queue_seen(st, rules, r):
+    return rules.seen_queue[r] if rules.numbers[TELEMETRY_NS] > 0 else st.reg[r, QUEUED]
+
+
+@helper
+def spillover(st, rules, g, uniform):
+    first = weighted(rules, g, uniform)
+    limit = rules.numbers[SPILL_QUEUE]
+    if first == NONE or queue_seen(st, rules, first) <= limit:
+        return first
+    best, most = first, -1.0
+    for i in range(rules.nearest.shape[1]):
+        r = rules.nearest[g, i]
+        if rules.allowed[g, r] and rules.up[r] != 0 and queue_seen(st, rules, r) <= limit and rules.shares[g, r] > most:
+            best, most = r, rules.shares[g, r]
+    return best
+
+
+@helper
+def choose(st, rules, g, uniform):
+    rule = rules.numbers[RULE]
+    if rule == physics.WEIGHTED:
+        return weighted(rules, g, uniform)
+    if rule == physics.SMOOTH:
+        return smooth(rules, g)
+    if rule == physics.LEAST_LOADED:
+        return least_loaded(st, rules, g)
+    return spillover(st, rules, g, uniform)
+
+
+@kernel
+def choose_all(rules, coming, uniform, region):
+    """Dispatch `coming` by plan alone, before anything runs: the region of each, and when it gets there."""
+    for i in range(len(coming)):
+        g = coming[i, GATEWAY]
+        r = weighted(rules, g, uniform[i]) if rules.numbers[RULE] == physics.WEIGHTED else smooth(rules, g)
+        region[i] = r
+        coming[i, DUE_NS] = coming[i, ARRIVAL_NS] + rules.latency_ns[g, r]
+        rules.dispatched[g, r] += 1
+
+
+@helper
+def enter(st, coming, i):
+    """Request i of `coming` is underway; its row."""
+    st.clock[FREE_COUNT] -= 1
+    q = st.free[st.clock[FREE_COUNT]]
+    req, reqf = st.req, st.reqf
+    for column in range(DUE_NS):
+        req[q, column] = coming[i, column]
+    req[q, ATTEMPTS] = 0
+    req[q, AT_REGION], req[q, REPLICA], req[q, START_NS], req[q, FIRST_NS] = NONE, NONE, NONE, NONE
+    reqf[q, ENERGY_J], reqf[q, COST_USD], reqf[q, CARBON_G], reqf[q, WATER_L] = 0.0, 0.0, 0.0, 0.0
+    reqf[q, OWED_J] = 0.0
+    return q
+
+
+@kernel
+def advance_alone(st, coming, region, limit_ns, limit_kind):
+    """Run a state of one region up to (limit_ns, limit_kind); `coming` are its arrivals by (due, id).
+
+    Returns how many of them have arrived.
+    """
+    cursor, n, g, ahead = 0, len(coming), np.int64(0), st.clock[AHEAD]
+    while True:
+        step_ns = st.tree[1, 0]
+        late_ns = NEVER
+        if st.clock[LATE_COUNT] > 0:
+            late_ns = st.req[st.late[0], ARRIVAL_NS] + st.clock[TIMEOUT_NS]
+        come_ns = coming[cursor, DUE_NS] if cursor < n else NEVER
+        if step_ns <= late_ns and step_ns <= come_ns:
+            if step_ns == NEVER or step_ns > limit_ns or (step_ns == limit_ns and limit_kind <= REPLICA_KIND):
+                return cursor
+            k = st.tree[1, 1]
+            step(st, k, step_ns)
+            if ahead > 0:
+                foresee(st, k, ahead)
+        elif late_ns <= come_ns:
+            if late_ns > limit_ns or (late_ns == limit_ns and limit_kind <= TIMEOUT_KIND):
+                return cursor
+            time_out(st, g, st.late[0], late_ns)
+        else:
+            if come_ns > limit_ns or (come_ns == limit_ns and limit_kind <= REGION_KIND):
+                return cursor
+            q = enter(st, coming, cursor)
+            cursor += 1
+            st.req[q, ATTEMPTS] = 1
+            st.req[q, AT_REGION] = region
+            arrive(st, g, q, come_ns)
+            if ahead > 0:
+                foresee_arrival(st, g)
+
+
+@helper
+def before(st, p, q, by_region):
+    """Whether travelling request p is due before q."""
+    req = st.req
+    if req[p, FINISH_NS] != req[q, FINISH_NS]:
+        return req[p, FINISH_NS] < req[q, FINISH_NS]
+    if by_region and req[p, AT_REGION] != req[q, AT_REGION]:
+        return req[p, AT_REGION] < req[q, AT_REGION]
+    return req[p, ID] < req[q, ID]
+
+
+@helper
+def push_travel(st, heap, n, q, by_region):
+    i = n
+    while i > 0 and before(st, q, heap[(i - 1) >> 1], by_region):
+        heap[i] = heap[(i - 1) >> 1]
+        i = (i - 1) >> 1
+    heap[i] = q
+
+
+@helper
+def pop_travel(st, heap, n, by_region):
+    """Remove and return the first of a heap of n travelling requests."""
+    top, q, i = heap[0], heap[n - 1], 0
+    while True:
+        child = 2 * i + 1
+        if child >= n - 1:
+            break
+        if child + 1 < n - 1 and before(st, heap[child + 1], heap[child], by_region):
+            child += 1
+        if not before(st, heap[child], q, by_region):
+            break
+        heap[i] = heap[child]
+        i = child
+    heap[i] = q
+    return top
+
+
+@helper
+def dispatch(st, rules, q, now):
+    """Send request q on its way to a region; false if no region is open to it."""
+    req, numbers = st.req, rules.numbers
+    g = req[q, GATEWAY]
+    r = choose(st, rules, g, st.reqf[q, UNIFORM])
+    if r == NONE:
+        return False
+    req[q, AT_REGION] = r
+    req[q, ATTEMPTS] += 1
+    rules.dispatched[g, r] += 1
+    req[q, FINISH_NS] = now + rules.latency_ns[g, r]
+    push_travel(st, rules.flight, numbers[FLIGHT_COUNT], q, True)
+    numbers[FLIGHT_COUNT] += 1
+    return True
+
+
+@helper
+def look(st, rules):
+    """A telemetry tick."""
+    for r in range(len(st.reg)):
+        rules.seen_queue[r] = st.reg[r, QUEUED]
+        rules.seen_load[r] = load_of(st, r)
+
+
+@helper
+def send_back(st, rules, q, now):
+    """A region that is down sends request q back to its gateway; false if it has been dispatched often enough."""
+    req, numbers = st.req, rules.numbers
+    req[q, REPLICA], req[q, START_NS], req[q, FIRST_NS] = NONE, NONE, NONE
+    if req[q, ATTEMPTS] >= numbers[MAX_ATTEMPTS]:
+        return False
+    req[q, FINISH_NS] = now + rules.latency_ns[req[q, GATEWAY], req[q, AT_REGION]]
+    push_travel(st, rules.back, numbers[BACK_COUNT], q, False)
+    numbers[BACK_COUNT] += 1
+    return True

@@ -1,0 +1,310 @@
+"""The compiled engine: the same records as the SimPy engine's, many times faster.
+
+Regions that do not look at each other (dispatch by plan, no outages) advance alone, in parallel threads; otherwise one
+loop runs them all. The driver here opens and closes slots, asks the policy, and hands records on.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from os import cpu_count
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glbdes.engine.compiled import is_compiled
+from glbdes.engine.fast import books as fast_books
+from glbdes.engine.fast import dispatch as fast_dispatch
+from glbdes.engine.fast import loop as fast_loop
+from glbdes.engine.fast import region as fast_region
+from glbdes.engine.fast.state import (
+    ATTRIBUTED_J,
+    CARBON_PER_J,
+    DECODE_J,
+    DUE_NS,
+    IDLE_J,
+    PREFILL_J,
+    QUEUE_MAX,
+    QUEUED,
+    USD_PER_J,
+    WATER_PER_J,
+    make_state,
+    prefill_ticks,
+    take_records,
+    with_room,
+)
+from glbdes.hardware import physics
+from glbdes.units import J_PER_KWH, NS_PER_S
+from glbdes.workload import Requests
+from glbdes.world import METER_DTYPE, Floats, Ints, Policy, Sink, SlotRecord, World
+from glbdes.world.view import Planner
+
+CHUNK = 1 << 17  # requests that are handed to kernels at a time: memory, and nothing else, depends on it
+AHEAD = 1 << 21  # requests of a slot up to which the next slot's are drawn while it runs
+SMALL = 1 << 14  # records up to which one chunk costs the sink less than one for each region
+FOREVER_NS = int(np.iinfo(np.int64).max)
+
+
+def run(
+    world: World,
+    policy: Policy,
+    sink: Sink,
+    *,
+    policy_name: str = "policy",
+    progress: Callable[[int], None] | None = None,
+    threads: int | None = None,
+    chunk: int = CHUNK,
+) -> None:
+    """Simulate `world` under `policy` with compiled kernels; records go to `sink`.
+
+    Any number of `threads` (all cores by default) and any size of `chunk` gives the same records. Raises `PolicyError`
+    if the policy fails or breaks the contract.
+    """
+    planner = Planner(world, policy, policy_name)
+    threads = threads or cpu_count() or 1
+    engine = Alone(world, chunk, threads) if independent(world) else Together(world, chunk)
+    ended = 0
+
+    def hand_on(records: list[NDArray[Any]]) -> None:
+        nonlocal ended
+        parts = [part for part in records if len(part)]
+        if sum(map(len, parts)) <= SMALL and len(parts) > 1:
+            parts = [np.concatenate(parts)]
+        for part in parts:
+            sink.requests(part)
+            ended += len(part)
+        if progress is not None:
+            progress(ended)
+
+    def close(slot: int) -> None:
+        meters, paid = engine.close_slot()
+        hand_on(paid)
+        record = SlotRecord(slot, weights, demand_rps, engine.rules.dispatched.copy(), meters, duals)
+        sink.slot(record)
+        planner.observe(record)
+
+    with engine:
+        for slot, requests in enumerate(drawn(world, ahead=threads > 1)):
+            hand_on(engine.advance_to(slot * world.slot_ns, physics.SLOT))
+            if slot > 0:
+                engine.settle(slot * world.slot_ns)
+                close(slot - 1)
+            arrivals = np.bincount(requests.gateway, minlength=world.gateways)
+            demand_rps: Floats = arrivals / (world.slot_ns / NS_PER_S)
+            weights = planner.plan(slot, demand_rps, engine.rules.up.astype(bool))
+            duals = planner.duals()
+            engine.open_slot(slot, weights)
+            for records in engine.take_in(requests):
+                hand_on(records)
+        hand_on(engine.advance_to(world.horizon_ns, physics.SLOT))
+        engine.settle(world.horizon_ns)
+        hand_on(engine.advance_to(FOREVER_NS, fast_loop.ALL_KINDS))
+        close(world.slots - 1)
+
+
+def drawn(world: World, ahead: bool) -> Iterator[Requests]:
+    """The requests of each slot; `ahead`: in a thread of their own, while the slot before runs."""
+    if not ahead:
+        yield from map(world.requests, range(world.slots))
+        return
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(world.requests, 0)
+        for slot in range(1, world.slots):
+            requests = coming.result()
+            if len(requests) > AHEAD:
+                yield requests
+            coming = pool.submit(world.requests, slot)
+            if len(requests) <= AHEAD:
+                yield requests
+        yield coming.result()
+
+
+def independent(world: World) -> bool:
+    """Whether no region's course depends on another's within a slot."""
+    return world.dispatch in (physics.WEIGHTED, physics.SMOOTH) and not world.outages
+
+
+def must_compile(world: World) -> bool:
+    """Whether a run of `world` begins with compiling kernels."""
+    return not is_compiled("advance_alone" if independent(world) else "advance_all")
+
+
+def rows_of(requests: Requests, low: int, high: int) -> Ints:
+    """Requests low .. high - 1 as rows for kernels (`fast_state`, requests to come)."""
+    columns = (
+        requests.request_id,
+        requests.gateway,
+        requests.slo,
+        requests.prompt_tokens,
+        requests.output_tokens,
+        requests.arrival_ns,
+    )
+    rows = np.empty((min(high, len(requests)) - low, DUE_NS + 1), dtype=np.int64)
+    for i, column in enumerate(columns):
+        rows[:, i] = column[low:high]
+    return rows
+
+
+def stable_order(times_ns: Ints) -> Ints:
+    """The stable order of `times_ns` [n]. Time and place in one number sort several times as fast as places by time."""
+    bits = len(times_ns).bit_length()
+    first_ns = int(times_ns.min(initial=FOREVER_NS))
+    if (int(times_ns.max(initial=0)) - first_ns) >> (62 - bits):
+        return np.argsort(times_ns, kind="stable")
+    keys = ((times_ns - first_ns) << bits) | np.arange(len(times_ns))
+    keys.sort()
+    return np.asarray(keys & ((1 << bits) - 1))
+
+
+class Engine(ABC):
+    """What both ways of advancing share: the states, the rules, and the books. A context manager."""
+
+    def __init__(self, world: World, chunk: int, parts: list[list[int]]) -> None:
+        self.world = world
+        self.chunk = chunk
+        self.parts = parts  # the regions of each state
+        self.rules = fast_dispatch.make_rules(world)
+        prefill_ns = prefill_ticks(world)
+        self.states = [make_state(world, part, prefill_ns) for part in parts]
+        self.pool: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.pool is not None:
+            self.pool.shutdown()
+
+    @abstractmethod
+    def take_in(self, requests: Requests) -> Iterator[list[NDArray[Any]]]:
+        """Take in the slot's requests, a chunk at a time; the records of those that ended before the last chunk."""
+
+    @abstractmethod
+    def advance_to(self, now: int, kind: int) -> list[NDArray[Any]]:
+        """Every region up to (now, kind); the records of the requests that ended."""
+
+    def open_slot(self, slot: int, weights: Floats) -> None:
+        """The slot's plan and signals are in force."""
+        self.rules.weights[:] = weights
+        self.rules.dispatched[:] = 0
+        fast_dispatch.refresh(self.rules)
+        signals = self.world.signals
+        pue = signals.pue[slot]
+        for state, part in zip(self.states, self.parts, strict=True):
+            water = signals.wue_l_per_kwh[slot, part] + pue[part] * signals.ewif_l_per_kwh[slot, part]
+            state.regf[:, USD_PER_J] = pue[part] * signals.price_usd_per_kwh[slot, part] / J_PER_KWH
+            state.regf[:, CARBON_PER_J] = pue[part] * signals.carbon_g_per_kwh[slot, part] / J_PER_KWH
+            state.regf[:, WATER_PER_J] = water / J_PER_KWH
+
+    def settle(self, now: int) -> None:
+        for state in self.states:
+            fast_region.settle(state, now)
+
+    def close_slot(self) -> tuple[NDArray[Any], list[NDArray[Any]]]:
+        """The slot's meters [r], and the records of those who only now have paid."""
+        meters = np.zeros(self.world.regions, dtype=METER_DTYPE)
+        names = list(meters.dtype.fields or ())
+        paid = []
+        for i, part in enumerate(self.parts):
+            state = self.states[i]
+            if self.world.full_attribution:
+                fast_books.spread_charges(state, self.world.slot_ns)
+                paid.append(self.records(i))
+            for column, name in enumerate(names[: state.met.shape[1]]):
+                meters[name][part] = state.met[:, column]
+            for column, name in zip((PREFILL_J, DECODE_J, IDLE_J, ATTRIBUTED_J), names[-4:], strict=True):
+                meters[name][part] = state.metf[:, column]
+            state.met[:], state.metf[:] = 0, 0.0
+            state.met[:, QUEUE_MAX] = state.reg[:, QUEUED]
+        return meters, paid
+
+    def records(self, i: int) -> NDArray[Any]:
+        """The records of the requests that have ended in state i since the last call."""
+        self.states[i], records = take_records(self.states[i])
+        return records
+
+
+class Arrivals(NamedTuple):
+    """A chunk of dispatched requests."""
+
+    rows: Ints  # [n, 7]
+    by_region: Ints  # [n] their indices, by region
+    first: Ints  # [r + 1] where each region's begin in `by_region`
+
+
+class Alone(Engine):
+    """Every region has a state of its own and sees its arrivals only."""
+
+    def __init__(self, world: World, chunk: int, threads: int) -> None:
+        super().__init__(world, chunk, [[r] for r in range(world.regions)])
+        if min(threads, world.regions) > 1:
+            self.pool = ThreadPoolExecutor(threads)
+        self.coming: list[Ints] = [np.empty((0, DUE_NS + 1), dtype=np.int64) for _ in self.parts]  # by (due, id)
+        self.new: Arrivals | None = None
+
+    def take_in(self, requests: Requests) -> Iterator[list[NDArray[Any]]]:
+        total = len(requests)
+        for low in range(0, total, self.chunk):
+            rows = rows_of(requests, low, low + self.chunk)
+            region = np.empty(len(rows), dtype=np.int16)
+            fast_dispatch.choose_all(self.rules, rows, requests.uniform[low : low + self.chunk], region)
+            counts = np.bincount(region, minlength=self.world.regions)
+            first = np.concatenate([[0], np.cumsum(counts)])
+            self.new = Arrivals(rows, np.argsort(region, kind="stable"), first)
+            if low + self.chunk < total:
+                yield self.advance_to(int(rows[-1, fast_dispatch.ARRIVAL_NS]), physics.REPLICA)
+
+    def advance_to(self, now: int, kind: int) -> list[NDArray[Any]]:
+        ways = self.pool.map if self.pool is not None else map
+        records = list(ways(lambda r: self.advance(r, now, kind), range(self.world.regions)))
+        self.new = None
+        return records
+
+    def advance(self, r: int, now: int, kind: int) -> NDArray[Any]:
+        """Region r up to (now, kind). Threads share nothing but `self.new`, which they read."""
+        coming = self.coming[r]
+        if self.new is not None:
+            rows = np.take(self.new.rows, self.new.by_region[self.new.first[r] : self.new.first[r + 1]], axis=0)
+            rows = np.concatenate([coming, rows]) if len(coming) else rows
+            # Ids climb from chunk to chunk, so a stable sort by time sorts by (time, id).
+            coming = np.take(rows, stable_order(rows[:, DUE_NS]), axis=0)
+        self.states[r] = state = with_room(self.states[r], len(coming))
+        done = fast_dispatch.advance_alone(state, coming, r, now, kind)
+        self.coming[r] = coming[done:].copy()
+        return self.records(r)
+
+
+class Together(Engine):
+    """One state and one event loop for all regions."""
+
+    def __init__(self, world: World, chunk: int) -> None:
+        super().__init__(world, chunk, [list(range(world.regions))])
+        self.coming: Ints = np.empty((0, DUE_NS + 1), dtype=np.int64)
+        self.uniform: Floats = np.empty(0)
+        faults = [(down_ns, region, 0) for region, down_ns, _ in world.outages]
+        faults += [(up_ns, region, 1) for region, _, up_ns in world.outages]
+        self.faults = sorted(faults, key=lambda fault: (fault[0], fault[1], -fault[2]))
+
+    def take_in(self, requests: Requests) -> Iterator[list[NDArray[Any]]]:
+        total = len(requests)
+        for low in range(0, total, self.chunk):
+            self.coming = rows_of(requests, low, low + self.chunk)
+            self.uniform = requests.uniform[low : low + self.chunk]
+            if low + self.chunk < total:
+                yield self.advance_to(int(self.coming[-1, fast_dispatch.ARRIVAL_NS]), fast_loop.ALL_KINDS)
+
+    def advance_to(self, now: int, kind: int) -> list[NDArray[Any]]:
+        while self.faults and (self.faults[0][0], physics.FAULT) < (now, kind):
+            at_ns, region, up = self.faults[0]
+            self.advance(at_ns, physics.FAULT)
+            del self.faults[0]
+            fast_loop.set_up(self.states[0], self.rules, region, up, at_ns)
+        self.advance(now, kind)
+        return [self.records(0)]
+
+    def advance(self, now: int, kind: int) -> None:
+        state = self.states[0] = with_room(self.states[0], len(self.coming))
+        self.rules = fast_dispatch.with_travellers(self.rules, len(state.req))
+        done = fast_loop.advance_all(state, self.rules, self.coming, self.uniform, now, kind)
+        self.coming, self.uniform = self.coming[done:], self.uniform[done:]

@@ -1,0 +1,209 @@
+"""A region of the compiled engine: its queue, and what happens there (docs/model.md, sections 4 and 7)."""
+
+import numpy as np
+
+from glbdes.engine.compiled import helper, kernel
+from glbdes.engine.fast.books import count, end, population_area, queue_area, spend
+from glbdes.engine.fast.order import admitting, hold, pop_active
+from glbdes.engine.fast.replica import admit, begin, end_prefill, finish, lose_work, rest, settle_replica
+from glbdes.engine.fast.state import *  # noqa: F403
+from glbdes.hardware import physics
+
+
+@helper
+def sooner(st, p, q):
+    """Whether queued request p loses patience before q."""
+    req = st.req
+    if req[p, ARRIVAL_NS] != req[q, ARRIVAL_NS]:
+        return req[p, ARRIVAL_NS] < req[q, ARRIVAL_NS]
+    if req[p, AT_REGION] != req[q, AT_REGION]:
+        return req[p, AT_REGION] < req[q, AT_REGION]
+    return req[p, ID] < req[q, ID]
+
+
+@helper
+def sift_late(st, i, q):
+    """Put request q at place i of the heap of patience, or where it belongs above or below."""
+    heap, links, n = st.late, st.links, st.clock[LATE_COUNT]
+    while i > 0 and sooner(st, q, heap[(i - 1) >> 1]):
+        heap[i] = heap[(i - 1) >> 1]
+        links[heap[i], LATE_AT] = i
+        i = (i - 1) >> 1
+    while True:
+        child = 2 * i + 1
+        if child >= n:
+            break
+        if child + 1 < n and sooner(st, heap[child + 1], heap[child]):
+            child += 1
+        if not sooner(st, heap[child], q):
+            break
+        heap[i] = heap[child]
+        links[heap[i], LATE_AT] = i
+        i = child
+    heap[i] = q
+    links[q, LATE_AT] = i
+
+
+@helper
+def enqueue(st, g, q, now):
+    reg, links, clock = st.reg, st.links, st.clock
+    population_area(st, g, now)
+    reg[g, POPULATION] += 1
+    queue_area(st, g, now)
+    tail = reg[g, QUEUE_TAIL]
+    links[q, PREVIOUS], links[q, NEXT] = tail, NONE
+    if tail == NONE:
+        reg[g, QUEUE_HEAD] = q
+    else:
+        links[tail, NEXT] = q
+    reg[g, QUEUE_TAIL] = q
+    reg[g, QUEUED] += 1
+    st.met[g, QUEUE_MAX] = max(st.met[g, QUEUE_MAX], reg[g, QUEUED])
+    if clock[TIMEOUT_NS] < physics.NEVER_NS:
+        clock[LATE_COUNT] += 1
+        sift_late(st, clock[LATE_COUNT] - 1, q)
+
+
+@helper
+def dequeue(st, g, q, now):
+    """Request q leaves the queue of region g, from wherever it stood."""
+    reg, links, clock = st.reg, st.links, st.clock
+    queue_area(st, g, now)
+    before, after = links[q, PREVIOUS], links[q, NEXT]
+    if before == NONE:
+        reg[g, QUEUE_HEAD] = after
+    else:
+        links[before, NEXT] = after
+    if after == NONE:
+        reg[g, QUEUE_TAIL] = before
+    else:
+        links[after, PREVIOUS] = before
+    reg[g, QUEUED] -= 1
+    if clock[TIMEOUT_NS] < physics.NEVER_NS:
+        clock[LATE_COUNT] -= 1
+        last = st.late[clock[LATE_COUNT]]
+        if last != q:
+            sift_late(st, links[q, LATE_AT], last)
+
+
+@helper
+def drain(st, g, now):
+    """Admit from the head of region g's queue as far as replicas have room."""
+    while st.reg[g, QUEUED] > 0:
+        q = st.reg[g, QUEUE_HEAD]
+        k = admitting(st, g, st.req[q, PROMPT] + st.req[q, OUTPUT])
+        if k == NONE:
+            return
+        dequeue(st, g, q, now)
+        admit(st, g, k, q, now)
+
+
+@helper
+def time_out(st, g, q, now):
+    dequeue(st, g, q, now)
+    population_area(st, g, now)
+    st.reg[g, POPULATION] -= 1
+    st.met[g, TIMED_OUT_N] += 1
+    end(st, q, physics.TIMED_OUT, now)
+    drain(st, g, now)
+
+
+@helper
+def turn_away(st, q):
+    """Region is down: leave request q to whoever dispatches."""
+    st.turned[st.clock[TURNED_COUNT]] = q
+    st.clock[TURNED_COUNT] += 1
+
+
+@helper
+def arrive(st, g, q, now):
+    """Request q reaches region g."""
+    met, reg, req = st.met, st.reg, st.req
+    met[g, ARRIVED] += 1
+    if reg[g, UP] == 0:
+        turn_away(st, q)
+        return
+    tokens = req[q, PROMPT] + req[q, OUTPUT]
+    if tokens > reg[g, KV_TOKENS]:
+        met[g, REJECTED_N] += 1
+        end(st, q, physics.REJECTED, now)
+        return
+    k = NONE
+    if reg[g, QUEUED] == 0:
+        k = admitting(st, g, tokens)
+    if k != NONE:
+        population_area(st, g, now)
+        reg[g, POPULATION] += 1
+        admit(st, g, k, q, now)
+    elif reg[g, QUEUED] >= reg[g, MAX_QUEUE]:
+        met[g, REJECTED_N] += 1
+        end(st, q, physics.REJECTED, now)
+    elif req[q, ARRIVAL_NS] + st.clock[TIMEOUT_NS] <= now:
+        met[g, TIMED_OUT_N] += 1
+        end(st, q, physics.TIMED_OUT, now)
+    else:
+        enqueue(st, g, q, now)
+
+
+@helper
+def step(st, k, now):
+    """A wake-up, prefill or epoch of replica k ends."""
+    rep = st.rep
+    g = rep[k, REGION]
+    spend(st, g, k, now)
+    held = rep[k, HELD]
+    if rep[k, STATE] == PREFILL:
+        end_prefill(st, g, k, now)
+    elif rep[k, STATE] == DECODE:
+        count(st, g, k, rep[k, PLANNED])
+        while rep[k, ACTIVE] > 0 and st.active[k, 0] >> ROW_BITS == rep[k, ITERATIONS]:
+            finish(st, g, k, pop_active(st, k), now)
+    rep[k, STATE] = BETWEEN
+    if rep[k, HELD] < held and st.reg[g, QUEUED] > 0:
+        drain(st, g, now)
+    begin(st, g, k, now)
+
+
+@kernel
+def settle(st, now):
+    """A slot ends: everything used so far is counted and charged."""
+    for g in range(len(st.reg)):
+        population_area(st, g, now)
+        queue_area(st, g, now)
+        for k in range(st.reg[g, FIRST], st.reg[g, LAST]):
+            settle_replica(st, g, k, now)
+
+
+@helper
+def go_down(st, g, now):
+    """Region g goes down: everyone there is turned away (in no order; the driver sorts)."""
+    rep, reg = st.rep, st.reg
+    reg[g, UP] = 0
+    while reg[g, QUEUED] > 0:
+        q = reg[g, QUEUE_HEAD]
+        dequeue(st, g, q, now)
+        population_area(st, g, now)
+        reg[g, POPULATION] -= 1
+        turn_away(st, q)
+    for k in range(reg[g, FIRST], reg[g, LAST]):
+        settle_replica(st, g, k, now)
+        lose_work(st, g, k, now)
+        for i in range(rep[k, WAITING]):
+            at = rep[k, HEAD] + i
+            turn_away(st, st.waiting[k, at % st.waiting.shape[1]])
+        for i in range(rep[k, ACTIVE]):
+            turn_away(st, st.active[k, i] & ROW)
+        population_area(st, g, now)
+        reg[g, POPULATION] -= rep[k, HELD]
+        hold(st, g, k, np.int64(0))
+        rep[k, ACTIVE], rep[k, WAITING], rep[k, HEAD], rep[k, CONTEXT] = 0, 0, 0, 0
+        rep[k, KV_FREE], rep[k, PROMPTED_NS] = reg[g, KV_TOKENS], NONE
+        rest(st, k, DOWN, now)
+
+
+@helper
+def come_up(st, g, now):
+    st.reg[g, UP] = 1
+    for k in range(st.reg[g, FIRST], st.reg[g, LAST]):
+        spend(st, g, k, now)
+        rest(st, k, IDLE, now)

@@ -1,0 +1,187 @@
+"""The SimPy engine: the specification of the model, written to be read.
+
+Gateways, slots, faults and telemetry are SimPy processes; regions and replicas react to events. Time is int64
+nanoseconds, and events of the same time happen in the order of docs/model.md, section 2. Everything random was drawn
+before; everything physical is in `physics`; what is here is who waits for whom.
+"""
+
+from collections.abc import Callable, Generator
+
+import numpy as np
+from simpy import Environment
+
+from glbdes.engine.simpy.dispatch import NOWHERE, Dispatcher
+from glbdes.engine.simpy.region import Region
+from glbdes.engine.simpy.request import Happening, Request, as_records, order_key
+from glbdes.hardware import physics
+from glbdes.units import NS_PER_S
+from glbdes.workload import Requests
+from glbdes.world import Floats, Policy, Sink, SlotRecord, World
+from glbdes.world.view import Planner
+
+CHUNK = 1 << 16  # requests handed to the sink at a time
+
+Process = Generator[Happening, None, None]
+
+
+def run(
+    world: World,
+    policy: Policy,
+    sink: Sink,
+    *,
+    policy_name: str = "policy",
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Simulate `world` under `policy`; records go to `sink`, and `progress` hears how many requests have ended.
+
+    Raises `PolicyError` if the policy fails or breaks the contract.
+    """
+    Simulation(world, Planner(world, policy, policy_name), sink, progress or (lambda ended: None)).run()
+
+
+class Simulation:
+    """One run: the clock, the regions, and the requests between them."""
+
+    def __init__(self, world: World, planner: Planner, sink: Sink, progress: Callable[[int], None]) -> None:
+        self.world = world
+        self.planner = planner
+        self.sink = sink
+        self.progress = progress
+        self.env = Environment()
+        self.regions = [Region(self.env, world, r, self) for r in range(world.regions)]
+        self.dispatcher = Dispatcher(world, self.regions)
+        self.latency_ns = world.latency_ns.tolist()
+        self.underway = 0
+        self.ended_before = 0
+        self.ended: list[Request] = []
+
+    def run(self) -> None:
+        env = self.env
+        env.process(self.slots())
+        for outage in self.world.outages:
+            env.process(self.outage(*outage))
+        if self.world.telemetry_ns and self.world.dispatch in (physics.LEAST_LOADED, physics.SPILLOVER):
+            env.process(self.telemetry())
+        env.run()
+        self.close_slot(self.world.slots - 1)
+        assert self.underway == 0, "requests neither ended nor underway"
+
+    def slots(self) -> Process:
+        """Slot after slot: close the last one, plan the next, open the gateways. The end of the horizon closes nothing:
+        requests in flight still belong to the last slot."""
+        for slot in range(self.world.slots):
+            yield self.moment(slot * self.world.slot_ns, order_key(physics.SLOT))
+            if slot > 0:
+                for region in self.regions:
+                    region.settle(self.now)
+                self.close_slot(slot - 1)
+            self.open_slot(slot)
+        yield self.moment(self.world.horizon_ns, order_key(physics.SLOT))
+        for region in self.regions:
+            region.settle(self.now)
+
+    def open_slot(self, slot: int) -> None:
+        world = self.world
+        requests = world.requests(slot)
+        arrivals = np.bincount(requests.gateway, minlength=world.gateways)
+        self.demand_rps: Floats = arrivals / (world.slot_ns / NS_PER_S)
+        self.weights = self.planner.plan(slot, self.demand_rps, np.array([region.up for region in self.regions]))
+        self.duals = self.planner.duals()
+        self.dispatched = np.zeros((world.gateways, world.regions), dtype=np.int64).tolist()
+        self.dispatcher.follow(self.weights)
+        for region in self.regions:
+            region.open_slot(world.signals, slot)
+        self.underway += len(requests)
+        self.env.process(self.gateways(requests))
+
+    def gateways(self, requests: Requests) -> Process:
+        """The slot's requests arrive at their gateways and are dispatched."""
+        columns = (
+            requests.request_id,
+            requests.gateway,
+            requests.slo,
+            requests.prompt_tokens,
+            requests.output_tokens,
+            requests.arrival_ns,
+            requests.uniform,
+        )
+        order = order_key(physics.GATEWAY_ARRIVAL)
+        for row in zip(*(column.tolist() for column in columns), strict=True):
+            request = Request(*row)
+            yield Happening(self.env, request.arrival_ns, order | request.id)
+            self.dispatch(request)
+
+    def dispatch(self, request: Request) -> None:
+        """Send a request on its way to a region."""
+        r = self.dispatcher.choose(request)
+        if r == NOWHERE:
+            self.end(request, physics.FAILED, self.now)
+            return
+        region = self.regions[r]
+        request.region = r
+        request.attempts += 1
+        self.dispatched[request.gateway][r] += 1
+        at_ns = self.now + self.latency_ns[request.gateway][r]
+        Happening(
+            self.env, at_ns, order_key(physics.REGION_ARRIVAL, r, request.id), lambda _: region.arrive(request, at_ns)
+        )
+
+    def turn_away(self, request: Request, now: int) -> None:
+        """A region that is down sends a request back to its gateway, or fails it for good."""
+        if request.attempts >= self.world.max_attempts:
+            self.regions[request.region].meter.failed += 1
+            self.end(request, physics.FAILED, now)
+            return
+        back_ns = now + self.latency_ns[request.gateway][request.region]
+        order = order_key(physics.GATEWAY_ARRIVAL, 0, request.id)
+        Happening(self.env, back_ns, order, lambda _: self.dispatch(request))
+
+    def end(self, request: Request, status: int, now: int) -> None:
+        """A request leaves the simulation, for the records."""
+        request.status = status
+        request.finish_ns = now
+        self.underway -= 1
+        self.ended.append(request)
+        if len(self.ended) >= CHUNK and not self.world.full_attribution:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.ended:
+            self.sink.requests(as_records(self.ended))
+        self.ended_before += len(self.ended)
+        self.progress(self.ended_before)
+        self.ended = []
+
+    def close_slot(self, slot: int) -> None:
+        meters = np.concatenate([region.close_slot(self.world.slot_ns) for region in self.regions])
+        dispatched = np.array(self.dispatched, dtype=np.int64)
+        record = SlotRecord(slot, self.weights, self.demand_rps, dispatched, meters, self.duals)
+        self.flush()
+        self.sink.slot(record)
+        self.planner.observe(record)
+
+    def outage(self, region: int, down_ns: int, up_ns: int) -> Process:
+        """A region goes down and comes up again."""
+        yield self.moment(down_ns, order_key(physics.FAULT, region, 1))
+        if self.underway == 0 and self.now >= self.world.horizon_ns:
+            return
+        self.regions[region].go_down(self.now)
+        self.dispatcher.refresh()
+        yield self.moment(up_ns, order_key(physics.FAULT, region, 0))
+        self.regions[region].come_up(self.now)
+        self.dispatcher.refresh()
+
+    def telemetry(self) -> Process:
+        """The dispatcher looks at the regions now and then."""
+        tick = 0
+        while self.now < self.world.horizon_ns or self.underway > 0:
+            yield self.moment(tick * self.world.telemetry_ns, order_key(physics.TELEMETRY))
+            self.dispatcher.look()
+            tick += 1
+
+    def moment(self, at_ns: int, order: int) -> Happening:
+        return Happening(self.env, at_ns, order)
+
+    @property
+    def now(self) -> int:
+        return int(self.env._now)

@@ -1,0 +1,255 @@
+"""A region of the SimPy engine: its queue, the choice of a replica, and its meter (docs/model.md, sections 4 and 5)."""
+
+from collections import OrderedDict
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from simpy import Environment, Event
+
+from glbdes.engine.simpy.replica import IDLE, Replica
+from glbdes.engine.simpy.request import Happening, Request, order_key
+from glbdes.hardware import physics
+from glbdes.signals import Signals
+from glbdes.units import J_PER_KWH, NS_PER_S
+from glbdes.world import METER_DTYPE, Floats, World
+
+
+@dataclass(slots=True)
+class Meter:
+    """The counters of `METER_DTYPE` for the slot that is running."""
+
+    arrived: int = 0
+    served: int = 0
+    rejected: int = 0
+    timed_out: int = 0
+    failed: int = 0
+    queue_max: int = 0
+    queue_area_ns: int = 0
+    system_area_ns: int = 0
+    prefill_ns: int = 0
+    decode_ns: int = 0
+    idle_ns: int = 0
+    down_ns: int = 0
+    prefill_j: float = 0.0
+    decode_j: float = 0.0
+    idle_j: float = 0.0
+    attributed_j: float = 0.0
+
+    def read(self) -> tuple[float, ...]:
+        return tuple(getattr(self, field.name) for field in fields(self))
+
+
+class Prefill(dict[int, Any]):
+    """A column of the prefill table, converted where it is first read."""
+
+    def __init__(self, table: Floats, clock_ns: int | None = None) -> None:
+        self.table = table
+        self.clock_ns = clock_ns
+
+    def __missing__(self, tokens: int) -> Any:
+        value = float(self.table[tokens])
+        self[tokens] = value if self.clock_ns is None else physics.to_clock_ns(value, self.clock_ns)
+        return self[tokens]
+
+
+class Owner(Protocol):
+    """Who takes requests off a region's hands."""
+
+    def end(self, request: Request, status: int, now: int) -> None: ...
+
+    def turn_away(self, request: Request, now: int) -> None: ...
+
+
+class Region:
+    """Equal replicas behind one FIFO queue."""
+
+    def __init__(self, env: Environment, world: World, index: int, owner: Owner) -> None:
+        fleet = world.fleet
+        self.env = env
+        self.index = index
+        self.owner = owner
+        self.horizon_ns = world.horizon_ns
+        self.timeout_ns = world.timeout_ns
+        self.max_queue = int(fleet.max_queue[index])
+        self.max_batch = int(fleet.max_batch[index])
+        self.kv_tokens = int(fleet.kv_tokens[index])
+        self.timing = (
+            float(fleet.a_s[index]),
+            float(fleet.beta_s[index]),
+            float(fleet.gamma_s[index]),
+            world.clock_ns,
+        )
+        self.e0_j, self.e1_j, self.e2_j = (float(column[index]) for column in (fleet.e0_j, fleet.e1_j, fleet.e2_j))
+        self.idle_w, self.sleep_w, self.host_w = (
+            float(column[index]) for column in (fleet.idle_w, fleet.sleep_w, fleet.host_w)
+        )
+        self.sleep_after_ns = int(fleet.sleep_after_ns[index])
+        self.wake_ns = int(fleet.wake_ns[index])
+        profile = int(fleet.profile[index])
+        self.prefill_ns = Prefill(fleet.prefill_s[profile], world.clock_ns)
+        self.chained_ns = Prefill(fleet.chained_s[profile], world.clock_ns)
+        self.prefill_j = Prefill(fleet.prefill_j[profile])
+        self.spread = world.full_attribution
+        self.charges: list[tuple[Request, float]] = []  # of the running slot, if they are to be spread
+        self.queue: OrderedDict[int, Request] = OrderedDict()
+        self.population = 0
+        self.queue_since_ns = self.population_since_ns = 0
+        self.meter = Meter()
+        self.up = True
+        self.replicas = [Replica(self, i) for i in range(int(fleet.replicas[index]))]
+
+    def load(self) -> float:
+        """Requests per place, queued ones included."""
+        return self.population / (len(self.replicas) * self.max_batch)
+
+    def arrive(self, request: Request, now: int) -> None:
+        """A request reaches the region: it is admitted, waits, or is sent off (section 4)."""
+        self.meter.arrived += 1
+        if not self.up:
+            self.owner.turn_away(request, now)
+            return
+        tokens = request.prompt + request.output
+        if tokens > self.kv_tokens:
+            self.refuse(request, physics.REJECTED, now)
+            return
+        replica = None if self.queue else self.admitting(tokens)
+        if replica is not None:
+            self.count_population(1, now)
+            replica.admit(request, now)
+        elif len(self.queue) >= self.max_queue:
+            self.refuse(request, physics.REJECTED, now)
+        elif request.arrival_ns + self.timeout_ns <= now:
+            self.refuse(request, physics.TIMED_OUT, now)
+        else:
+            self.enqueue(request, now)
+
+    def admitting(self, tokens: int) -> Replica | None:
+        """The admitting replica with the fewest requests, lowest index first."""
+        best, fewest = None, self.max_batch
+        for replica in self.replicas:
+            if replica.held < fewest and replica.kv_free >= tokens:
+                best, fewest = replica, replica.held
+        return best
+
+    def enqueue(self, request: Request, now: int) -> None:
+        self.count_population(1, now)
+        self.count_queue(now)
+        self.queue[request.id] = request
+        self.meter.queue_max = max(self.meter.queue_max, len(self.queue))
+        if self.timeout_ns < physics.NEVER_NS:
+            attempt = request.attempts
+
+            def give_up(_: Event) -> None:
+                if self.queue.get(request.id) is request and request.attempts == attempt:
+                    self.time_out(request, request.arrival_ns + self.timeout_ns)
+
+            order = order_key(physics.TIMEOUT, self.index, request.id)
+            Happening(self.env, request.arrival_ns + self.timeout_ns, order, give_up)
+
+    def time_out(self, request: Request, now: int) -> None:
+        """A queued request has waited enough; the one behind it may fit where it did not."""
+        self.count_queue(now)
+        del self.queue[request.id]
+        self.count_population(-1, now)
+        self.refuse(request, physics.TIMED_OUT, now)
+        self.drain(now)
+
+    def drain(self, now: int) -> None:
+        """Admit from the head of the queue as far as replicas have room."""
+        while self.queue:
+            request = next(iter(self.queue.values()))
+            replica = self.admitting(request.prompt + request.output)
+            if replica is None:
+                return
+            self.count_queue(now)
+            del self.queue[request.id]
+            replica.admit(request, now)
+
+    def refuse(self, request: Request, status: int, now: int) -> None:
+        if status == physics.REJECTED:
+            self.meter.rejected += 1
+        else:
+            self.meter.timed_out += 1
+        self.owner.end(request, status, now)
+
+    def served(self, request: Request, now: int) -> None:
+        self.meter.served += 1
+        self.count_population(-1, now)
+        self.owner.end(request, physics.SERVED, now)
+
+    def count_population(self, change: int, now: int) -> None:
+        self.meter.system_area_ns += self.population * (now - self.population_since_ns)
+        self.population_since_ns = now
+        self.population += change
+
+    def count_queue(self, now: int) -> None:
+        self.meter.queue_area_ns += len(self.queue) * (now - self.queue_since_ns)
+        self.queue_since_ns = now
+
+    def charge(self, request: Request, joules: float) -> None:
+        """`request` pays for `joules` at the slot's signals; at the slot's end, if idle energy is to be spread."""
+        if self.spread:
+            self.charges.append((request, joules))
+            return
+        self.meter.attributed_j += joules
+        request.energy_j += joules
+        request.cost_usd += joules * self.cost_usd_per_j
+        request.carbon_g += joules * self.carbon_g_per_j
+        request.water_l += joules * self.water_l_per_j
+
+    def spread_charges(self, powered_ns: int) -> None:
+        """Full attribution: charges cover idle and host energy too, in proportion."""
+        charged = sum(joules for _, joules in self.charges)
+        if charged <= 0.0:
+            self.charges.clear()
+            return
+        host_j = self.host_w * (powered_ns / NS_PER_S)
+        factor = (self.meter.prefill_j + self.meter.decode_j + self.meter.idle_j + host_j) / charged
+        charges, self.charges, self.spread = self.charges, [], False
+        for request, joules in charges:
+            self.charge(request, joules * factor)
+        self.spread = True
+
+    def open_slot(self, signals: Signals, slot: int) -> None:
+        """New signals; what is charged from now on is charged at these (eq. 8)."""
+        pue = float(signals.pue[slot, self.index])
+        water = float(signals.wue_l_per_kwh[slot, self.index]) + pue * float(signals.ewif_l_per_kwh[slot, self.index])
+        self.cost_usd_per_j = pue * float(signals.price_usd_per_kwh[slot, self.index]) / J_PER_KWH
+        self.carbon_g_per_j = pue * float(signals.carbon_g_per_kwh[slot, self.index]) / J_PER_KWH
+        self.water_l_per_j = water / J_PER_KWH
+
+    def settle(self, now: int) -> None:
+        """Count and charge all that has been used so far."""
+        self.count_population(0, now)
+        self.count_queue(now)
+        for replica in self.replicas:
+            replica.settle(now)
+
+    def close_slot(self, slot_ns: int) -> NDArray[Any]:
+        """The slot's meter; the next slot begins with a fresh one."""
+        if self.spread:
+            self.spread_charges(len(self.replicas) * slot_ns - self.meter.down_ns)
+        reading = np.array([self.meter.read()], dtype=METER_DTYPE)
+        self.meter = Meter(queue_max=len(self.queue))
+        return reading
+
+    def go_down(self, now: int) -> None:
+        """Everyone here is turned away, in order of request id."""
+        self.up = False
+        self.count_queue(now)
+        evicted = list(self.queue.values())
+        self.queue.clear()
+        for replica in self.replicas:
+            evicted += replica.go_down(now)
+        self.count_population(-len(evicted), now)
+        for request in sorted(evicted, key=lambda request: request.id):
+            request.forget_progress()
+            self.owner.turn_away(request, now)
+
+    def come_up(self, now: int) -> None:
+        self.up = True
+        for replica in self.replicas:
+            replica.spend(now)
+            replica.rest(IDLE, now)

@@ -1,0 +1,323 @@
+"""From measurements of a device to a profile: least squares on relative errors, and what they leave.
+
+Fits minimise the sum of squared *relative* errors, so that an iteration of 7 ms and one of 25 ms count alike, and no
+coefficient of an iteration may be negative. What was measured on the bare device (a grid of decode iterations, prompts
+back to back) and what a served run shows beyond it are fitted one after the other and stay apart in the profile.
+Reading measurement files is in `importers/gpu.py`.
+"""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from glbdes.errors import ProfileError
+from glbdes.hardware.profile import Iteration, Prefill, Profile, Serving
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+PAD_TOKENS: Final = 128  # the measured server pads a prompt to a multiple of this, up to its longest graph
+# Weight of "the factor of served prompts does not change with length" against one served prompt. It decides only
+# where no prompt of a length was served.
+FLATNESS: Final = 0.01
+GAP_S: Final = 0.001  # a prompt that begins within this of another's end follows straight behind it
+
+
+class Decode(NamedTuple):
+    """Decode iterations on the bare device; arrays [n]."""
+
+    batch: Ints
+    context: Ints  # tokens of all requests together
+    time_s: Floats
+    energy_j: Floats
+
+
+class Prompts(NamedTuple):
+    """Single prompts on the bare device, by increasing length; arrays [n]."""
+
+    tokens: Ints
+    time_s: Floats
+    energy_j: Floats
+
+
+class Work(NamedTuple):
+    """What a served run did, piece by piece; arrays [n] in order of time. A piece is a prompt or a decode iteration."""
+
+    is_prompt: NDArray[np.bool_]
+    begin_s: Floats
+    end_s: Floats
+    tokens: Ints  # prompt: its length; iteration: context tokens of all requests together
+    batch: Ints  # requests decoding; for a prompt, those that wait for it
+
+    def only(self, chosen: NDArray[np.bool_]) -> "Work":
+        """The pieces where `chosen` [n] is true."""
+        return Work(
+            self.is_prompt[chosen], self.begin_s[chosen], self.end_s[chosen], self.tokens[chosen], self.batch[chosen]
+        )
+
+
+class Served(NamedTuple):
+    """A run under load: requests [m] and the work that they were."""
+
+    arrival_s: Floats
+    prompt_tokens: Ints
+    output_tokens: Ints
+    first_token_s: Floats
+    finish_s: Floats
+    work: Work
+    energy_j: float  # over the window
+    window_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Measurements:
+    """Everything measured of one model on one device. `served` by Poisson rate in requests/s; may be empty."""
+
+    name: str
+    gpu: str
+    model: str
+    max_batch: int
+    kv_tokens: int
+    idle_w: float
+    bare_w: float
+    decode: Decode
+    prompts: Prompts
+    served: Mapping[float, Served]
+
+
+class Residual(NamedTuple):
+    """How far a part of the profile is from what was measured: |fitted / measured - 1|."""
+
+    what: str
+    points: int
+    mean: float
+    worst: float
+    worst_at: str
+
+
+def fit_profile(
+    measured: Measurements, *, graph_tokens: int | None = None, serving_of: Profile | None = None
+) -> tuple[Profile, list[Residual]]:
+    """The profile that explains `measured` best, and its residuals.
+
+    `graph_tokens`: longest prompt that was measured as it will be served; longer ones are ignored and extrapolated.
+    `serving_of`: whose serving overhead to assume if there is no served run. A served run, the one of the lowest rate,
+    always goes before; with neither, the overhead is zero.
+
+    Raises `ProfileError` if fewer than three decode iterations or two prompts are there, or they do not tell the
+    coefficients apart.
+    """
+    iteration, residuals = _iteration(measured)
+    prefill = _prefill(measured, graph_tokens)
+    serving = Serving()
+    if measured.served:
+        rate = min(measured.served)
+        serving, more = _serving(iteration, prefill, measured, rate)
+        residuals += more
+    elif serving_of is not None:
+        serving = _assumed(serving_of, prefill)
+    profile = Profile(
+        name=measured.name,
+        gpu=measured.gpu,
+        model=measured.model,
+        max_batch=measured.max_batch,
+        kv_tokens=measured.kv_tokens,
+        idle_w=measured.idle_w,
+        sleep_w=measured.bare_w,
+        iteration=iteration,
+        prefill=prefill,
+        serving=serving,
+    )
+    return profile, residuals
+
+
+def residual_rows(residuals: Sequence[Residual]) -> list[tuple[str, str, str, str, str]]:
+    """The residuals as text, for a table with the columns of `RESIDUAL_COLUMNS`."""
+    return [(r.what, f"{r.points}", f"{r.mean:.2%}", f"{r.worst:.2%}", r.worst_at) for r in residuals]
+
+
+RESIDUAL_COLUMNS: Final = ("fitted", "points", "mean error", "worst error", "worst at")
+
+
+def to_toml(profile: Profile, residuals: Sequence[Residual], made_by: str) -> str:
+    """`profile` as a TOML file, numbers to six significant digits; `made_by` and the residuals stand on top."""
+    document = profile.model_dump(exclude_none=True)
+    tables = {key: value for key, value in document.items() if isinstance(value, dict)}
+    width = max((len(residual.what) for residual in residuals), default=0)
+    lines = [
+        f"# {profile.model} on one {profile.gpu}. Made by: {made_by}",
+        "# Errors of the fit, mean and worst:",
+        *(f"#   {r.what:{width}}  {r.mean:7.2%} {r.worst:7.2%}  ({r.points} points)" for r in residuals),
+        "# host_w was not measured; a scenario says what the server around the GPU draws.",
+        "",
+    ]
+    lines += [f"{key} = {_toml(value)}" for key, value in document.items() if key not in tables]
+    for key, table in tables.items():
+        about = textwrap.wrap(ABOUT[key], width=118, initial_indent="# ", subsequent_indent="# ")
+        lines += ["", *about, f"[{key}]", *(f"{inner} = {_toml(value)}" for inner, value in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+# What the tables of a profile are, for the reader of the file.
+ABOUT: Final = {
+    "iteration": "A decode iteration of b requests with K context tokens, on the bare device: a + beta*b + gamma*K "
+    "seconds, e0 + e1*b + e2*K joules.",
+    "prefill": "A prompt by its length, on the bare device, prompts back to back. Linear between these lengths, "
+    "padded; beyond the last one by the last slope, unpadded.",
+    "serving": "What serving adds: host seconds per iteration and per active request in it; time of a served prompt "
+    "over a bare one at each of prefill.tokens, and of one that begins where another ended over one that does not; "
+    "energy of served work over bare work.",
+}
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return repr(float(f"{value:.6g}")) if isinstance(value, float) else str(value)
+
+
+def _iteration(measured: Measurements) -> tuple[Iteration, list[Residual]]:
+    """Time and energy of an iteration as a + beta*b + gamma*K."""
+    decode = measured.decode
+    terms = np.column_stack([np.ones(len(decode.batch)), decode.batch, decode.context])
+    if np.linalg.matrix_rank(terms / terms.max(axis=0)) < terms.shape[1]:
+        raise ProfileError(
+            f"{measured.name}: decode has {len(terms)} iterations that do not tell a, beta and gamma apart, must vary "
+            "batch and context independently"
+        )
+    where = [
+        f"batch {b}, {k // b} tokens each" for b, k in zip(decode.batch.tolist(), decode.context.tolist(), strict=True)
+    ]
+    time, energy = _relative_nnls(terms, decode.time_s), _relative_nnls(terms, decode.energy_j)
+    residuals = [
+        _residual("iteration time", terms @ time, decode.time_s, where),
+        _residual("iteration energy", terms @ energy, decode.energy_j, where),
+    ]
+    names = Iteration.model_fields
+    return Iteration(**dict(zip(names, [*time.tolist(), *energy.tolist()], strict=True))), residuals
+
+
+def _prefill(measured: Measurements, graph_tokens: int | None) -> Prefill:
+    """The measured prompts themselves, without lengths that are padded to another one and say nothing more."""
+    prompts = measured.prompts
+    keep = prompts.tokens % PAD_TOKENS == 0
+    if graph_tokens is not None:
+        keep &= prompts.tokens <= graph_tokens
+    if keep.sum() < 2:
+        limit = f" up to {graph_tokens} tokens" if graph_tokens is not None else ""
+        kind = f"lengths that are a multiple of {PAD_TOKENS} tokens{limit}"
+        raise ProfileError(f"{measured.name}: prefill has {keep.sum()} {kind}, must have at least 2")
+    return Prefill(
+        pad_tokens=PAD_TOKENS,
+        tokens=tuple(prompts.tokens[keep].tolist()),
+        time_s=tuple(prompts.time_s[keep].tolist()),
+        energy_j=tuple(prompts.energy_j[keep].tolist()),
+    )
+
+
+def _serving(
+    iteration: Iteration, prefill: Prefill, measured: Measurements, rate: float
+) -> tuple[Serving, list[Residual]]:
+    """What the served run at `rate` took beyond the bare device."""
+    run = measured.served[rate]
+    at = f"served at {rate:g}/s"
+    decode, step_s = _steps(run.work)
+    bare_s = iteration.a_s + iteration.beta_s * decode.batch + iteration.gamma_s * decode.tokens
+    terms = np.column_stack([np.ones(len(bare_s)), decode.batch])
+    iteration_s, request_s = _relative_nnls(terms, step_s - bare_s, step_s).tolist()
+    factor, chained, prompts = _prefill_factors(prefill, run.work, at)
+    energy_factor = _energy_factor(iteration, prefill, measured, run)
+    serving = Serving(
+        source=f"fitted to the run {at}",
+        iteration_s=iteration_s,
+        request_s=request_s,
+        prefill_factor=factor,
+        chained_factor=chained,
+        energy_factor=energy_factor,
+    )
+    where = [f"batch {b}" for b in decode.batch.tolist()]
+    fitted_s = bare_s + terms @ np.array([iteration_s, request_s])
+    return serving, [_residual(f"iteration time, {at}", fitted_s, step_s, where), prompts]
+
+
+def _steps(work: Work) -> tuple[Work, Floats]:
+    """Decode iterations that another one follows, and the time from one to the next: the host's part is in it."""
+    followed = np.append(~work.is_prompt[:-1] & ~work.is_prompt[1:], False)
+    return work.only(followed), np.diff(work.begin_s)[followed[:-1]]
+
+
+def _prefill_factors(prefill: Prefill, work: Work, at: str) -> tuple[tuple[float, ...], float, Residual]:
+    """Time of a served prompt / a bare one at each measured length, linear between knots a factor of two apart; and how
+    much longer one takes that begins where another ended."""
+    behind = np.append(
+        False, work.is_prompt[:-1] & (np.diff(work.begin_s) < work.end_s[:-1] - work.begin_s[:-1] + GAP_S)
+    )
+    prompts, behind = work.only(work.is_prompt), behind[work.is_prompt]
+    measured_s = prompts.end_s - prompts.begin_s
+    padded = np.minimum(-(-prompts.tokens // prefill.pad_tokens) * prefill.pad_tokens, prefill.tokens[-1])
+    bare_s = np.interp(padded, prefill.tokens, prefill.time_s)
+    knots = _knots(prefill)
+    hats = np.column_stack([np.interp(padded, knots, unit) for unit in np.eye(len(knots))])
+    flat = FLATNESS * np.diff(np.eye(len(knots)), axis=0)
+    # Served over bare, not bare over served: prompts that took long must not count less, queues are made of them.
+    ratio = measured_s / bare_s
+    at_knots, *_ = np.linalg.lstsq(
+        np.vstack([hats[~behind], flat]), np.concatenate([ratio[~behind], np.zeros(len(flat))]), rcond=None
+    )
+    alone = hats @ at_knots
+    chained = float((ratio / alone)[behind].mean()) if behind.any() else 1.0
+    where = [f"{n} tokens" for n in prompts.tokens.tolist()]
+    fitted_s = np.where(behind, chained, 1.0) * alone * bare_s
+    residual = _residual(f"prompt time, {at}", fitted_s, measured_s, where)
+    return tuple(np.interp(prefill.tokens, knots, at_knots).tolist()), chained, residual
+
+
+def _knots(prefill: Prefill) -> list[int]:
+    """Lengths a factor of two apart, from the shortest to the longest measured one."""
+    knots = [prefill.tokens[0]]
+    while 2 * knots[-1] < prefill.tokens[-1]:
+        knots.append(2 * knots[-1])
+    return [*knots, prefill.tokens[-1]]
+
+
+def _energy_factor(iteration: Iteration, prefill: Prefill, measured: Measurements, run: Served) -> float:
+    """Energy of the run beyond idleness / what its work takes on the bare device."""
+    work = run.work
+    batch, tokens = work.batch[~work.is_prompt], work.tokens[~work.is_prompt]
+    decode_j = float((iteration.e0_j + iteration.e1_j * batch + iteration.e2_j * tokens).sum())
+    padded = -(-work.tokens[work.is_prompt] // prefill.pad_tokens) * prefill.pad_tokens
+    prefill_j = float(np.interp(padded, prefill.tokens, prefill.energy_j).sum())
+    # Gaps shorter than this are the host between two pieces of work, not idleness; the work pays for them.
+    gap_s = work.begin_s[1:] - work.end_s[:-1]
+    idle_s = float(gap_s[gap_s > iteration.a_s].sum())
+    return (run.energy_j - measured.idle_w * idle_s) / (decode_j + prefill_j)
+
+
+def _assumed(known: Profile, prefill: Prefill) -> Serving:
+    """The serving overhead of another profile: of the same server, but on another device or with another model."""
+    factor = known.serving.prefill_factor
+    by_length = None if factor is None else tuple(np.interp(prefill.tokens, known.prefill.tokens, factor).tolist())
+    source = f"assumed: as in {known.name}, {known.serving.source}"
+    return known.serving.model_copy(update={"source": source, "prefill_factor": by_length})
+
+
+def _relative_nnls(terms: Floats, target: Floats, scale: Floats | None = None) -> Floats:
+    """c >= 0 that minimises the sum of ((terms @ c - target) / scale)^2; `scale` defaults to the target itself."""
+    scale = target if scale is None else scale
+    size = np.abs(terms).max(axis=0)  # columns of like size, for the solver
+    solution, _ = nnls(terms / size / scale[:, None], target / scale)
+    return np.asarray(solution / size)
+
+
+def _residual(what: str, fitted: Floats, measured: Floats, where: list[str]) -> Residual:
+    error = np.abs(fitted / measured - 1.0)
+    worst = int(np.argmax(error))
+    return Residual(what, len(error), float(error.mean()), float(error[worst]), where[worst])

@@ -1,0 +1,154 @@
+"""Measurement files of a GPU (JSON) as `Measurements`: one file a device and model.
+
+Top level: `gpu.name`, `model`, `idle_bare_w` (nothing loaded), `idle_loaded_w` (no work), `max_ctx` (tokens that a
+request may have). Lists: `decode` (batch, context tokens *per request*, iter_s, energy_counter_w), `prefill` (tokens,
+iter_s, energy_counter_w; one prompt at a time), and optionally `served`, by Poisson rate in requests/s: `requests`
+(arrival, prompt, output, first, finish), `iterations` ([begin, end, "p", prompt tokens, requests decoding] or
+[begin, end, "d", batch, sum of context tokens]), `energy_j` over `window_s`. Times in seconds, power in watts.
+
+The largest measured batch is the profile's `max_batch`, and the KV cache holds that many requests of `max_ctx` tokens.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glbdes.errors import ProfileError, nearest
+from glbdes.hardware.fit import Decode, Floats, Ints, Measurements, Prompts, Served, Work
+
+
+def read_gpu(path: Path) -> Measurements:
+    """The measurements in `path`; the profile is named after the file.
+
+    Raises `ProfileError` for a file that is missing or no JSON, and for a value that is missing, no number, or out of
+    range, with its place in the file.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ProfileError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ProfileError(f"{path}: not valid JSON: {error}") from error
+    top = _Table(document, str(path))
+    decode = top.rows("decode")
+    batch, each = decode.whole("batch"), decode.whole("context")
+    prompts = top.rows("prefill")
+    tokens = prompts.whole("tokens")
+    order = np.argsort(tokens)
+    time_s, power_w = prompts.positive("iter_s")[order], prompts.positive("energy_counter_w")[order]
+    decode_s = decode.positive("iter_s")
+    served = top.value("served", dict) if "served" in document else {}
+    max_batch = int(batch.max())
+    return Measurements(
+        name=path.stem,
+        gpu=top.table("gpu").value("name", str),
+        model=top.value("model", str),
+        max_batch=max_batch,
+        kv_tokens=max_batch * int(top.number("max_ctx")),
+        idle_w=top.number("idle_loaded_w"),
+        bare_w=top.number("idle_bare_w"),
+        decode=Decode(batch, batch * each, decode_s, decode_s * decode.positive("energy_counter_w")),
+        prompts=Prompts(tokens[order], time_s, time_s * power_w),
+        served={_rate(key, top): _served(top.table("served").table(key)) for key in served},
+    )
+
+
+def _rate(key: str, top: "_Table") -> float:
+    try:
+        return float(key)
+    except ValueError:
+        raise ProfileError(f"{top.place}: served has the key '{key}', must be a rate in requests/s") from None
+
+
+def _served(run: "_Table") -> Served:
+    requests = run.rows("requests")
+    return Served(
+        arrival_s=requests.column("arrival"),
+        prompt_tokens=requests.whole("prompt"),
+        output_tokens=requests.whole("output"),
+        first_token_s=requests.column("first"),
+        finish_s=requests.column("finish"),
+        work=_work(run),
+        energy_j=run.number("energy_j"),
+        window_s=run.number("window_s"),
+    )
+
+
+def _work(run: "_Table") -> Work:
+    rows = run.value("iterations", list)
+    for index, row in enumerate(rows):
+        if not isinstance(row, list) or len(row) != 5 or row[2] not in ("p", "d"):
+            shape = '[begin, end, "p" or "d", tokens or batch, batch or tokens]'
+            raise ProfileError(f"{run.place}.iterations[{index}] = {row}, must be {shape}")
+    begin, end, kind, fourth, fifth = (np.array(column) for column in zip(*rows, strict=True))
+    is_prompt = kind == "p"
+    return Work(
+        is_prompt=is_prompt,
+        begin_s=begin.astype(np.float64),
+        end_s=end.astype(np.float64),
+        tokens=np.where(is_prompt, fourth, fifth).astype(np.int64),
+        batch=np.where(is_prompt, fifth, fourth).astype(np.int64),
+    )
+
+
+class _Table:
+    """A table of the file that knows its place in it, for messages."""
+
+    def __init__(self, content: Any, place: str) -> None:
+        if not isinstance(content, Mapping):
+            raise ProfileError(f"{place}: is {_kind(content)}, must be a table")
+        self.content, self.place = content, place
+
+    def value(self, key: str, kind: Any) -> Any:
+        if key not in self.content:
+            raise ProfileError(f"{self.place}: has no '{key}'{nearest(key, map(str, self.content))}")
+        found = self.content[key]
+        if not isinstance(found, kind) or isinstance(found, bool):
+            raise ProfileError(f"{self.place}: {key} = {found!r:.60}, must be {_NAMES.get(kind, 'a number')}")
+        return found
+
+    def number(self, key: str) -> float:
+        """A finite number above 0."""
+        found = float(self.value(key, int | float))
+        if not (np.isfinite(found) and found > 0):
+            raise ProfileError(f"{self.place}: {key} = {found:g}, must be > 0")
+        return found
+
+    def table(self, key: str) -> "_Table":
+        return _Table(self.value(key, dict), f"{self.place}: {key}")
+
+    def rows(self, key: str) -> "_Rows":
+        return _Rows(self.value(key, list), f"{self.place}: {key}")
+
+
+class _Rows:
+    """A list of tables with the same keys, read by column."""
+
+    def __init__(self, rows: Sequence[Any], place: str) -> None:
+        if not rows:
+            raise ProfileError(f"{place}: is empty, must have a row")
+        self.rows = [_Table(row, f"{place}[{index}]") for index, row in enumerate(rows)]
+
+    def column(self, key: str) -> Floats:
+        return np.array([row.value(key, int | float) for row in self.rows], dtype=np.float64)
+
+    def positive(self, key: str) -> Floats:
+        return np.array([row.number(key) for row in self.rows])
+
+    def whole(self, key: str) -> Ints:
+        """Counts: whole numbers, at least 1."""
+        counts = self.positive(key)
+        if (counts % 1 > 0).any():
+            index = int(np.argmax(counts % 1 > 0))
+            raise ProfileError(f"{self.rows[index].place}: {key} = {counts[index]:g}, must be a whole number")
+        return counts.astype(np.int64)
+
+
+_NAMES: dict[Any, str] = {str: "a string", dict: "a table", list: "a list"}
+
+
+def _kind(content: Any) -> str:
+    return _NAMES.get(type(content), type(content).__name__)

@@ -1,0 +1,232 @@
+"""Measured timing and energy of a replica: what one model server takes for a prompt, an iteration, and doing nothing.
+
+A profile is a TOML file, shipped in `profiles/` or a user's own. It keeps apart what was measured on the bare device
+(`iteration`, `prefill`) and what serving adds to that (`serving`); everybody else reads the sums, `a_s` to `e2_j` and
+`prefill_table`. How profiles are made from measurements is in `fit.py`. Formulas: docs/model.md, sections 4 and 5.
+"""
+
+import os
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from glbdes.errors import ProfileError, nearest
+from glbdes.scenario.complaints import complaints, shown
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# A list in TOML is a tuple here; its length is checked against `prefill.tokens`.
+Positives = Annotated[tuple[Positive, ...], Field(strict=False)]
+
+SHIPPED: Final = Path(__file__).resolve().parent / "profiles"
+
+
+class Part(BaseModel):
+    """Frozen, closed to keys that it does not know, and strict: text is never taken for a number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Iteration(Part):
+    """A decode iteration of b requests with K context tokens: a + beta*b + gamma*K seconds, e0 + e1*b + e2*K joules."""
+
+    a_s: Positive
+    beta_s: NonNegative
+    gamma_s: NonNegative
+    e0_j: NonNegative
+    e1_j: NonNegative
+    e2_j: NonNegative
+
+
+class Prefill(Part):
+    """A prompt on the bare device, by its length; linear between the measured lengths and beyond them.
+
+    Up to the longest measured length a prompt is padded to a multiple of `pad_tokens`, as servers that replay recorded
+    graphs do; a longer one takes the slope of the last two lengths, unpadded.
+    """
+
+    pad_tokens: Annotated[int, Field(ge=1)] = 1
+    tokens: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False, min_length=2)]
+    time_s: Positives
+    energy_j: Positives
+
+
+class Serving(Part):
+    """What serving adds to the bare device: the host's own time, and prompts that come singly, not back to back."""
+
+    source: str = "none: as on the bare device"
+    iteration_s: NonNegative = 0.0  # host time of an iteration
+    request_s: NonNegative = 0.0  # and of every active request in it
+    prefill_factor: Positives | None = None  # time of a served prompt / a bare one, at each of `prefill.tokens`
+    chained_factor: Positive = 1.0  # time of a prompt that begins where another ended / of one that does not
+    energy_factor: Positive = 1.0  # energy of served work / bare work
+
+
+class Profile(Part):
+    """A replica: one model server on one or more GPUs."""
+
+    name: str
+    gpu: str
+    model: str
+    max_batch: Annotated[int, Field(ge=1)]  # the most requests that were measured at a time
+    kv_tokens: Annotated[int, Field(ge=2)]
+    idle_w: NonNegative  # model loaded, no work
+    sleep_w: NonNegative  # nothing loaded
+    host_w: NonNegative = 0.0  # the server around the GPU, always on top
+    iteration: Iteration
+    prefill: Prefill
+    serving: Serving = Serving()
+
+    @property
+    def a_s(self) -> float:
+        return self.iteration.a_s + self.serving.iteration_s
+
+    @property
+    def beta_s(self) -> float:
+        return self.iteration.beta_s + self.serving.request_s
+
+    @property
+    def gamma_s(self) -> float:
+        return self.iteration.gamma_s
+
+    @property
+    def e0_j(self) -> float:
+        return self.iteration.e0_j * self.serving.energy_factor
+
+    @property
+    def e1_j(self) -> float:
+        return self.iteration.e1_j * self.serving.energy_factor
+
+    @property
+    def e2_j(self) -> float:
+        return self.iteration.e2_j * self.serving.energy_factor
+
+    def prefill_of(self, tokens: Ints) -> tuple[Floats, Floats]:
+        """Seconds and joules of served prompts of so many `tokens`, float[n] each (at least 1 token is reckoned)."""
+        measured = np.array(self.prefill.tokens, dtype=np.float64)
+        padded = np.maximum(tokens, 1)
+        short = padded <= measured[-1]
+        padded = np.where(short, -(-padded // self.prefill.pad_tokens) * self.prefill.pad_tokens, padded)
+        return (
+            _along(padded, measured, self._served_s()),
+            _along(padded, measured, np.array(self.prefill.energy_j) * self.serving.energy_factor),
+        )
+
+    def prefill_table(self, n_max: int) -> tuple[Floats, Floats]:
+        """Seconds and joules of a served prompt by its length, float[n_max + 1] each; entry 0 is never used."""
+        return self.prefill_of(np.arange(n_max + 1))
+
+    def _served_s(self) -> Floats:
+        factor = self.serving.prefill_factor
+        return np.array(self.prefill.time_s) * (1.0 if factor is None else np.array(factor))
+
+    @model_validator(mode="after")
+    def _rules_between_values(self) -> Self:
+        problems = list(_broken(self))
+        if problems:
+            raise PydanticCustomError("rules", "{text}", {"text": "; ".join(problems), "problems": problems})
+        return self
+
+
+def load(name: str, folder: Path | None = None) -> Profile:
+    """The profile in the TOML file `name` (relative to `folder`), or the shipped one of that name.
+
+    Raises `ProfileError` with every problem of the file: not found, no TOML, unknown or missing keys, values and pairs
+    of values that break a rule.
+    """
+    path = (folder or Path()) / name
+    if not path.is_file():
+        path = SHIPPED / f"{name}.toml"
+        if Path(name).name != name or not path.is_file():
+            known = shipped()
+            raise ProfileError(f"no profile '{name}'{nearest(Path(name).stem, known)} (shipped: {', '.join(known)})")
+    place = os.path.relpath(path)
+    place = str(path) if place.startswith("..") else place
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ProfileError(f"{place}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ProfileError(f"{place}: not valid TOML: {error}") from error
+    try:
+        return Profile.model_validate(document)
+    except ValidationError as error:
+        raise ProfileError("\n".join(f"{line} ({place})" for line in complaints(error, Profile))) from error
+
+
+def shipped() -> list[str]:
+    """Names of the profiles that come with the package, sorted."""
+    return sorted(path.stem for path in SHIPPED.glob("*.toml"))
+
+
+def capacity_rps(profile: Profile, prompt: Ints, output: Ints, max_batch: int) -> float:
+    """Requests per second that keep one replica busy at full batches B = `max_batch` (docs/model.md, eq. 7).
+
+    1 / ( E[prefill_s] + E[ (output - 1)*(a/B + beta) + gamma * its context over its iterations ] ), means over the mix
+    `prompt`, `output` : int[n], tokens.
+    """
+    seconds, _ = profile.prefill_of(prompt)
+    decode = (output - 1) * (profile.a_s / max_batch + profile.beta_s) + profile.gamma_s * _context(prompt, output)
+    return 1.0 / float(np.mean(seconds + decode))
+
+
+def it_j_per_request(profile: Profile, prompt: Ints, output: Ints, max_batch: int) -> float:
+    """Mean joules of a request of the mix at full batches B: prefill_j + (output - 1)*(e0/B + e1) + e2 * its context.
+
+    `prompt`, `output` : int[n], tokens. Without idle and host power, as in what requests are charged (section 5).
+    """
+    _, joules = profile.prefill_of(prompt)
+    decode = (output - 1) * (profile.e0_j / max_batch + profile.e1_j) + profile.e2_j * _context(prompt, output)
+    return float(np.mean(joules + decode))
+
+
+def _context(prompt: Ints, output: Ints) -> Floats:
+    """Tokens that a request's iterations read in all: the sum of prompt + j over j = 1 .. output - 1; float[n]."""
+    steps = np.asarray(output, dtype=np.float64) - 1.0
+    return steps * (prompt + 0.5 * (steps + 1.0))
+
+
+def _along(x: Ints | Floats, nodes: Floats, values: Floats) -> Floats:
+    """Linear between the nodes, constant before the first, and by the last slope beyond the last."""
+    slope = (values[-1] - values[-2]) / (nodes[-1] - nodes[-2])
+    beyond = np.maximum(np.asarray(x, dtype=np.float64) - nodes[-1], 0.0)
+    return np.asarray(np.interp(x, nodes, values) + slope * beyond)
+
+
+def _broken(profile: Profile) -> list[str]:
+    """Rules between values: one line for each that does not hold."""
+    tokens, serving = profile.prefill.tokens, profile.serving
+    problems = []
+    if any(later <= earlier for earlier, later in pairwise(tokens)):
+        problems.append(f"prefill.tokens = {list(tokens)}, must increase")
+    columns = {
+        "prefill.time_s": profile.prefill.time_s,
+        "prefill.energy_j": profile.prefill.energy_j,
+        "serving.prefill_factor": serving.prefill_factor,
+    }
+    for key, values in columns.items():
+        if values is not None and len(values) != len(tokens):
+            problems.append(f"{key} has {len(values)} values, must have {len(tokens)}, one for each of prefill.tokens")
+    if tokens[-1] % profile.prefill.pad_tokens:
+        rule = f"must be a multiple of prefill.pad_tokens = {profile.prefill.pad_tokens}"
+        problems.append(f"prefill.tokens ends with {tokens[-1]}, {rule}")
+    if profile.sleep_w > profile.idle_w:
+        problems.append(f"sleep_w = {shown('sleep_w', profile.sleep_w)}, must be <= idle_w = {profile.idle_w:g} W")
+    if not problems:  # lengths agree, so that times and energies can be set against each other
+        for key, by_length in (
+            ("prefill.time_s (times serving.prefill_factor)", profile._served_s()),
+            ("prefill.energy_j", np.array(profile.prefill.energy_j)),
+        ):
+            falls = np.flatnonzero(np.diff(by_length) < 0)
+            if len(falls):
+                n = tokens[falls[0] + 1]
+                problems.append(f"{key} falls at {n} tokens, a longer prompt must not take less than a shorter one")
+    return problems

@@ -1,0 +1,1 @@
+"""The best plan there is, by linear programmes with a certificate."""

@@ -1,0 +1,117 @@
+"""What a scenario would simulate, told before it is: load against capacity, time, network. Plain data for a table."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from glbdes.scenario import Scenario
+from glbdes.units import J_PER_KWH, MS_PER_S, NS_PER_S, S_PER_H
+from glbdes.world import World
+from glbdes.world.build import counts_megawatts
+from glbdes.world.limits import row_names
+
+
+class GatewayPreview(NamedTuple):
+    """A gateway's expected load, and how far the regions open to it are. Loads in the preview's `load_unit`."""
+
+    name: str
+    load_mean: float
+    load_peak: float  # in its busiest slot
+    regions: int  # open to it
+    nearest: str
+    nearest_ms: float  # one way
+    farthest_ms: float
+
+
+class RegionPreview(NamedTuple):
+    """A region's capacity and mean signals. Capacity in the preview's `load_unit`."""
+
+    name: str
+    profile: str | None
+    replicas: int | None
+    max_batch: int | None
+    capacity: float  # what plans may use
+    request_j: float | None  # IT energy of a request at full batch, host power not counted
+    price_usd_per_kwh: float
+    carbon_g_per_kwh: float
+    water_l_per_kwh: float  # WUE + PUE * EWIF, per IT kWh
+    pue: float
+
+
+class Preview(NamedTuple):
+    """What would be simulated."""
+
+    name: str
+    description: str
+    engine: str
+    policy: str
+    load_unit: str  # "requests/s", or "MW" without requests
+    requests: float | None  # simulated ones, expected; None without requests
+    weight: float  # real requests that each stands for
+    slots: int
+    horizon_h: float
+    simulated_s: float
+    gateways: tuple[GatewayPreview, ...]
+    regions: tuple[RegionPreview, ...]
+    utilisation_mean: float  # of what plans may use of all regions
+    utilisation_peak: float  # in the busiest slot
+    latency_ms: tuple[float, float, float]  # one way, over allowed pairs: shortest, median, longest
+    faults: int
+
+
+def preview(scenario: Scenario, world: World) -> Preview:
+    """What `scenario`, built as `world`, would simulate."""
+    total_rps, capacity_rps = world.expected_rps.sum(axis=1), world.capacity_rps.sum()
+    megawatts = counts_megawatts(scenario)
+    simulated_s = world.slot_ns / NS_PER_S
+    latency_ms = world.latency_s[world.allowed] * MS_PER_S
+    return Preview(
+        name=scenario.name,
+        description=scenario.description,
+        engine=scenario.engine,
+        policy=scenario.policy.name,
+        load_unit="MW" if megawatts else "requests/s",
+        requests=None if megawatts else float(total_rps.sum() * simulated_s),
+        weight=world.weight,
+        slots=world.slots,
+        horizon_h=world.slots * world.slot_s / S_PER_H,
+        simulated_s=world.slots * simulated_s,
+        gateways=tuple(_gateway(scenario, world, g) for g in range(world.gateways)),
+        regions=tuple(_region(scenario, world, r) for r in range(world.regions)),
+        utilisation_mean=float(total_rps.mean() / capacity_rps),
+        utilisation_peak=float(total_rps.max() / capacity_rps),
+        latency_ms=(float(latency_ms.min()), float(np.median(latency_ms)), float(latency_ms.max())),
+        faults=len(scenario.faults),
+    )
+
+
+def _gateway(scenario: Scenario, world: World, g: int) -> GatewayPreview:
+    open_to, regions = np.flatnonzero(world.allowed[g]), list(scenario.regions)
+    latency_ms = world.latency_s[g, open_to] * MS_PER_S
+    return GatewayPreview(
+        name=row_names(scenario, world)[g],
+        load_mean=float(world.expected_rps[:, g].mean()),
+        load_peak=float(world.expected_rps[:, g].max()),
+        regions=len(open_to),
+        nearest=regions[open_to[latency_ms.argmin()]],
+        nearest_ms=float(latency_ms.min()),
+        farthest_ms=float(latency_ms.max()),
+    )
+
+
+def _region(scenario: Scenario, world: World, r: int) -> RegionPreview:
+    name, region = list(scenario.regions.items())[r]
+    signals, megawatts = world.signals, region.capacity is not None
+    water = signals.wue_l_per_kwh[:, r] + signals.pue[:, r] * signals.ewif_l_per_kwh[:, r]
+    return RegionPreview(
+        name=name,
+        profile=None if megawatts else region.profile or scenario.fleet.profile,
+        replicas=None if megawatts else int(world.fleet.replicas[r]),
+        max_batch=None if megawatts else int(world.fleet.max_batch[r]),
+        capacity=float(world.capacity_rps[r]),
+        request_j=None if megawatts else float(world.it_kwh_per_request[r]) * J_PER_KWH,
+        price_usd_per_kwh=float(signals.price_usd_per_kwh[:, r].mean()),
+        carbon_g_per_kwh=float(signals.carbon_g_per_kwh[:, r].mean()),
+        water_l_per_kwh=float(water.mean()),
+        pue=float(signals.pue[:, r].mean()),
+    )

@@ -1,0 +1,187 @@
+"""Comparisons and sweeps as tables of text: for the terminal, for Markdown and for LaTeX.
+
+Figures are rows and policies columns, since there are many of the ones and few of the others.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+from rich.table import Table
+from rich.text import Text
+
+from glbdes.present.tables import number, table
+from glbdes.records import Records, headline, metrics
+
+
+class Shown(NamedTuple):
+    """How a figure is shown: its heading with the unit, and which end is better (0: neither)."""
+
+    heading: str
+    better: int = -1
+    share: bool = False
+    decimals: int = 1  # of a share in per cent
+
+
+COMPARISON: Final[Mapping[str, Shown]] = {
+    "cost_usd": Shown("cost, USD"),
+    "carbon_mean_kg": Shown("carbon mean, kg"),
+    "carbon_max_kg": Shown("carbon max, kg"),
+    "carbon_par": Shown("carbon PAR"),
+    "carbon_gini": Shown("carbon Gini"),
+    "water_mean_l": Shown("water mean, L"),
+    "water_max_l": Shown("water max, L"),
+    "water_par": Shown("water PAR"),
+    "water_gini": Shown("water Gini"),
+    "objective_usd": Shown("objective, USD"),
+    "over_optimum": Shown("over fluid optimum", share=True),
+    "ttft_p50_s": Shown("TTFT p50, s"),
+    "ttft_p95_s": Shown("TTFT p95, s"),
+    "ttft_p99_s": Shown("TTFT p99, s"),
+    "e2e_p50_s": Shown("E2E p50, s"),
+    "e2e_p95_s": Shown("E2E p95, s"),
+    "e2e_p99_s": Shown("E2E p99, s"),
+    "slo_share": Shown("within SLO", +1, share=True, decimals=3),
+    "rejected": Shown("rejected"),
+}
+
+
+MOST_DECIMALS: Final = 6
+SWEPT: Final = (
+    "cost_usd",
+    "carbon_par",
+    "water_par",
+    "objective_usd",
+    "over_optimum",
+    "ttft_p95_s",
+    "e2e_p95_s",
+    "slo_share",
+)
+
+
+def swept(means: pd.DataFrame, keys: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of text for `headline.over_seeds`: a row a combination of `keys`, figures across."""
+    shown = {column: COMPARISON[column] for column in SWEPT if means[column].notna().any()}
+    rows = []
+    for _, one in means.iterrows():
+        cells = [_key(one[key]) for key in keys] + [str(one["seeds"])]
+        for column, how in shown.items():
+            value, half = float(one[column]), float(one[f"{column}_half95"])
+            doubt = with_doubt(100 * value, 100 * half) + " %" if how.share else with_doubt(value, half)
+            cells.append(_value(value, how) if np.isnan(half) else doubt.removeprefix("+"))
+        rows.append(cells)
+    return [*keys, "seeds", *(how.heading for how in shown.values())], rows
+
+
+def _key(value: Any) -> str:
+    """A swept value; nothing where the key was not set."""
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def one(run_records: Records) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of text for a single run."""
+    row = headline.row(metrics.summary(run_records), run_records.info, None)
+    return lines(pd.DataFrame([{"policy": run_records.info["policy"], **row}]), COMPARISON)
+
+
+def lines(found: pd.DataFrame, shown: Mapping[str, Shown]) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of text for the means of `headline.by_policy`; with seeds, differences under each figure.
+
+    Figures that no policy has (latency of a flow) are left out.
+    """
+    names = [str(name) for name in found["policy"]]
+    rows = []
+    for column, how in shown.items():
+        if found[column].isna().all():
+            continue
+        rows.append([how.heading, *(_value(value, how) for value in found[column])])
+        if f"{column}_difference" in found:
+            rows.append([f"  less {names[0]}", *_differences(found, column, how)])
+    return ["", *names], rows
+
+
+def rich(title: str, found: pd.DataFrame, shown: Mapping[str, Shown]) -> Table:
+    """The same for the terminal, with the best of each row in bold."""
+    headings, rows = lines(found, shown)
+    of_heading = {how.heading: column for column, how in shown.items()}
+    made: list[list[str | Text]] = []
+    for row in rows:
+        if row[0] not in of_heading:
+            made.append([Text(cell, "dim") for cell in row])
+            continue
+        values = found[of_heading[row[0]]].to_numpy(dtype=np.float64)
+        best = _best(values, shown[of_heading[row[0]]].better)
+        made.append([row[0], *(Text(cell, "bold" if best[i] else "") for i, cell in enumerate(row[1:]))])
+    return table(title, headings, made)
+
+
+def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, figures to the right."""
+    rule = ["---", *("---:" for _ in headings[1:])]
+    cells = [[cell.strip() for cell in row] for row in (headings, rule, *rows)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in cells)
+
+
+def latex(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A LaTeX tabular with booktabs' rules."""
+    body = [" & ".join(_escaped(cell) for cell in row) + r" \\" for row in rows]
+    head = " & ".join(_escaped(cell) for cell in headings) + r" \\"
+    columns = "l" + "r" * (len(headings) - 1)
+    parts = [
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        head,
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _value(value: float, how: Shown) -> str:
+    plain = None if np.isnan(value) else float(value)
+    if how.share:
+        return "-" if plain is None else f"{100 * plain:.{how.decimals}f} %"
+    return number(int(plain) if plain is not None and how.heading == "rejected" and plain.is_integer() else plain)
+
+
+def _differences(found: pd.DataFrame, column: str, how: Shown) -> list[str]:
+    """Mean paired difference from the first policy and half its confidence interval, a cell a policy."""
+    cells = [""]
+    for _, row in found.iloc[1:].iterrows():
+        middle = float(row[f"{column}_difference"])
+        half = (float(row[f"{column}_difference_high95"]) - float(row[f"{column}_difference_low95"])) / 2
+        if np.isnan(middle):
+            cells.append("-")
+        elif how.share:
+            cells.append(f"{with_doubt(100 * middle, 100 * half)} %")
+        else:
+            cells.append(with_doubt(middle, half))
+    return cells
+
+
+def with_doubt(middle: float, half: float) -> str:
+    """A difference and its half-width, which has two digits that count, to the same decimals: -0.0963 ±0.0084."""
+    if half == 0 or np.isnan(half):
+        return f"{'+' if middle > 0 else ''}{number(middle, 3)} ±{number(0.0 if half == 0 else None)}"
+    decimals = min(max(0, 1 - math.floor(math.log10(half))), MOST_DECIMALS)
+    return f"{middle:+,.{decimals}f} ±{half:,.{decimals}f}"
+
+
+def _best(values: np.ndarray, better: int) -> np.ndarray:
+    """Which of a row are its best, unless all are alike."""
+    known = values[np.isfinite(values)]
+    if not better or not len(known) or known.min() == known.max():
+        return np.zeros(len(values), dtype=bool)
+    return np.asarray(values == (known.max() if better > 0 else known.min()))
+
+
+def _escaped(text: str) -> str:
+    for mark, safe in (("\\", r"\textbackslash{}"), ("_", r"\_"), ("%", r"\%"), ("&", r"\&"), ("±", r"$\pm$")):
+        text = text.replace(mark, safe)
+    return text.strip()

@@ -1,0 +1,249 @@
+"""Figures as tables for a terminal of 100 columns: units in the headings, digits that mean something.
+
+Renders plain data that others computed; what is printed where is the command line's business.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from glbdes.hardware import Profile
+from glbdes.policy.contract import Check
+from glbdes.present.preview import Preview
+from glbdes.records import Summary
+from glbdes.records.books import TOLERANCE
+from glbdes.records.metrics import LATENCIES, QUANTILES
+from glbdes.units import MS_PER_S
+
+PROMPTS = (128, 512, 1024, 2048, 4096, 8192)  # tokens at which a profile's prefill is shown
+FOOTPRINTS: Mapping[str, str] = {
+    "it_kwh": "IT energy, kWh",
+    "facility_kwh": "facility energy, kWh",
+    "cost_usd": "cost, USD",
+    "carbon_kg": "carbon, kg",
+    "water_l": "water, L",
+}
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """`value` with `digits` significant digits and thousands set apart; a dash for what is undefined."""
+    if value is None:
+        return "-"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if value == 0:
+        return "0"
+    if not 1e-3 <= abs(value) < 1e12:
+        return f"{value:.{digits - 1}e}"
+    whole = len(str(int(abs(value)))) if abs(value) >= 1 else 0
+    return f"{value:,.{max(digits - whole, 0)}f}"
+
+
+def percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str | Text]], *, text: int = 1) -> Table:
+    """A table whose first `text` columns are words, and the others figures."""
+    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, heading in enumerate(headings):
+        made.add_column(heading, justify="left" if i < text else "right", overflow="fold")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def summary(figures: Summary) -> Iterator[RenderableType]:
+    """A run's headline figures (`metrics.summary`)."""
+    origin = f": policy {figures['policy']}, engine {figures['engine']}, seed {figures['seed']}"
+    yield Text.assemble((figures["scenario"], "bold"), origin)
+    yield _requests(figures) if figures["requests_per_s"] is not None else "Load as a flow: no requests, no latency"
+    if figures["latency_s"]["e2e"]["mean"] is not None:
+        yield table(
+            "Latency, s (network included)",
+            ["", "mean", *QUANTILES],
+            [[name.upper(), *map(number, figures["latency_s"][name].values())] for name in LATENCIES],
+        )
+    if figures["slo"]:
+        yield table(
+            "SLO attainment",
+            ["class", *(name.upper() for name in LATENCIES), "all"],
+            [[name, *map(percent, met.values())] for name, met in figures["slo"].items()],
+        )
+    yield _footprints(figures)
+    yield _regions(figures["regions"])
+    yield from _checks(figures)
+
+
+def optimum(figures: Summary) -> Iterator[RenderableType]:
+    """The offline optimum's figures (`optimum.summary`)."""
+    yield Text.assemble((figures["scenario"], "bold"), ": the offline optimum of the fluid model")
+    yield _footprints(figures)
+    yield _regions(figures["regions"])
+    duals = figures["duals"]
+    rows = [
+        [name, number(duals["carbon_usd_per_kg"][name]), number(duals["water_usd_per_l"][name])]
+        for name in figures["regions"]
+    ]
+    yield table("Dual prices of the footprints", ["", "carbon, USD/kg", "water, USD/L"], rows)
+    proof = figures["certificate"]
+    yield f"Objective {number(figures['objective_usd'], 8)} USD"
+    yield f"No plan costs less than {number(proof['dual_usd'], 8)} USD (dual; gap {number(proof['gap'], 2)})"
+    yield f"Solved in {number(figures['solve_s'], 2)} s, built in {number(figures['build_s'], 2)} s"
+
+
+def _requests(figures: Summary) -> Table:
+    counts = figures["requests"]
+    headings = [name.replace("_", " ") for name in counts]
+    title = f"Requests (each stands for {number(figures['request_weight'], 3)})"
+    return table(title, headings, [[number(value) for value in counts.values()]], text=0)
+
+
+def _footprints(figures: Summary) -> Table:
+    regions = figures["regions"]
+    rows = []
+    for key, label in FOOTPRINTS.items():
+        values = {name: region[key] for name, region in regions.items()}
+        worst = max(values, key=lambda name: values[name])
+        mean = sum(values.values()) / len(values)
+        ratio = number(values[worst] / mean) if mean > 0 else "-"
+        rows.append([label, number(figures["totals"][key]), number(mean), number(values[worst]), ratio, worst])
+    return table("Totals", ["", "all regions", "mean", "largest", "PAR", "   where"], rows)
+
+
+def _regions(regions: Mapping[str, Mapping[str, Any]]) -> Table:
+    rows = [
+        [
+            name,
+            number(region["requests"]),
+            percent(region["load"]),
+            percent(region["utilisation"]),
+            *(number(region[key]) for key in ("it_kwh", "cost_usd", "carbon_kg", "water_l")),
+        ]
+        for name, region in regions.items()
+    ]
+    headings = ["", "served", "load", "busy", "IT kWh", "cost, USD", "carbon, kg", "water, L"]
+    return table("Regions", headings, rows)
+
+
+def _checks(figures: Summary) -> Iterator[RenderableType]:
+    totals, residual = figures["totals"], figures["meter_residual"]
+    spare_kwh, it_kwh = totals["unattributed_kwh"], totals["it_kwh"]
+    share = percent(spare_kwh / it_kwh if it_kwh else None)
+    verdict = ("balanced", "green") if residual <= TOLERANCE else ("NOT BALANCED", "bold red")
+    if figures["goodput_rps"] is not None:
+        yield f"Goodput {number(figures['goodput_rps'])} requests/s within every limit of their class"
+    yield f"Objective {number(figures['objective_usd'], 6)} USD ({figures['objective_terms']})"
+    yield f"Unattributed {number(spare_kwh)} kWh of idle and host energy ({share} of IT energy)"
+    rule = f"Meter check: relative residual {residual:.1e}, must be <= {TOLERANCE:.0e}: "
+    yield Text.assemble(rule, verdict)
+    speed = figures["requests_per_s"]
+    yield f"Took {number(figures['wall_s'], 3)} s" + (f", {speed:,.0f} requests/s" if speed is not None else "")
+
+
+def preview(found: Preview) -> Iterator[RenderableType]:
+    """What a scenario would simulate (`preview.preview`)."""
+    yield Text.assemble((found.name, "bold"), f": {found.description}" if found.description else "")
+    shown = Table(box=None, show_header=False, pad_edge=False)
+    for key, value in _facts(found):
+        shown.add_row(key, value)
+    yield shown
+    yield _gateway_previews(found)
+    yield _region_previews(found)
+
+
+def _facts(found: Preview) -> Iterator[tuple[str, str]]:
+    mean, peak = percent(found.utilisation_mean), percent(found.utilisation_peak)
+    requests = "none" if found.requests is None else f"about {found.requests:,.0f}"
+    latency = "{:.1f} / {:.1f} / {:.1f} ms one way (shortest / median / longest)"
+    yield "engine, policy", f"{found.engine}, {found.policy}"
+    yield "horizon", f"{found.slots} slots, {number(found.horizon_h)} h; simulated: {number(found.simulated_s)} s"
+    yield "requests", f"{requests}, each stands for {number(found.weight, 3)}"
+    yield "load", f"{mean} of what plans may use, {peak} in the busiest slot"
+    yield "network", latency.format(*found.latency_ms)
+    yield "faults", number(found.faults)
+
+
+def _gateway_previews(found: Preview) -> Table:
+    headings = ["", "nearest region", "mean", "peak", "regions", "nearest, ms", "farthest, ms"]
+    rows = [
+        [
+            gateway.name,
+            gateway.nearest,
+            number(gateway.load_mean),
+            number(gateway.load_peak),
+            number(gateway.regions),
+            f"{gateway.nearest_ms:.1f}",
+            f"{gateway.farthest_ms:.1f}",
+        ]
+        for gateway in found.gateways
+    ]
+    return table(f"Gateways (load in {found.load_unit})", headings, rows, text=2)
+
+
+def _region_previews(found: Preview) -> Table:
+    headings = ["", "profile", "replicas", "batch", "capacity", "J/request", "USD/kWh", "g/kWh", "L/kWh", "PUE"]
+    rows = [
+        [
+            region.name,
+            region.profile or "-",
+            number(region.replicas),
+            number(region.max_batch),
+            number(region.capacity),
+            number(region.request_j),
+            number(region.price_usd_per_kwh, 3),
+            number(region.carbon_g_per_kwh, 3),
+            number(region.water_l_per_kwh, 3),
+            number(region.pue, 3),
+        ]
+        for region in found.regions
+    ]
+    title = f"Regions (capacity in {found.load_unit} that plans may use; means of the signals)"
+    return table(title, headings, rows, text=2)
+
+
+def checks(name: str, found: Sequence[Check]) -> Table:
+    """How a policy does on its contract."""
+    kept, broken = Text("kept", "green"), Text("broken", "bold red")
+    rows: list[list[str | Text]] = [[check.rule, kept if check.passed else broken, check.detail] for check in found]
+    return table(f"Policy {name}", ["rule", "", "why"], rows, text=3)
+
+
+def profiles(found: Sequence[Profile]) -> Table:
+    """Profiles side by side."""
+    rows = [
+        [one.name, one.gpu, one.model, number(one.max_batch), number(one.kv_tokens), number(one.idle_w, 3)]
+        for one in found
+    ]
+    return table("Profiles", ["name", "GPU", "model", "batch", "KV tokens", "idle, W"], rows, text=3)
+
+
+def profile(found: Profile) -> Iterator[RenderableType]:
+    """One profile: what an iteration and a prompt take, and what it draws at rest."""
+    yield Text.assemble((found.name, "bold"), f": {found.model} on {found.gpu}")
+    yield table(
+        "Iteration, serving overhead included",
+        ["", "constant", "per request", "per context token"],
+        [
+            ["time, ms", *(number(MS_PER_S * value) for value in (found.a_s, found.beta_s, found.gamma_s))],
+            ["energy, J", *(number(value) for value in (found.e0_j, found.e1_j, found.e2_j))],
+        ],
+    )
+    lengths = np.array([n for n in PROMPTS if n < found.kv_tokens])
+    seconds, joules = found.prefill_of(lengths)
+    yield table(
+        "Prefill",
+        ["prompt tokens", *(number(int(n)) for n in lengths)],
+        [
+            ["time, ms", *(number(MS_PER_S * float(value)) for value in seconds)],
+            ["energy, J", *(number(float(value)) for value in joules)],
+        ],
+    )
+    yield f"Room for {number(found.max_batch)} requests and {number(found.kv_tokens)} KV tokens"
+    yield f"Idle {number(found.idle_w, 3)} W, asleep {number(found.sleep_w, 3)} W, host {number(found.host_w, 3)} W"
+    yield f"Serving overhead: {found.serving.source}"

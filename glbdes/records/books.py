@@ -1,0 +1,186 @@
+"""The books of a run: what requests were charged, what nobody was charged for, and what the meters saw.
+
+Three accounts are kept of energy, cost, carbon and water, each from another source:
+
+    charged       requests' own counters (eq. 5), added up from the records as they pass
+    unattributed  idle and host energy of each slot and region
+    metered       all energy of each slot and region, decode epochs as wholes (eq. 4)
+
+and charged + unattributed = metered must hold to 1e-9 (docs/model.md, section 5). None is the difference of the others.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glbdes.errors import InvariantError
+from glbdes.hardware import physics
+from glbdes.units import G_PER_KG, J_PER_KWH
+from glbdes.workload import Requests
+from glbdes.world import Floats, SlotRecord, World, meter
+from glbdes.world.meter import Footprint, SlotEnergy
+
+TOLERANCE: Final = 1e-9
+QUANTITIES: Final = (("energy", "kWh"), ("cost", "USD"), ("carbon", "kg"), ("water", "L"))
+
+
+class SlotBook(NamedTuple):
+    """A slot's accounts, scaled to its real length; arrays [r]."""
+
+    energy: SlotEnergy
+    unattributed_kwh: Floats
+    metered: Footprint
+    unattributed: Footprint
+
+
+@dataclass
+class Generated:
+    """How many requests a workload has handed out. The sum of their ids tells a lost one from a doubled one."""
+
+    count: int = 0
+    id_sum: int = 0
+
+
+def counting(world: World) -> tuple[World, Generated]:
+    """`world`, with the requests counted as it hands them to an engine."""
+    generated = Generated()
+
+    def requests(slot: int) -> Requests:
+        drawn = world.requests(slot)
+        generated.count += len(drawn)
+        generated.id_sum += int(drawn.request_id.sum())
+        return drawn
+
+    return replace(world, requests=requests), generated
+
+
+class Books:
+    """Accounts of one run, filled slot by slot and chunk by chunk.
+
+    `by_request` is False for an engine that hands no requests: then what slots attributed stands for what requests were
+    charged. `regions` are names, for messages.
+    """
+
+    def __init__(self, world: World, regions: Sequence[str], *, by_request: bool = True) -> None:
+        self.world = world
+        self.regions = regions
+        self.by_request = by_request
+        self.by_status = np.zeros(len(physics.STATUS_NAMES), dtype=np.int64)
+        self.met_by_status = np.zeros(len(physics.STATUS_NAMES), dtype=np.int64)
+        self.count = self.id_sum = self.attempts = self.dispatched = 0
+        self.returned = False  # did a request change regions? Then what it was charged belongs to several
+        shape = (len(QUANTITIES), world.regions)
+        self.charged, self.unattributed, self.metered, self.scale = (np.zeros(shape) for _ in range(4))
+        self.attributed_kwh = np.zeros(world.regions)
+
+    @property
+    def full(self) -> bool:
+        """Is idle and host energy spread over requests? There are none to spread it over in a fluid run."""
+        return self.world.full_attribution and self.by_request
+
+    def requests(self, chunk: NDArray[Any]) -> None:
+        """Enter ended requests, `REQUEST_DTYPE`."""
+        self.count += len(chunk)
+        self.id_sum += int(chunk["request_id"].sum())
+        self.attempts += int(chunk["attempts"].sum())
+        self.by_status += np.bincount(chunk["status"], minlength=len(self.by_status))
+        self.returned |= bool((chunk["attempts"] > 1).any())
+        sent = chunk[chunk["region"] >= 0]  # the others were never anywhere that could charge them
+        for row, (column, per_unit) in enumerate(
+            (("energy_j", J_PER_KWH), ("cost_usd", 1.0), ("carbon_g", G_PER_KG), ("water_l", 1.0))
+        ):
+            sums = np.bincount(sent["region"], weights=sent[column], minlength=self.world.regions)
+            self.charged[row] += self.world.weight / per_unit * sums
+
+    def slot(self, record: SlotRecord) -> SlotBook:
+        """Enter a slot that has ended."""
+        book = self._book(record)
+        if not self.by_request:
+            caused = meter.footprint(book.energy.attributed_kwh, self.world.signals, record.slot)
+            self.charged += _quantities(book.energy.attributed_kwh, caused)
+        metered = _quantities(book.energy.it_kwh, book.metered)
+        self.metered += metered
+        self.scale += np.abs(metered)
+        self.unattributed += _quantities(book.unattributed_kwh, book.unattributed)
+        self.attributed_kwh += book.energy.attributed_kwh
+        self.met_by_status += [int(record.meters[name].sum()) for name in physics.STATUS_NAMES]
+        self.dispatched += int(record.dispatched.sum())
+        return book
+
+    def _book(self, record: SlotRecord) -> SlotBook:
+        energy = meter.slot_energy(self.world, record)
+        spare = energy.idle_kwh + energy.host_kwh
+        unattributed = np.where(energy.attributed_kwh > 0, 0.0, spare) if self.full else spare
+        signals, slot = self.world.signals, record.slot
+        return SlotBook(
+            energy=energy,
+            unattributed_kwh=unattributed,
+            metered=meter.footprint(energy.it_kwh, signals, slot),
+            unattributed=meter.footprint(unattributed, signals, slot),
+        )
+
+    def check(self, generated: Generated | None = None) -> dict[str, float]:
+        """The relative residual of each invariant, by name.
+
+        Raises `InvariantError` with every one that is broken.
+        """
+        broken = [*self._lost_requests(generated)] if self.by_request else []
+        residuals = {"requests": 0.0}
+        attributed = self.attributed_kwh + self.unattributed[0] - self.metered[0]
+        residuals["attribution"] = float(_relative(attributed, self.scale[0]).max())
+        if not residuals["attribution"] <= TOLERANCE:
+            told = (self.attributed_kwh.sum(), self.unattributed[0].sum(), self.metered[0].sum())
+            broken.append(
+                "slots attribute {:.12g} kWh and leave {:.12g} kWh, their meters say {:.12g} kWh".format(*told)
+            )
+        for row, (name, unit) in enumerate(QUANTITIES):
+            residuals[name], complaint = self._balance(row, name, unit)
+            broken.extend(complaint)
+        if broken:
+            raise InvariantError("the books of this run do not balance: " + "; ".join(broken))
+        return residuals
+
+    def _lost_requests(self, generated: Generated | None) -> list[str]:
+        told = []
+        if generated is not None and (generated.count, generated.id_sum) != (self.count, self.id_sum):
+            told.append(f"{generated.count} requests were generated, {self.count} ended (or not the same ones)")
+        if self.attempts != self.dispatched:
+            told.append(f"requests were dispatched {self.attempts} times, slots count {self.dispatched}")
+        for status, name in enumerate(physics.STATUS_NAMES):
+            seen, met = int(self.by_status[status]), int(self.met_by_status[status])
+            # no region sees a request that fails because none is up
+            if seen < met or (seen > met and status != physics.FAILED):
+                told.append(f"{seen} requests are {name}, the regions' meters say {met}")
+        return told
+
+    def _balance(self, row: int, name: str, unit: str) -> tuple[float, list[str]]:
+        """Residual of one quantity: by region, or over all if requests moved between regions."""
+        accounts = [self.charged[row], self.unattributed[row], self.metered[row], self.scale[row]]
+        places: Sequence[str] = self.regions
+        if self.returned:
+            accounts = [account.sum(keepdims=True) for account in accounts]
+            places = ("all regions",)
+        charged, unattributed, metered, scale = accounts
+        residual = _relative(charged + unattributed - metered, scale)
+        worst = int(np.argmax(np.where(np.isnan(residual), np.inf, residual)))
+        if residual[worst] <= TOLERANCE:
+            return float(residual[worst]), []
+        requests, spare, met = (f"{account[worst]:.12g} {unit}" for account in (charged, unattributed, metered))
+        rule = f"relative {residual[worst]:.3g}, must be <= {TOLERANCE:g}"
+        return float(residual[worst]), [
+            f"{name} in {places[worst]}: requests {requests} + unattributed {spare}, the meter says {met} ({rule})"
+        ]
+
+
+def _quantities(it_kwh: Floats, caused: Footprint) -> Floats:
+    """[quantity, r] in the order of `QUANTITIES`."""
+    return np.array([it_kwh, caused.cost_usd, caused.carbon_kg, caused.water_l])
+
+
+def _relative(difference: Floats, scale: Floats) -> Floats:
+    """|difference| / scale, 0 where both are 0 and infinite where only the scale is."""
+    size = np.abs(difference)
+    return np.asarray(np.where(scale > 0, size / np.where(scale > 0, scale, 1.0), np.where(size > 0, np.inf, 0.0)))

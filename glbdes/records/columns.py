@@ -1,0 +1,205 @@
+"""The columns of the records: their names, types and units, and how an engine's raw rows become them.
+
+Units are in the names. Energies and footprints of slots are scaled to real time, those of single requests are not:
+`request_weight` is how many real ones each stands for.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from glbdes.hardware import physics
+from glbdes.records.books import SlotBook
+from glbdes.units import J_PER_KWH, NS_PER_S
+from glbdes.world import Bools, Floats, SlotRecord, World
+
+NAME: Final = pa.dictionary(pa.int16(), pa.string())
+
+REQUESTS: Final = pa.schema(
+    [
+        ("request_id", pa.int64()),
+        ("gateway", NAME),
+        ("region", NAME),  # the last one it was sent to; null: none
+        ("replica", pa.int32()),
+        ("slo", NAME),
+        ("status", NAME),
+        ("attempts", pa.int16()),
+        ("prompt_tokens", pa.int32()),
+        ("output_tokens", pa.int32()),
+        ("arrival_ns", pa.int64()),  # at the gateway
+        ("start_ns", pa.int64()),  # prefill begins, at the region; null: never
+        ("first_token_ns", pa.int64()),
+        ("finish_ns", pa.int64()),  # when the status was decided
+        ("ttft_s", pa.float64()),  # as the user sees it, both network legs included; null: not served
+        ("tpot_s", pa.float64()),  # null also for one output token
+        ("e2e_s", pa.float64()),
+        ("energy_kwh", pa.float64()),
+        ("carbon_g", pa.float64()),
+        ("water_l", pa.float64()),
+        ("cost_usd", pa.float64()),
+        ("request_weight", pa.float64()),
+    ]
+)
+
+SLOTS: Final = pa.schema(
+    [
+        ("slot", pa.int32()),
+        ("time_utc", pa.timestamp("ms")),
+        ("region", NAME),
+        ("load", pa.float64()),  # requests dispatched there / what a plan may use of its capacity
+        ("utilisation", pa.float64()),  # busy share of powered replica time; null: none, or not simulated
+        ("arrived", pa.int64()),
+        *((name, pa.int64()) for name in physics.STATUS_NAMES),
+        ("queue_mean", pa.float64()),
+        ("queue_max", pa.int64()),
+        ("in_system_mean", pa.float64()),
+        *((f"{kind}_kwh", pa.float64()) for kind in ("prefill", "decode", "idle", "host")),
+        *((f"{kind}_kwh", pa.float64()) for kind in ("it", "attributed", "unattributed", "facility")),
+        *((name, pa.float64()) for name in ("cost_usd", "carbon_kg", "water_l")),
+        *((f"unattributed_{name}", pa.float64()) for name in ("cost_usd", "carbon_kg", "water_l")),
+        *((name, pa.float64()) for name in ("price_usd_per_kwh", "carbon_g_per_kwh")),  # true, not as policies saw them
+        *((name, pa.float64()) for name in ("wue_l_per_kwh", "ewif_l_per_kwh", "pue")),
+        ("network_s", pa.float64()),  # that requests dispatched in the slot spend on the network, both ways
+        ("waiting_s", pa.float64()),  # in the region's queue during the slot; of a flow, as expected
+        ("stale_slots", pa.int64()),  # how old the value was that policies saw
+        ("carbon_dual_usd_per_kg", pa.float64()),  # null: the policy shows none
+        ("water_dual_usd_per_l", pa.float64()),
+    ]
+)
+
+PLANS: Final = pa.schema(
+    [
+        ("slot", pa.int32()),
+        ("gateway", NAME),
+        ("slo", NAME),  # null unless classes have plans of their own
+        ("region", NAME),
+        ("weight", pa.float64()),
+        ("dispatched", pa.int64()),  # simulated requests, re-dispatches included
+        ("demand_rps", pa.float64()),  # of the gateway, or of its class
+    ]
+)
+
+# Binary digits that are kept of a request's figures; noise does not compress. Durations are exact in the _ns columns.
+DURATION_BITS: Final = 20  # relative error 5e-7
+AMOUNT_BITS: Final = 29  # relative error 9.4e-10: energy and footprints still add up to the meters within 1e-9
+
+_DUALS: Final = (("carbon", "carbon_dual_usd_per_kg"), ("water", "water_dual_usd_per_l"))
+
+
+class Names(NamedTuple):
+    """What the numbers of a world stand for."""
+
+    gateways: tuple[str, ...]
+    regions: tuple[str, ...]
+    slo: tuple[str, ...]
+
+
+def request_columns(chunk: NDArray[Any], world: World, names: Names) -> dict[str, Any]:
+    """Columns of `REQUESTS` for `chunk`, `REQUEST_DTYPE` [n] (docs/model.md, section 3)."""
+    durations = durations_s(chunk, world).items()
+    return {
+        **{key: chunk[key] for key in ("request_id", "attempts", "prompt_tokens", "output_tokens", "arrival_ns")},
+        "gateway": _named(chunk["gateway"] // world.classes, names.gateways),
+        "region": _named(chunk["region"], names.regions),
+        "slo": _named(chunk["slo"], names.slo),
+        "status": _named(chunk["status"], physics.STATUS_NAMES),
+        **{key: pa.array(chunk[key], mask=chunk[key] < 0) for key in ("replica", "start_ns", "first_token_ns")},
+        "finish_ns": chunk["finish_ns"],
+        **{f"{key}_s": pa.array(_rounded(s, DURATION_BITS), mask=~defined) for key, (s, defined) in durations},
+        "energy_kwh": _rounded(chunk["energy_j"] / J_PER_KWH, AMOUNT_BITS),
+        **{key: _rounded(chunk[key], AMOUNT_BITS) for key in ("carbon_g", "water_l", "cost_usd")},
+        "request_weight": np.full(len(chunk), world.weight),
+    }
+
+
+def durations_s(chunk: NDArray[Any], world: World) -> dict[str, tuple[Floats, Bools]]:
+    """TTFT, TPOT and E2E of `chunk` as users see them, seconds [n], and where they are defined."""
+    served = chunk["status"] == physics.SERVED
+    latency_ns = world.latency_ns[chunk["gateway"], np.maximum(chunk["region"], 0)]
+    seen_ns = latency_ns - chunk["arrival_ns"]
+    steps = chunk["output_tokens"].astype(np.int64) - 1
+    decode_ns = chunk["finish_ns"] - chunk["first_token_ns"]
+    return {
+        "ttft": ((chunk["first_token_ns"] + seen_ns) / NS_PER_S, served),
+        "tpot": (decode_ns / np.maximum(steps, 1) / NS_PER_S, served & (steps >= 1)),
+        "e2e": ((chunk["finish_ns"] + seen_ns) / NS_PER_S, served),
+    }
+
+
+def _rounded(values: Floats, bits: int) -> Floats:
+    """`values` [n] rounded to `bits` binary digits after the leading one: relative error at most 2**-(bits + 1)."""
+    dropped = 52 - bits
+    words = np.ascontiguousarray(values).view(np.int64) + (1 << (dropped - 1))
+    return np.asarray((words & -(1 << dropped)).view(np.float64))
+
+
+def slot_columns(
+    record: SlotRecord, book: SlotBook, world: World, names: Names, start: datetime, by_request: bool
+) -> dict[str, Any]:
+    """Columns of `SLOTS` for one slot, a row a region."""
+    meters, slot, n = record.meters, record.slot, world.regions
+    busy_ns = meters["prefill_ns"] + meters["decode_ns"]
+    powered_ns = busy_ns + meters["idle_ns"]
+    dispatched_rps = record.dispatched.sum(axis=0) / (world.slot_ns / NS_PER_S)
+    unmeasured = (powered_ns == 0) | (not by_request)
+    signals = ("price_usd_per_kwh", "carbon_g_per_kwh", "wue_l_per_kwh", "ewif_l_per_kwh", "pue")
+    columns = {
+        "slot": np.full(n, slot, dtype=np.int32),
+        "time_utc": pa.array([start] * n, type=pa.timestamp("ms")),
+        "region": _named(np.arange(n), names.regions),
+        "load": dispatched_rps / world.capacity_rps,
+        "utilisation": pa.array(busy_ns / np.maximum(powered_ns, 1), mask=unmeasured),
+        **{key: meters[key] for key in ("arrived", *physics.STATUS_NAMES, "queue_max")},
+        "queue_mean": meters["queue_area_ns"] / world.slot_ns,
+        "in_system_mean": meters["system_area_ns"] / world.slot_ns,
+        **{f"{kind}_kwh": getattr(book.energy, f"{kind}_kwh") for kind in ("prefill", "decode", "idle", "host", "it")},
+        "attributed_kwh": book.energy.attributed_kwh,
+        "unattributed_kwh": book.unattributed_kwh,
+        "facility_kwh": book.metered.facility_kwh,
+        **{key: getattr(book.metered, key) for key in ("cost_usd", "carbon_kg", "water_l")},
+        **{f"unattributed_{key}": getattr(book.unattributed, key) for key in ("cost_usd", "carbon_kg", "water_l")},
+        **{key: getattr(world.signals, key)[slot] for key in signals},
+        **dict(zip(("network_s", "waiting_s"), delay_s(record, world, by_request), strict=True)),
+        "stale_slots": world.seen.stale_slots[slot],
+    }
+    for key, column in _DUALS:
+        columns[column] = record.duals[key] if key in record.duals else pa.nulls(n, pa.float64())
+    return columns
+
+
+def delay_s(record: SlotRecord, world: World, by_request: bool) -> tuple[Floats, Floats]:
+    """Seconds [r] of real time on the network and waiting; of a flow from what it plans and expects."""
+    if by_request:
+        network_s = 2 * (record.dispatched * world.latency_s).sum(axis=0) * world.weight
+        return network_s, record.meters["queue_area_ns"] / NS_PER_S * world.weight
+    rate_rps = record.demand_rps[:, None] * record.weights
+    if world.outages:  # load goes elsewhere than planned; these counts are rounded
+        rate_rps = record.dispatched / (world.slot_ns / NS_PER_S)
+    waiting = np.zeros(world.regions)
+    if world.waiting is not None:
+        waiting = world.waiting.requests(rate_rps.sum(axis=0))
+    return 2 * (rate_rps * world.latency_s).sum(axis=0) * world.slot_s, waiting * world.slot_s
+
+
+def plan_columns(record: SlotRecord, names: Names, classes: int) -> dict[str, Any]:
+    """Columns of `PLANS` for one slot, a row a gateway (with limits: and class) and region."""
+    gateways, regions = record.weights.shape
+    row = np.repeat(np.arange(gateways), regions)
+    return {
+        "slot": np.full(gateways * regions, record.slot, dtype=np.int32),
+        "gateway": _named(row // classes, names.gateways),
+        "slo": _named(row % classes if classes > 1 else np.full(len(row), -1), names.slo),
+        "region": _named(np.tile(np.arange(regions), gateways), names.regions),
+        "weight": record.weights.ravel(),
+        "dispatched": record.dispatched.ravel(),
+        "demand_rps": np.repeat(record.demand_rps, regions),
+    }
+
+
+def _named(indices: NDArray[Any], names: Sequence[str]) -> Any:
+    """`indices` into `names` as a dictionary array; negative ones are null."""
+    return pa.DictionaryArray.from_arrays(pa.array(indices.astype(np.int16), mask=indices < 0), pa.array(names))

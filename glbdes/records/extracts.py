@@ -1,0 +1,138 @@
+"""What figures show, as tables: small extracts of runs' records, each a pandas frame with a column `policy`.
+
+Takes records by label (one run, or the policies of a comparison) and never an engine. Amounts are those of real time.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from glbdes.records.writer import Records, reading
+
+MOST_ROWS: Final = 4000  # of a table over time; altair refuses to draw more than 5000
+PARTS: Final = {"prefill_kwh": "prefill", "decode_kwh": "decode", "idle_kwh": "idle", "host_kwh": "host"}
+LEVELS: Final = np.concatenate((np.linspace(0, 0.9, 46), np.linspace(0.91, 0.99, 17), np.linspace(0.991, 0.999, 9)))
+
+Runs = Mapping[str, Records]
+
+
+def regional(runs: Runs) -> pd.DataFrame:
+    """A row a policy and region: cost_usd, carbon_kg, water_l, and the parts of its IT energy in kWh."""
+    columns = ["cost_usd", "carbon_kg", "water_l", *PARTS]
+    return _over(runs, lambda one: _slots(one, columns).groupby("region", sort=False, observed=True).sum())
+
+
+def over_time(runs: Runs) -> pd.DataFrame:
+    """A row a policy, time and region: carbon_kg and water_l from the start to then, at evenly spread slots' ends."""
+    points = max(2, MOST_ROWS // max(1, sum(_regions(one) for one in runs.values())))
+
+    def one(records: Records) -> pd.DataFrame:
+        wide = _slots(records, ["slot", "time_utc", "carbon_kg", "water_l"]).sort_values(["slot"], kind="stable")
+        wide[["carbon_kg", "water_l"]] = wide.groupby("region", observed=True)[["carbon_kg", "water_l"]].cumsum()
+        wide["time_utc"] += pd.Timedelta(seconds=records.info["scenario"]["time"]["slot_s"])
+        return _thinned(wide, points)
+
+    return _over(runs, one)
+
+
+def duals(runs: Runs) -> pd.DataFrame:
+    """A row a policy that shows duals, time and region: carbon_usd_per_kg and water_usd_per_l. Empty if none does."""
+    columns = {"carbon_dual_usd_per_kg": "carbon_usd_per_kg", "water_dual_usd_per_l": "water_usd_per_l"}
+    shown = {
+        label: one for label, one in runs.items() if any(one.slots[key].null_count < len(one.slots) for key in columns)
+    }
+    points = max(2, MOST_ROWS // max(1, sum(_regions(one) for one in shown.values())))
+    if not shown:
+        return pd.DataFrame(columns=["policy", "time_utc", "region", *columns.values()])
+    return _over(
+        shown,
+        lambda one: _thinned(_slots(one, ["slot", "time_utc", *columns]), points).rename(columns=columns),
+    )
+
+
+def flows(runs: Runs) -> pd.DataFrame:
+    """A row a policy, gateway and region: requests dispatched (simulated), and their share of the gateway's."""
+
+    def one(records: Records) -> pd.DataFrame:
+        sums = _plans(records).groupby(["gateway", "region"], sort=False, observed=True)[["dispatched"]].sum()
+        total = sums.groupby("gateway", observed=True)["dispatched"].transform("sum")
+        return sums.assign(share=(sums["dispatched"] / total.where(total > 0)).fillna(0.0))
+
+    return _over(runs, one)
+
+
+def hours(runs: Runs) -> pd.DataFrame:
+    """A row a policy, gateway, region and hour of the day (UTC): the share of the gateway's requests of that hour."""
+
+    def one(records: Records) -> pd.DataFrame:
+        plans = _plans(records)
+        time = records.slots.select(["slot", "time_utc"]).to_pandas().drop_duplicates("slot").set_index("slot")
+        plans["hour"] = plans["slot"].map(time["time_utc"].dt.hour)
+        sums = plans.groupby(["gateway", "region", "hour"], sort=False, observed=True)[["dispatched"]].sum()
+        total = sums.groupby(["gateway", "hour"], observed=True)["dispatched"].transform("sum")
+        return sums.assign(share=(sums["dispatched"] / total.where(total > 0)).fillna(0.0))[["share"]]
+
+    return _over(runs, one)
+
+
+def waits(runs: Runs) -> pd.DataFrame:
+    """A row a policy, measure (TTFT, E2E) and level: how long it took that share of the served requests, at most."""
+
+    def one(records: Records) -> pd.DataFrame:
+        parts = []
+        for name, column in (("TTFT", "ttft_s"), ("E2E", "e2e_s")):
+            with reading(records.folder / "requests"):
+                values = records.requests.to_table(columns=[column])[column].drop_null().to_numpy()
+            if len(values):
+                parts.append(pd.DataFrame({"measure": name, "level": LEVELS, "seconds": np.quantile(values, LEVELS)}))
+        return pd.concat(parts) if parts else pd.DataFrame(columns=["measure", "level", "seconds"])
+
+    return _over(runs, one)
+
+
+def places(records: Records) -> pd.DataFrame:
+    """A row a gateway and a region: kind, name, latitude_deg, longitude_deg, and simulated requests there."""
+    scenario: Mapping[str, Any] = records.info["scenario"]
+    moved = _plans(records)
+    rows = []
+    for kind in ("gateway", "region"):
+        count = moved.groupby(kind, observed=True)["dispatched"].sum()
+        for name, place in scenario[f"{kind}s"].items():
+            where = {key: place[key] for key in ("latitude_deg", "longitude_deg")}
+            rows.append({"kind": kind, "name": name, **where, "requests": int(count.get(name, 0))})
+    return pd.DataFrame(rows)
+
+
+def _over(runs: Runs, extract: Any) -> pd.DataFrame:
+    """The extracts of all runs below one another, with the label as first column `policy`."""
+    parts = []
+    for label, records in runs.items():
+        part = extract(records)
+        part = part.reset_index() if part.index.names[0] is not None else part.reset_index(drop=True)
+        parts.append(part.assign(policy=label)[["policy", *part.columns]])
+    joined: pd.DataFrame = pd.concat(parts, ignore_index=True)
+    return joined
+
+
+def _slots(records: Records, columns: list[str]) -> pd.DataFrame:
+    frame: pd.DataFrame = records.slots.select(["region", *columns]).to_pandas()
+    return frame.assign(region=frame["region"].astype(str))
+
+
+def _plans(records: Records) -> pd.DataFrame:
+    frame: pd.DataFrame = records.plans.select(["slot", "gateway", "region", "dispatched"]).to_pandas()
+    frame["gateway"], frame["region"] = frame["gateway"].astype(str), frame["region"].astype(str)
+    return frame
+
+
+def _regions(records: Records) -> int:
+    return len(records.info["scenario"]["regions"])
+
+
+def _thinned(frame: pd.DataFrame, points: int) -> pd.DataFrame:
+    """The rows of at most `points` slots, evenly spread, the last one among them."""
+    slots = np.sort(frame["slot"].unique())
+    kept = slots[np.unique(np.linspace(0, len(slots) - 1, min(points, len(slots))).round().astype(int))]
+    return frame[frame["slot"].isin(kept)].drop(columns="slot")

@@ -1,0 +1,127 @@
+"""One run as one row of a table, and what may be said of several rows: fairness, fronts, paired differences.
+
+The row is that of comparisons and sweeps: names carry units, nothing in it depends on the machine or the clock on the
+wall, and what an engine cannot tell (latency of a flow) is NaN.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+from glbdes.records.metrics import LATENCIES, QUANTILES, Summary
+from glbdes.world import Bools, Floats
+
+CONFIDENCE: Final = 0.95
+REGIONAL: Final = {"carbon": "kg", "water": "l"}  # the footprints whose burden is compared, and their units
+
+BURDENS: Final = tuple(
+    column
+    for kind, unit in REGIONAL.items()
+    for column in (f"{kind}_mean_{unit}", f"{kind}_max_{unit}", f"{kind}_par", f"{kind}_gini")
+)
+WAITS: Final = tuple(f"{name}_{quantile}_s" for name in LATENCIES for quantile in QUANTILES)
+COUNTS: Final = ("requests", "served", "rejected", "timed_out", "failed")
+FIGURES: Final = (
+    "cost_usd",
+    *BURDENS,
+    "objective_usd",
+    "over_optimum",  # objective / that of the fluid model's offline optimum - 1
+    *WAITS,
+    "slo_share",
+    *COUNTS,
+    "it_kwh",
+    "unattributed_kwh",
+)
+
+
+def row(summary: Summary, info: Mapping[str, Any], optimum_usd: float | None) -> dict[str, float]:
+    """The `FIGURES` of a run (`metrics.summary`, run.json); `optimum_usd` is the fluid model's optimal objective."""
+    counts, waits = summary["requests"], summary["latency_s"]
+    found: dict[str, float | None] = {"cost_usd": summary["totals"]["cost_usd"]}
+    for kind, unit in REGIONAL.items():
+        values = np.array([region[f"{kind}_{unit}"] for region in summary["regions"].values()])
+        found |= {f"{kind}_mean_{unit}": float(values.mean()), f"{kind}_max_{unit}": float(values.max())}
+        found |= {f"{kind}_par": summary["par"][kind], f"{kind}_gini": gini(values)}
+    found["objective_usd"] = summary["objective_usd"]
+    found["over_optimum"] = summary["objective_usd"] / optimum_usd - 1 if optimum_usd else None
+    for name in LATENCIES:
+        found |= {f"{name}_{quantile}_s": waits[name][quantile] for quantile in QUANTILES}
+    found["slo_share"] = _attained(summary, info)
+    found |= {"requests": counts["total"], **{key: counts[key] for key in COUNTS[1:]}}
+    found |= {key: summary["totals"][key] for key in ("it_kwh", "unattributed_kwh")}
+    return {key: np.nan if found[key] is None else float(found[key] or 0.0) for key in FIGURES}
+
+
+def written(folder: Path) -> Summary:
+    """The summary that a run wrote a moment ago; `metrics.summary` would read its requests once more."""
+    found: Summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    return found
+
+
+def gini(values: Floats) -> float | None:
+    """Gini coefficient of amounts [n]: 0 is even; sum_ij |x_i - x_j| / (2 n^2 mean). None without a positive mean."""
+    mean = float(values.mean())
+    return float(np.abs(values[:, None] - values).mean() / (2 * mean)) if mean > 0 else None
+
+
+def pareto(x: Floats, y: Floats) -> Bools:
+    """Which points [n] no other beats: as good in both and better in one. Less is better; NaN is never on the front."""
+    as_good = (x[:, None] >= x) & (y[:, None] >= y)
+    better = (x[:, None] > x) | (y[:, None] > y)
+    return np.asarray(np.isfinite(x) & np.isfinite(y) & ~(as_good & better).any(axis=1))
+
+
+def half_width(values: Sequence[float] | Floats) -> float:
+    """Half the 95 % confidence interval of the mean (Student's t); NaN for fewer than two values."""
+    sample = np.asarray(values, dtype=np.float64)
+    n = len(sample)
+    if n < 2:
+        return float("nan")
+    return float(stdtrit(n - 1, (1 + CONFIDENCE) / 2) * sample.std(ddof=1) / np.sqrt(n))
+
+
+def by_policy(runs: pd.DataFrame) -> pd.DataFrame:
+    """Means over seeds of runs with columns `policy`, `seed` and `FIGURES`, a row a policy in order of appearance.
+
+    With two seeds or more there are also, for each figure, `_half95` of the mean and, from differences paired by seed
+    with the first policy (the reference), `_difference`, `_difference_low95` and `_difference_high95`.
+    """
+    names = list(dict.fromkeys(runs["policy"]))
+    wide = {name: runs[runs["policy"] == name].set_index("seed")[list(FIGURES)] for name in names}
+    rows = []
+    for name in names:
+        own = wide[name]
+        made: dict[str, Any] = {"policy": name, "seeds": len(own)}
+        made |= {key: float(own[key].mean()) for key in FIGURES}
+        if len(own) > 1:
+            paired = own - wide[names[0]].loc[own.index]
+            for key in FIGURES:
+                middle, half = float(paired[key].mean()), half_width(paired[key].to_numpy())
+                made |= {f"{key}_half95": half_width(own[key].to_numpy()), f"{key}_difference": middle}
+                made |= {f"{key}_difference_low95": middle - half, f"{key}_difference_high95": middle + half}
+        rows.append(made)
+    return pd.DataFrame(rows)
+
+
+def over_seeds(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Means of `FIGURES` and `_half95` of each over the rows that agree in `keys`, in order of appearance."""
+    rows = []
+    for values, group in table.groupby(list(keys), sort=False, dropna=False, observed=True) if keys else [((), table)]:
+        made: dict[str, Any] = {**dict(zip(keys, values, strict=True)), "seeds": len(group)}
+        made |= {key: float(group[key].mean()) for key in FIGURES}
+        made |= {f"{key}_half95": half_width(group[key].to_numpy()) for key in FIGURES}
+        rows.append(made)
+    return pd.DataFrame(rows)
+
+
+def _attained(summary: Summary, info: Mapping[str, Any]) -> float | None:
+    """Share of all requests that met every limit of their class."""
+    total = summary["requests"]["total"]
+    if summary["goodput_rps"] is None or not total:
+        return None
+    return float(summary["goodput_rps"] * info["simulated_s"] / total)

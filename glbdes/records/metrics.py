@@ -1,0 +1,231 @@
+"""The headline figures of a run, from its records alone: latency, SLO attainment, totals, fairness.
+
+Everything is computed again from what was written, so a summary vouches for the files that a reader has. Quantiles are
+exact (linear between order statistics), one column in memory at a time. Of requests that were not all kept, the figures
+are those that the run sketched (`sketch.py`). Requests are counted as simulated
+(`request_weight` real ones each); energy and footprints are those of real time. Undefined figures are None.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from glbdes.hardware.physics import STATUS_NAMES
+from glbdes.records import sketch
+from glbdes.records.writer import Records, reading
+from glbdes.units import G_PER_KG, KG_PER_T, L_PER_M3
+from glbdes.world import Floats
+
+LATENCIES: Final = sketch.LATENCIES
+QUANTILES: Final = sketch.QUANTILES
+TOTALS: Final = ("cost_usd", "carbon_kg", "water_l", "it_kwh", "facility_kwh", "unattributed_kwh")
+DELAYS: Final = ("network_s", "waiting_s")
+REGIONAL: Final = ("cost_usd", "carbon_kg", "water_l", "it_kwh", "facility_kwh")
+
+# What a request was charged / the meter of the same; factor from one's unit to the other's.
+_ACCOUNTS: Final = (
+    ("energy_kwh", "it_kwh", "unattributed_kwh", 1.0),
+    ("cost_usd", "cost_usd", "unattributed_cost_usd", 1.0),
+    ("carbon_g", "carbon_kg", "unattributed_carbon_kg", 1.0 / G_PER_KG),
+    ("water_l", "water_l", "unattributed_water_l", 1.0),
+)
+
+Summary = dict[str, Any]
+
+
+def summary(records: Records) -> Summary:
+    """The figures of `summary.json`. Raises `RecordsError` if the records are damaged."""
+    info = records.info
+    by_request = bool(info["by_request"])
+    counts = _by_status(records)
+    total = sum(counts.values())
+    regions = _regions(records)
+    totals = {key: float(_column(records, key).sum()) for key in (*TOTALS, *DELAYS)}
+    goodput, slo = _slo(records) if by_request else (None, {})
+    return {
+        "scenario": info["scenario"]["name"],
+        "engine": info["engine"],
+        "policy": info["policy"],
+        "seed": info["seed"],
+        "requests": {"total": total, **counts},
+        "request_weight": info["request_weight"],
+        "latency_s": {name: _latency(records, name) for name in LATENCIES},
+        "slo": slo,
+        "goodput_rps": goodput,
+        "totals": totals,
+        "par": {"carbon": _par(regions, "carbon_kg"), "water": _par(regions, "water_l")},
+        "objective_usd": _objective(regions, info["scenario"], sum(totals[key] for key in DELAYS)),
+        "objective_terms": _objective_terms(info["scenario"]),
+        "regions": regions,
+        "meter_residual": _meter_residual(records)
+        if by_request and not info.get("sketch")
+        else info["invariants"]["energy"],
+        "wall_s": info["wall_s"],
+        "requests_per_s": total / info["wall_s"] if by_request else None,
+    }
+
+
+def _by_status(records: Records) -> dict[str, int]:
+    """Requests by how they ended; an engine without requests tells only how many it expects to be served."""
+    if not records.info["by_request"]:
+        return {name: int(_column(records, name).sum()) for name in STATUS_NAMES}
+    if sketched := records.info.get("sketch"):
+        return dict(sketched["by_status"])
+    with reading(records.folder / "requests"):
+        status = records.requests.to_table(columns=["status"])["status"]
+        found = {str(row["values"]): int(row["counts"]) for row in status.value_counts().to_pylist()}
+    return {name: found.get(name, 0) for name in STATUS_NAMES}
+
+
+def _latency(records: Records, name: str) -> dict[str, float | None]:
+    if sketched := records.info.get("sketch"):
+        return dict(sketched["latency_s"][name])
+    values = _request_column(records, f"{name}_s")
+    if not len(values):
+        return dict.fromkeys(("mean", *QUANTILES))
+    quantiles = np.quantile(values, list(QUANTILES.values()))
+    return {"mean": float(values.mean()), **dict(zip(QUANTILES, map(float, quantiles), strict=True))}
+
+
+def _slo(records: Records) -> tuple[float, dict[str, dict[str, float | None]]]:
+    """Goodput (requests/s that met every limit of their class), and attainment by class and limit.
+
+    Attainment is a share of all requests of the class: one that was not served met nothing. One output token meets any
+    TPOT.
+    """
+    classes: Mapping[str, Any] = records.info["scenario"]["slo"]
+    names = list(classes)
+    of_class, met = _limits_met(records, classes)
+    attainment = {
+        key: {
+            name: float(met[name][i] / of_class[i]) if of_class[i] and _stated(classes[key], name) else None
+            for name in met
+        }
+        for i, key in enumerate(names)
+    }
+    return float(sum(met["all"]) / records.info["simulated_s"]), attainment
+
+
+def _limits_met(records: Records, classes: Mapping[str, Any]) -> tuple[Sequence[int], Mapping[str, Sequence[int]]]:
+    """How many requests each class had, and how many met each limit, and all."""
+    if sketched := records.info.get("sketch"):
+        return sketched["of_class"], sketched["met"]
+    names = list(classes)
+    limits = {name: np.array([_limit(classes[key], f"{name}_s") for key in names]) for name in LATENCIES}
+    of_class = np.zeros(len(names), dtype=np.int64)
+    met = {name: np.zeros(len(names), dtype=np.int64) for name in (*LATENCIES, "all")}
+    columns = ["slo", "status", *(f"{name}_s" for name in LATENCIES)]
+    with reading(records.folder / "requests"):
+        for batch in records.requests.to_batches(columns=columns):
+            slo = _positions(batch["slo"], names)
+            kept = _positions(batch["status"], STATUS_NAMES) == STATUS_NAMES.index("served")
+            of_class += np.bincount(slo, minlength=len(names))
+            every = kept.copy()
+            for name in LATENCIES:
+                value = batch[f"{name}_s"].to_numpy(zero_copy_only=False)
+                within = kept & ((value <= limits[name][slo]) | np.isnan(value))
+                met[name] += np.bincount(slo[within], minlength=len(names))
+                every &= within
+            met["all"] += np.bincount(slo[every], minlength=len(names))
+    return of_class.tolist(), {name: counts.tolist() for name, counts in met.items()}
+
+
+def _limit(limits: Mapping[str, Any], key: str) -> float:
+    value = limits.get(key)
+    return np.inf if value is None else float(value)
+
+
+def _stated(limits: Mapping[str, Any], name: str) -> bool:
+    """Does the class limit this? `all` is always asked: without limits it is the share served."""
+    return name == "all" or limits.get(f"{name}_s") is not None
+
+
+def _positions(column: Any, names: Any) -> Any:
+    """Positions [n] in `names` of a dictionary column's values."""
+    known = [names.index(value) for value in column.dictionary.to_pylist()]
+    return np.array(known, dtype=np.int64)[column.indices.to_numpy(zero_copy_only=False)]
+
+
+def _regions(records: Records) -> dict[str, dict[str, Any]]:
+    """Totals of each region, requests that ended there as served, and the busy share of its replicas."""
+    slots = records.slots
+    names = list(records.info["scenario"]["regions"])
+    region = _positions(slots["region"].combine_chunks(), names)
+
+    def total(values: Floats) -> Floats:
+        return np.asarray(np.bincount(region, weights=values, minlength=len(names)), dtype=np.float64)
+
+    sums = {key: total(_column(records, key)) for key in REGIONAL}
+    served = total(_column(records, "served"))
+    load = total(_column(records, "load")) / (len(slots) // len(names))
+    busy = _column(records, "utilisation")
+    measured = ~np.isnan(busy)
+    times = total(measured.astype(np.float64))
+    share = total(np.where(measured, busy, 0.0)) / np.maximum(times, 1.0)
+    return {
+        name: {
+            **{key: float(values[r]) for key, values in sums.items()},
+            "requests": int(served[r]),
+            "load": float(load[r]),
+            "utilisation": float(share[r]) if times[r] else None,
+        }
+        for r, name in enumerate(names)
+    }
+
+
+def _par(regions: Mapping[str, Mapping[str, float]], key: str) -> float | None:
+    """Peak-to-average ratio of the regions' footprints: 1 is even."""
+    values = np.array([region[key] for region in regions.values()])
+    return float(values.max() / values.mean()) if values.mean() > 0 else None
+
+
+def _objective(regions: Mapping[str, Mapping[str, float]], scenario: Mapping[str, Any], delay_s: float) -> float:
+    """Cost + mu_c * norm of weighted carbon + mu_w * norm of weighted water + price of delay (docs/model.md, eq. 9)."""
+    prices = scenario["objective"]
+    norm = float(prices.get("norm", "inf"))
+
+    def size(key: str, weight: str) -> float:
+        weighted = [scenario["regions"][name].get(weight, 1.0) * region[key] for name, region in regions.items()]
+        return float(np.linalg.norm(weighted, ord=norm))
+
+    cost = sum(region["cost_usd"] for region in regions.values())
+    carbon_usd = prices["carbon_usd_per_t"] / KG_PER_T * size("carbon_kg", "carbon_weight")
+    water_usd = prices["water_usd_per_m3"] / L_PER_M3 * size("water_l", "water_weight")
+    return float(cost + carbon_usd + water_usd + prices.get("delay_usd_per_s", 0.0) * delay_s)
+
+
+def _objective_terms(scenario: Mapping[str, Any]) -> str:
+    """What `_objective` adds up, in words."""
+    prices, regions = scenario["objective"], scenario["regions"].values()
+    norm = {"inf": "largest", "1": "sum of", "2": "Euclidean length of"}[str(prices.get("norm", "inf"))]
+    keys = ("carbon_weight", "water_weight")
+    weighted = "weighted " if any(region.get(key, 1.0) != 1.0 for region in regions for key in keys) else ""
+    delay = " + priced delay" if prices.get("delay_usd_per_s", 0.0) > 0 else ""
+    return f"cost + priced {norm} {weighted}carbon and water{delay}"
+
+
+def _meter_residual(records: Records) -> float:
+    """|weight * sum over requests + unattributed - meter| / sum |meter|: the worst of energy, cost, carbon, water."""
+    weight = records.info["request_weight"]
+    worst = 0.0
+    for charged, metered, unattributed, factor in _ACCOUNTS:
+        meter = _column(records, metered)
+        scale = float(np.abs(meter).sum())
+        requests = weight * factor * float(_request_column(records, charged).sum())
+        difference = requests + float(_column(records, unattributed).sum()) - float(meter.sum())
+        worst = max(worst, abs(difference) / scale if scale > 0 else 0.0)
+    return worst
+
+
+def _column(records: Records, name: str) -> Floats:
+    """A column of slots.parquet; nulls are NaN."""
+    return np.asarray(records.slots[name].cast(pa.float64()).to_numpy(), dtype=np.float64)
+
+
+def _request_column(records: Records, name: str) -> Floats:
+    """A column of the requests, without its nulls."""
+    with reading(records.folder / "requests"):
+        column = records.requests.to_table(columns=[name])[name]
+    return np.asarray(column.drop_null().to_numpy(), dtype=np.float64)

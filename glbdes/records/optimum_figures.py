@@ -1,0 +1,66 @@
+"""The offline optimum as figures: those of a run's summary.json that exist without requests, and its certificate."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from glbdes.optimum import offline
+from glbdes.records.metrics import Summary
+from glbdes.units import NS_PER_S
+from glbdes.world import Floats, World
+
+
+def summary(world: World, regions: Sequence[str]) -> Summary:
+    """Solve `world` offline and sum up: objective, PAR, totals and regions under the names of `metrics.summary`.
+
+    `regions.NAME.requests` counts expected requests as simulated, `utilisation` is None: a flow keeps nobody busy.
+    `certificate` holds the dual solution's value, which no plan can beat, and how far it is from the plan's.
+    Raises what `offline.solve` raises.
+    """
+    begin_s = time.perf_counter()
+    found = offline.solve(world)
+    solve_s = time.perf_counter() - begin_s
+    amounts = _amounts(world, found)
+    return {
+        "objective_usd": found.objective_usd,
+        "certificate": {
+            "dual_usd": found.dual_usd,
+            "gap": abs(found.objective_usd - found.dual_usd) / max(abs(found.objective_usd), 1.0),
+        },
+        "par": {"carbon": _par(found.carbon_kg), "water": _par(found.water_l)},
+        "totals": {key: float(amounts[key].sum()) for key in amounts if key not in ("requests", "load")}
+        | {"network_s": found.network_s, "waiting_s": found.waiting_s},
+        "regions": {
+            name: {
+                key: round(float(values[r])) if key == "requests" else float(values[r])
+                for key, values in amounts.items()
+            }
+            | {"utilisation": None}
+            for r, name in enumerate(regions)
+        },
+        "duals": {
+            "carbon_usd_per_kg": dict(zip(regions, found.carbon_usd_per_kg.tolist(), strict=True)),
+            "water_usd_per_l": dict(zip(regions, found.water_usd_per_l.tolist(), strict=True)),
+        },
+        "solve_s": solve_s,
+    }
+
+
+def _amounts(world: World, found: offline.Optimum) -> dict[str, Floats]:
+    """What each region [r] comes to under the optimal plan."""
+    load_rps = np.einsum("sg,sgr->sr", world.expected_rps, found.weights)
+    it_kwh = offline.it_kwh(world, load_rps)
+    return {
+        "cost_usd": found.cost_usd,
+        "carbon_kg": found.carbon_kg,
+        "water_l": found.water_l,
+        "it_kwh": it_kwh.sum(axis=0),
+        "facility_kwh": (it_kwh * world.signals.pue[: world.slots]).sum(axis=0),
+        "requests": load_rps.sum(axis=0) * (world.slot_ns / NS_PER_S),
+        "load": (load_rps / world.capacity_rps).mean(axis=0),
+    }
+
+
+def _par(footprint: Floats) -> float | None:
+    return float(footprint.max() / footprint.mean()) if footprint.mean() > 0 else None

@@ -1,0 +1,76 @@
+"""What is remembered of requests that a run does not keep: how they ended, limits met, a sketch of their latencies.
+
+Counts are exact, and so are means (to rounding). Quantiles come from a histogram with bins of equal ratio: they are off
+by at most `QUANTILE_ERROR` of their value, if latencies lie between `LOWEST_S` and `HIGHEST_S`. Memory does not grow.
+"""
+
+from collections.abc import Mapping
+from math import log
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glbdes.hardware import physics
+from glbdes.records.columns import durations_s
+from glbdes.world import Floats, World
+
+LATENCIES: Final = ("ttft", "tpot", "e2e")
+QUANTILES: Final = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
+QUANTILE_ERROR: Final = 1e-3
+LOWEST_S: Final = 1e-6
+HIGHEST_S: Final = 1e7
+
+_BIN: Final = log((1 + QUANTILE_ERROR) / (1 - QUANTILE_ERROR))  # width of a bin, of the logarithm
+_BINS: Final = int(log(HIGHEST_S / LOWEST_S) / _BIN) + 1
+
+
+class Sketch:
+    """Figures of the requests that pass. `limits_s[latency]` [class] are those of the SLO classes, infinite: none."""
+
+    def __init__(self, world: World, limits_s: Mapping[str, Floats]) -> None:
+        self.world = world
+        self.limits_s = limits_s
+        classes = len(limits_s[LATENCIES[0]])
+        self.by_status = np.zeros(len(physics.STATUS_NAMES), dtype=np.int64)
+        self.of_class = np.zeros(classes, dtype=np.int64)
+        self.met = {name: np.zeros(classes, dtype=np.int64) for name in (*LATENCIES, "all")}
+        self.sums = dict.fromkeys(LATENCIES, 0.0)
+        self.bins = {name: np.zeros(_BINS, dtype=np.int64) for name in LATENCIES}
+
+    def requests(self, chunk: NDArray[Any]) -> None:
+        """Take note of ended requests, `REQUEST_DTYPE`."""
+        classes, slo = len(self.of_class), chunk["slo"].astype(np.int64)
+        self.by_status += np.bincount(chunk["status"], minlength=len(self.by_status))
+        self.of_class += np.bincount(slo, minlength=classes)
+        served = chunk["status"] == physics.SERVED
+        every = served.copy()
+        for name, (values_s, defined) in durations_s(chunk, self.world).items():
+            within = served & (~defined | (values_s <= self.limits_s[name][slo]))
+            self.met[name] += np.bincount(slo[within], minlength=classes)
+            every &= within
+            known = values_s[defined]
+            self.sums[name] += float(known.sum())
+            places = np.log(np.maximum(known, LOWEST_S) / LOWEST_S) / _BIN
+            self.bins[name] += np.bincount(np.minimum(places.astype(np.int64), _BINS - 1), minlength=_BINS)
+        self.met["all"] += np.bincount(slo[every], minlength=classes)
+
+    def figures(self) -> dict[str, Any]:
+        """Everything noted, as plain numbers."""
+        return {
+            "by_status": dict(zip(physics.STATUS_NAMES, self.by_status.tolist(), strict=True)),
+            "of_class": self.of_class.tolist(),
+            "met": {name: counts.tolist() for name, counts in self.met.items()},
+            "latency_s": {name: self._latency(name) for name in LATENCIES},
+            "quantile_error": QUANTILE_ERROR,
+        }
+
+    def _latency(self, name: str) -> dict[str, float | None]:
+        upto = np.cumsum(self.bins[name])
+        count = int(upto[-1])
+        if count == 0:
+            return dict.fromkeys(("mean", *QUANTILES))
+        places = np.searchsorted(upto, [q * (count - 1) for q in QUANTILES.values()], side="right")
+        low = LOWEST_S * np.exp(places * _BIN)
+        middle = low * (1 + QUANTILE_ERROR)  # as far from the bin's lower end as from its upper one, in ratio
+        return {"mean": self.sums[name] / count, **dict(zip(QUANTILES, middle.tolist(), strict=True))}

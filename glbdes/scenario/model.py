@@ -1,0 +1,285 @@
+"""A scenario file as frozen, validated models: what to simulate, in the user's units.
+
+This module owns the schema, the rules that one value must meet, and the reading of the file; rules between two values
+are in `scenario_rules.py`. Reading signals and traces, and turning names into arrays, happens later.
+"""
+
+import os
+import tomllib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from glbdes import resources
+from glbdes.errors import ScenarioError, nearest
+from glbdes.scenario import overrides as settings
+from glbdes.scenario.complaints import complaints
+from glbdes.scenario.rules import broken
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Knot = Annotated[tuple[NonNegative, NonNegative], Field(strict=False)]
+MOST = 10**12  # of anything that is counted, so that sums stay within 64 bits
+
+
+class Model(BaseModel):
+    """Frozen, closed to keys that it does not know, and strict: text is never taken for a number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+
+
+class Time(Model):
+    """The horizon: `slots` slots of `slot_s` seconds, of which `simulated_s_per_slot` are simulated."""
+
+    slots: Annotated[int, Field(ge=1, le=MOST)]
+    slot_s: Positive = 3600.0
+    simulated_s_per_slot: Positive | None = None  # None: slot_s, nothing is compressed
+    start_utc: Annotated[datetime, Field(strict=False)] = datetime(2022, 9, 22)  # without an offset: UTC
+    clock_ns: Annotated[int, Field(ge=1, le=MOST)] = 1
+
+    @field_validator("start_utc")
+    @classmethod
+    def _in_utc(cls, start: datetime) -> datetime:
+        """The same instant without an offset, as all times of the package are."""
+        return start if start.tzinfo is None else start.astimezone(UTC).replace(tzinfo=None)
+
+    @property
+    def simulated_s(self) -> float:
+        return self.simulated_s_per_slot if self.simulated_s_per_slot is not None else self.slot_s
+
+
+class SignalsSource(Model):
+    """Where price, carbon and water come from; values in a region's own table fill what the source lacks."""
+
+    source: str = "constant"  # "constant"; a file (shipped, or beside the scenario); or a folder in the authors' layout
+    missing: Literal["error", "hold"] = "error"  # a gap in the file: refuse, or hold the last value
+    max_stale_slots: Annotated[int, Field(ge=1, le=MOST)] = 24
+
+
+class Lengths(Model):
+    """Joint law of prompt and output tokens."""
+
+    law: Literal["azure_conv", "fixed", "geometric", "trace"] = "azure_conv"
+    prompt_tokens: Positive | None = None  # fixed and geometric: the mean
+    output_tokens: Positive | None = None
+    file: str | None = None  # trace: lengths drawn with replacement from this request trace
+    max_tokens: Annotated[int, Field(ge=2, le=10**7)] = 32768  # prompt + output; longer draws are cut
+
+
+class Workload(Model):
+    """When requests arrive and how long they are. A gateway's mean rate is `load` or `rate_per_s` times the shape."""
+
+    arrivals: Literal["poisson", "gamma", "mmpp", "replay"] = "poisson"
+    shape: Literal["constant", "diurnal", "trace"] = "constant"  # of the mean rate over the slots
+    diurnal_amplitude: Annotated[float, Field(ge=0, lt=1)] = 0.4  # peak is 1 + amplitude times the mean
+    diurnal_peak_h: Annotated[float, Field(ge=0, lt=24)] = 14.0  # local hour of the peak
+    load_file: str | None = None  # shape "trace": a load per slot (column `load`), for all gateways
+    load_scale: Positive = 1.0  # multiplies every gateway's rate
+    burstiness_cv2: Annotated[float, Field(gt=0)] = 4.0  # gamma: squared coefficient of variation of the gaps
+    burst_factor: Annotated[float, Field(gt=1)] = 4.0  # mmpp: rate in a burst / mean rate outside one
+    burst_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1  # mmpp: share of time in bursts
+    burst_mean_s: Positive = 5.0  # mmpp: mean length of a burst
+    file: str | None = None  # replay: the request trace
+    replay_rate_factor: Positive = 1.0  # replay: compress (> 1) or stretch the trace's clock
+    replay_loop: bool = False  # replay: begin the trace again at its end, instead of refusing a longer horizon
+    lengths: Lengths = Lengths()
+
+
+class Slo(Model):
+    """A class of requests and what its users expect; `share` of the requests belong to it."""
+
+    ttft_s: Positive | None = None
+    tpot_s: Positive | None = None
+    e2e_s: Positive | None = None
+    max_one_way_ms: Positive | None = None  # its requests go to no region farther away than this
+    share: Positive = 1.0
+
+
+class Place(Model):
+    """Where something stands."""
+
+    latitude_deg: Annotated[float, Field(ge=-90, le=90)] = 0.0
+    longitude_deg: Annotated[float, Field(ge=-180, le=180)] = 0.0
+
+
+class Gateway(Place):
+    """Where requests enter. Exactly one of `load` (in capacities of its home region) and `rate_per_s` says how many."""
+
+    load: NonNegative | None = None
+    home: str | None = None  # the region whose capacity `load` counts in; default: the region of the same name
+    rate_per_s: NonNegative | None = None
+    utc_offset_h: Annotated[float, Field(ge=-14, le=14)] = 0.0
+    regions: Annotated[tuple[str, ...] | None, Field(strict=False)] = None  # those it may use; default: all
+
+
+class Pool(Model):
+    """The replicas of a region. Every key may stand in [fleet] for all regions or in a region's own table."""
+
+    profile: str | None = None  # a shipped profile's name, or a profile file
+    replicas: Annotated[int, Field(ge=1, le=10**6)] | None = None
+    max_batch: Annotated[int, Field(ge=1, le=MOST)] | None = None  # default: the profile's
+    kv_tokens: Annotated[int, Field(ge=2, le=MOST)] | None = None  # default: the profile's
+    max_queue: Annotated[int, Field(ge=0, le=MOST)] | None = None  # default: unbounded
+    host_w: NonNegative | None = None  # default: the profile's
+    idle_w: NonNegative | None = None
+    sleep_after_s: NonNegative | None = None  # default: never
+    wake_s: NonNegative | None = None
+
+
+class Region(Pool, Place):
+    """Where requests may be served, with constant signals for what the signal source does not give."""
+
+    capacity: Positive | None = None  # fluid engine in the paper's units: MW at full load, instead of a profile
+    carbon_weight: NonNegative = 1.0  # of its footprints in the objective's norms
+    water_weight: NonNegative = 1.0
+    pue: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
+    price_usd_per_kwh: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    carbon_g_per_kwh: NonNegative | None = None
+    wue_l_per_kwh: NonNegative | None = None
+    ewif_l_per_kwh: NonNegative | None = None
+
+
+class Network(Model):
+    """One-way latency: `base_s` + great-circle distance x `detour` at the speed of light in fibre; or a table."""
+
+    base_s: NonNegative = 0.001
+    detour: Annotated[float, Field(ge=1)] = 1.5
+    latency_s: dict[str, dict[str, NonNegative]] | None = None  # [gateway][region], overrides the distance
+
+
+class Dispatch(Model):
+    rule: Literal["weighted", "smooth", "least_loaded", "spillover"] = "smooth"
+    telemetry_s: NonNegative = 0.0
+    spill_queue: Annotated[int, Field(ge=0, le=MOST)] = 8
+    demand: Literal["truth", "last", "forecast"] = "truth"  # what policies know of the slot's demand
+    max_utilisation: Annotated[float, Field(gt=0, le=1)] = 0.9  # share of a region's capacity that plans may use
+    timeout_s: Positive | None = None  # patience in a queue; default: endless
+    max_attempts: Annotated[int, Field(ge=1, le=1000)] = 3
+    overload: Literal["error", "allow"] = "error"  # a slot's expected load beyond what plans may use: refuse, or try
+
+
+class KnownAhead(Model):
+    """What policies know beforehand: with "day_ahead", from `published_h` o'clock UTC on, tomorrow's prices."""
+
+    price: Literal["none", "day_ahead"] = "none"
+    published_h: Annotated[float, Field(ge=0, lt=24)] = 13.0
+
+
+class PolicyChoice(BaseModel):
+    """`name` is a built-in or "package.module:Class"; every other key is an argument of its constructor."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    name: str = "nearest"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Objective(Model):
+    """Energy cost + mu_c * norm of the regions' carbon + mu_w * norm of their water + price of delay."""
+
+    carbon_usd_per_t: NonNegative = 1500.0
+    water_usd_per_m3: NonNegative = 60.0
+    norm: Literal["inf", 1, 2] = "inf"  # of weighted regional footprints: the largest, the sum, or the Euclidean length
+    delay_usd_per_s: NonNegative = 0.0  # per second that a request spends on the network or, as expected, in a queue
+    queue_wait_s: Annotated[tuple[Knot, ...] | None, Field(strict=False, min_length=2)] = None  # [utilisation, mean s]
+
+
+class Fault(Model):
+    """A region is down (`signal` absent) or one of its signals is missing, from `start_h` to `end_h` of real time."""
+
+    region: str
+    signal: Literal["price", "carbon", "water"] | None = None
+    start_h: NonNegative
+    end_h: Positive
+
+
+class Records(Model):
+    attribution: Literal["marginal", "full"] = "marginal"
+    requests: Annotated[str, Field(pattern=r"^(all|none|sample:0?\.\d+)$")] = "all"  # which are kept, one row each
+
+    @property
+    def keep(self) -> float:
+        """The share of requests that is kept."""
+        kind, _, share = self.requests.partition(":")
+        return float(share) if share else float(kind == "all")
+
+
+class Scenario(Model):
+    """A complete scenario. Tables of regions, gateways and SLO classes keep the order of the file."""
+
+    name: Name
+    description: str = ""
+    seed: Annotated[int, Field(ge=0)] = 1
+    engine: Literal["auto", "simpy", "fast", "fluid"] = "auto"
+    time: Time
+    signals: SignalsSource = SignalsSource()
+    workload: Workload = Workload()
+    network: Network = Network()
+    fleet: Pool = Pool()
+    regions: Annotated[dict[Name, Region], Field(min_length=1)]
+    gateways: Annotated[dict[Name, Gateway], Field(min_length=1)]
+    slo: Annotated[dict[Name, Slo], Field(min_length=1)] = {"default": Slo()}
+    dispatch: Dispatch = Dispatch()
+    known_ahead: KnownAhead = KnownAhead()
+    policy: PolicyChoice = PolicyChoice()
+    objective: Objective = Objective()
+    faults: Annotated[tuple[Fault, ...], Field(strict=False)] = ()
+    records: Records = Records()
+
+    @model_validator(mode="after")
+    def _rules_between_values(self) -> Self:
+        problems = [str(problem) for problem in broken(self.model_dump())]
+        if problems:
+            raise PydanticCustomError("rules", "{text}", {"text": "; ".join(problems), "problems": problems})
+        return self
+
+
+def load(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Scenario, Path]:
+    """The scenario in a file, or shipped under a bare name such as "llm10", and the path of the file that was read.
+
+    `overrides` are `key.path=value` settings (`regions.*.replicas=4`), laid over the file in order.
+
+    Raises `ScenarioError` with every problem of the file at once: no such file, TOML that does not parse, unknown
+    keys, values and pairs of values that break a rule.
+    """
+    path = resources.find("scenarios", str(source))
+    if path is None:
+        raise ScenarioError(_not_found(str(source)))
+    place = _place(path)
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ScenarioError(f"cannot be read: {error.strerror}", place) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ScenarioError(f"not valid TOML: {error}", place) from error
+    settings.apply(document, tuple(overrides))
+    return validate(document, place + "".join(f", --set {text}" for text in overrides)), path
+
+
+def validate(document: dict[str, Any], place: str | None = None) -> Scenario:
+    """The scenario that a plain document says. Raises `ScenarioError` with all its problems; `place` is named there."""
+    try:
+        return Scenario.model_validate(document)
+    except ValidationError as error:
+        problems = complaints(error, Scenario)
+        # Rules between values have not run if single values are wrong; those that can be told already are told now.
+        problems += [line for line in map(str, broken(document)) if line not in problems]
+        raise ScenarioError(problems, place) from error
+
+
+def _not_found(source: str) -> str:
+    names = resources.shipped("scenarios")
+    return f"no scenario file '{source}'{nearest(Path(source).stem, names)} (shipped: {', '.join(names)})"
+
+
+def _place(path: Path) -> str:
+    """`path` as a person in the working folder would write it."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

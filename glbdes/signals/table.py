@@ -1,0 +1,267 @@
+"""Price, carbon intensity and water factors of each slot and region.
+
+This module owns how a tidy table of signals becomes arrays [slot, region] over the horizon: alignment, gaps, constants
+from the regions' own tables, and what policies see of them. Reading files is in `importers`.
+
+Steps and slots: a table has one fixed step. Slots may divide it (a value holds over its whole step) or be a multiple of
+it (a slot gets the mean of its steps). `start_utc` must fall on a boundary of the coarser of the two.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from glbdes.errors import SignalError, nearest
+from glbdes.resources import find, shipped
+from glbdes.scenario.model import Fault, Region, SignalsSource, Time
+from glbdes.signals.authors import is_authors, read_authors
+from glbdes.signals.tidy import SIGNALS, read_tidy
+from glbdes.units import NS_PER_S, S_PER_H
+
+Floats = NDArray[np.float64]
+
+# What a fault of a signal hides from policies.
+HIDES: Final = {
+    "price": ("price_usd_per_kwh",),
+    "carbon": ("carbon_g_per_kwh",),
+    "water": ("wue_l_per_kwh", "ewif_l_per_kwh"),
+}
+MINIMUM: Final = {"carbon_g_per_kwh": 0.0, "wue_l_per_kwh": 0.0, "ewif_l_per_kwh": 0.0, "pue": 1.0}  # prices: any
+
+
+@dataclass(frozen=True, eq=False)
+class Signals:
+    """Hourly (or slotwise) environment of each region, arrays [slot, region].
+
+    `stale_slots` is how old the value in force is: 0 where it was known, n where the last known value is n slots old.
+    """
+
+    price_usd_per_kwh: Floats
+    carbon_g_per_kwh: Floats
+    wue_l_per_kwh: Floats  # on site, per IT kWh
+    ewif_l_per_kwh: Floats  # off site, per grid (facility) kWh
+    pue: Floats
+    stale_slots: NDArray[np.int64]
+
+    def upto(self, slot: int) -> "Signals":
+        """The slots before `slot`, as views."""
+        return Signals(*(getattr(self, name)[:slot] for name in self.__dataclass_fields__))
+
+
+def load(source: SignalsSource, regions: Mapping[str, Region], time: Time, folder: Path | None) -> Signals:
+    """The signals of `regions`, in their order, over the horizon.
+
+    `source.source` is "constant", a file or a folder in the authors' layout; relative paths start at `folder`, and a
+    bare file name may be a shipped trace. The source gives the slotwise values; a region's own constants fill what the
+    source lacks. Both for the same signal is an error, but for PUE, where the region's own wins.
+
+    Raises
+    ------
+    SignalError
+        A source that cannot be found or read; a region or signal that nobody gives; values that are missing (unless
+        `source.missing = "hold"`), twice there, unsorted or out of range; too few slots; a step that does not fit.
+    """
+    constants = {name: _constants(region) for name, region in regions.items()}
+    if source.source == "constant":
+        return _assemble({}, constants, time, "constant")
+    table, place = _table(source.source, folder)
+    series = {}
+    known = set(table["region"])
+    for name in regions:
+        if name in known:
+            series[name] = _region(table[table["region"] == name], _Grid(table, time, place, name), source)
+        elif len(constants[name]) < len(SIGNALS):
+            raise SignalError(f"{place}: has no region '{name}'{nearest(name, known)}")
+    return _assemble(series, constants, time, place)
+
+
+def seen(signals: Signals, faults: Sequence[Fault], region_names: Sequence[str], time: Time) -> Signals:
+    """What policies see of `signals` (model section 7): the last known value while a signal is missing.
+
+    A signal is missing in the slots that begin within [start_h, end_h). `stale_slots` is the age of the oldest value.
+
+    Raises `SignalError` for a signal that is missing from the first slot on: no value is known by then.
+    """
+    begins_h = np.arange(time.slots) * time.slot_s / S_PER_H
+    known = np.arange(time.slots)[:, None].repeat(len(region_names), axis=1)  # the slot whose value is seen
+    last = {column: known.copy() for columns in HIDES.values() for column in columns}
+    for fault in (fault for fault in faults if fault.signal is not None):
+        r = list(region_names).index(fault.region)
+        hidden = (begins_h >= fault.start_h) & (begins_h < fault.end_h)
+        for column in HIDES[fault.signal or ""]:
+            last[column][hidden, r] = -1
+            if last[column][0, r] < 0:
+                raise SignalError(
+                    f"faults: {fault.signal} of {fault.region} is missing from start_h = {fault.start_h:g} h on, "
+                    f"must start at {time.slot_s / S_PER_H:g} h or later: there is no earlier value to hold"
+                )
+    stale = signals.stale_slots.copy()
+    arrays = {}
+    for column, slot in last.items():
+        held = np.maximum.accumulate(slot, axis=0)
+        arrays[column] = np.take_along_axis(getattr(signals, column), held, axis=0)
+        age = np.take_along_axis(signals.stale_slots, held, axis=0) + known - held
+        stale = np.maximum(stale, np.where(held < known, age, 0))
+    return replace(signals, **arrays, stale_slots=stale)
+
+
+def _table(source: str, folder: Path | None) -> tuple[pd.DataFrame, str]:
+    path = find("traces", source, folder)
+    if path is None:
+        known = shipped("traces")
+        raise SignalError(f"signals.source = '{source}': no such file or folder{nearest(source, known)}")
+    if path.is_file():
+        return read_tidy(path), source
+    if not is_authors(path):
+        raise SignalError(f"signals.source = '{source}': is no folder in the authors' layout (carbon/, price/, water/)")
+    return read_authors(path), source
+
+
+def _constants(region: Region) -> dict[str, float]:
+    return {column: value for column in SIGNALS if (value := getattr(region, column)) is not None}
+
+
+def _assemble(
+    series: dict[str, tuple[dict[str, Floats], NDArray[np.int64]]],
+    constants: dict[str, dict[str, float]],
+    time: Time,
+    place: str,
+) -> Signals:
+    """Columns of regions side by side; every problem with who gives what in one report."""
+    arrays = {column: np.full((time.slots, len(constants)), np.nan) for column in SIGNALS}
+    stale = np.zeros((time.slots, len(constants)), dtype=np.int64)
+    problems = []
+    for r, (name, own) in enumerate(constants.items()):
+        given, ages = series.get(name, ({}, stale[:, r]))
+        stale[:, r] = ages
+        for column in SIGNALS:
+            if column in given and column in own and column != "pue":
+                problems.append(f"regions.{name}.{column} = {own[column]:g}, but {place} gives it too: remove one")
+            elif column not in given and column not in own:
+                problems.append(f"regions.{name}.{column} is given neither there nor by signals.source = '{place}'")
+            else:
+                arrays[column][:, r] = own[column] if column in own else given[column]
+    if problems:
+        raise SignalError("\n".join(problems))
+    return Signals(**arrays, stale_slots=stale)
+
+
+class _Grid:
+    """Where one region's rows of a table lie in relation to the slots. Times are integer ns."""
+
+    def __init__(self, table: pd.DataFrame, time: Time, place: str, region: str) -> None:
+        self.place, self.region, self.time = place, region, time
+        start = pd.Timestamp(time.start_utc)
+        self.start = start.tz_convert(None) if start.tz is not None else start
+        rows = table[table["region"] == region]
+        stamps = rows["time_utc"].to_numpy().astype("datetime64[ns]").astype(np.int64)
+        steps = np.diff(stamps)
+        if (steps <= 0).any():
+            row = int(np.argmax(steps <= 0))
+            again = rows["time_utc"].iloc[row + 1]
+            before = rows["time_utc"].iloc[row]
+            rule = "stands there twice" if steps[row] == 0 else f"comes after {before}, must be sorted"
+            raise SignalError(f"{place}, row {rows.index[row + 1] + 1}: region {region}, time_utc = {again} {rule}")
+        self.slot = round(time.slot_s * NS_PER_S)
+        self.step = int(pd.Series(steps).mode()[0]) if len(steps) else self.slot
+        if (steps % self.step).any():
+            row = int(np.argmax(steps % self.step > 0)) + 1
+            raise SignalError(f"{place}, row {rows.index[row] + 1}: region {region}, time_utc is off the file's step")
+        self.index = (stamps - stamps[0]) // self.step
+        coarse, fine = max(self.step, self.slot), min(self.step, self.slot)
+        if coarse % fine:
+            raise SignalError(
+                f"{place}: has a step of {self.step / NS_PER_S:g} s, time.slot_s = {time.slot_s:g} s must divide it "
+                "or be a multiple of it"
+            )
+        self.per_slot = max(1, self.slot // self.step)  # steps that make a slot
+        self.per_step = max(1, self.step // self.slot)  # slots that a step lasts
+        self.before = self._offset(int(stamps[0]), fine)  # steps or slots, the finer, before the start
+        self.last = self._last(table)
+
+    def _offset(self, first: int, fine: int) -> int:
+        begin = pd.Timestamp(first)
+        offset = int(self.start.as_unit("ns").value) - first
+        if offset < 0:
+            raise SignalError(
+                f"time.start_utc = {self.start} must not be before {begin}, where {self.place} begins ({self.region})"
+            )
+        if offset % fine:
+            step = f"{fine / NS_PER_S:g} s from {begin}"
+            raise SignalError(f"time.start_utc = {self.start} must fall on a step of {self.place} ({step})")
+        return offset // fine
+
+    def _last(self, table: pd.DataFrame) -> int:
+        """Steps from the region's first row to the end of the whole table."""
+        first = table.loc[table["region"] == self.region, "time_utc"].iloc[0]
+        return int((table["time_utc"].max() - first).as_unit("ns").value // self.step) + 1
+
+    def slots(self, values: Floats) -> Floats:
+        """`values` of the region's rows as values of slots, NaN where one is missing; slots before the start too."""
+        steps = np.full(self.last, np.nan)
+        steps[self.index] = values
+        fine = steps.repeat(self.per_step)
+        fine = fine[self.before % self.per_slot :]
+        whole = len(fine) // self.per_slot
+        slots = fine[: whole * self.per_slot].reshape(whole, self.per_slot).mean(axis=1)
+        history = self.before // self.per_slot
+        if whole - history < self.time.slots:
+            has = f"{max(0, whole - history)} slots of {self.time.slot_s:g} s from {self.start}"
+            raise SignalError(
+                f"{self.place}: region {self.region} has {has}, time.slots = {self.time.slots} must not be more"
+            )
+        return np.asarray(slots[: history + self.time.slots], dtype=np.float64)
+
+    def moment(self, slot: int) -> pd.Timestamp:
+        """When a slot, counted from the start, begins."""
+        return self.start + pd.Timedelta(slot * self.slot, unit="ns")
+
+
+def _region(rows: pd.DataFrame, grid: _Grid, source: SignalsSource) -> tuple[dict[str, Floats], NDArray[np.int64]]:
+    """The columns that the table gives for one region, [slot], and how old the oldest value in force is."""
+    stale = np.zeros(grid.time.slots, dtype=np.int64)
+    arrays = {}
+    for column in SIGNALS:
+        if column not in rows or rows[column].isna().all():
+            continue
+        _check_range(rows, column, grid)
+        held, age = _hold(grid.slots(rows[column].to_numpy(dtype=np.float64)), column, grid, source)
+        arrays[column] = held
+        stale = np.maximum(stale, age)
+    return arrays, stale
+
+
+def _check_range(rows: pd.DataFrame, column: str, grid: _Grid) -> None:
+    values = rows[column].to_numpy(dtype=np.float64)
+    low = MINIMUM.get(column, -np.inf)
+    bad = np.isinf(values) | (values < low)
+    if bad.any():
+        row = int(np.argmax(bad))
+        rule = "finite" if np.isinf(values[row]) else f">= {low:g}"
+        where = f"{grid.place}: region {grid.region}, {rows['time_utc'].iloc[row]}"
+        raise SignalError(f"{where}: {column} = {values[row]:g}, must be {rule}")
+
+
+def _hold(slots: Floats, column: str, grid: _Grid, source: SignalsSource) -> tuple[Floats, NDArray[np.int64]]:
+    """The horizon's values, gaps filled by the last known one, and how many slots old each is."""
+    order = np.arange(len(slots))
+    known = np.maximum.accumulate(np.where(np.isnan(slots), -1, order))
+    age = order - known
+    first = len(slots) - grid.time.slots
+    limit = source.max_stale_slots if source.missing == "hold" else 0
+    bad = (age[first:] > limit) | (known[first:] < 0)
+    if bad.any():
+        slot = int(np.argmax(bad))
+        rule = {
+            "error": 'must be there (signals.missing = "hold" would hold the last known value)',
+            "hold": f"and so were the {limit} slots before it (signals.max_stale_slots)"
+            if known[first + slot] >= 0
+            else "and there is no earlier value to hold",
+        }[source.missing]
+        raise SignalError(f"{grid.place}: region {grid.region}, {grid.moment(slot)}: {column} is missing, {rule}")
+    return slots[known[first:]], age[first:].astype(np.int64)

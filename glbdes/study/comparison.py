@@ -1,0 +1,271 @@
+"""Several policies on the same requests, side by side.
+
+Every policy meets the same arrivals and lengths, seed by seed (common random numbers): they are drawn before an engine
+runs, and every comparison checks it on what was recorded. So differences are the policies' own, and confidence
+intervals are those of paired differences.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from glbdes.base.folders import fresh, numbered, read_mark, safe_name
+from glbdes.base.jobs import each
+from glbdes.base.revision import commit
+from glbdes.errors import InfeasibleError, InvariantError, ScenarioError
+from glbdes.optimum import offline
+from glbdes.present.study_tables import COMPARISON, latex, lines, markdown
+from glbdes.records import Records, headline
+from glbdes.records import writer as records
+from glbdes.scenario import Scenario
+from glbdes.study import run
+from glbdes.study.run import Plan, Run
+from glbdes.world import build
+
+if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a second
+    from altair.typing import ChartType
+
+    from glbdes.present.figures import Figure
+
+POLICIES: Final = ("nearest", "cost", "carbon", "water", "cost_carbon_water", "eglb", "receding_horizon", "offline")
+MARK: Final = "comparison.json"
+FORMAT: Final = 1
+SAME: Final = ("request_id", "gateway", "slo", "prompt_tokens", "output_tokens", "arrival_ns")  # whatever the policy
+
+Progress = Callable[[int, int], None]  # runs ended, runs in all
+
+
+class Job(NamedTuple):
+    """One run of a comparison."""
+
+    source: str | Path | Scenario
+    policy: str
+    seed: int
+    engine: str | None
+    overrides: tuple[str, ...]
+    signals: Path | None
+    folder: Path
+    optimum_usd: float | None
+
+
+class Done(NamedTuple):
+    """What a worker tells of its run."""
+
+    figures: dict[str, float]
+    requests: str  # digest of what is the same for every policy
+    engine: str  # that ran
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished comparison: `table` (a row a policy), `runs` (a row a run), and every run's records."""
+
+    path: Path
+    info: dict[str, Any]  # comparison.json
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Comparison":
+        """The comparison in a folder. Raises `RecordsError` if there is none."""
+        return cls(Path(path), read_mark(Path(path), MARK, FORMAT, "a finished comparison"))
+
+    @property
+    def policies(self) -> list[str]:
+        """In the order in which they were asked for; the first one is the reference of differences."""
+        return list(self.info["policies"])
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """A row a policy: means over seeds, and confidence intervals (`headline.by_policy`)."""
+        return _read(self.path / "comparison.parquet")
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """A row a run."""
+        return _read(self.path / "runs.parquet")
+
+    def run(self, policy: str, seed: int | None = None) -> Run:
+        """The run of `policy`; of the first seed unless another is named. Raises `RecordsError` if there is none."""
+        return Run.open(self.path / "runs" / _name(policy, self.info["seeds"][0] if seed is None else seed))
+
+    def records(self) -> dict[str, Records]:
+        """Every policy's records of the first seed."""
+        return {policy: self.run(policy).records for policy in self.policies}
+
+    def figures(self) -> "list[Figure]":
+        """What can be drawn of it, with how each is read."""
+        from glbdes.present import figures
+
+        return figures.of_comparison(self.records(), self.table)
+
+    def figure(self, name: str) -> "ChartType":
+        """An altair chart: "front", "burden", "footprints", "matrix", "hours", "duals", "latency", "energy", "map"."""
+        from glbdes.present import figures
+
+        return figures.find(self.figures(), name).chart()
+
+    def _repr_html_(self) -> str:
+        from glbdes.present import figures
+
+        return figures.notebook(repr(self), lines(self.table, COMPARISON), self.figures(), ("front", "burden"))
+
+    def __repr__(self) -> str:
+        seeds, names = self.info["seeds"], ", ".join(self.policies)
+        return f"<Comparison {self.info['scenario']}, policies {names}, {len(seeds)} seed(s): {self.path}>"
+
+
+def compare(
+    source: str | Path | Scenario,
+    policies: Sequence[str] = POLICIES,
+    *,
+    seeds: int = 1,
+    workers: int = 1,
+    engine: str | None = None,
+    overrides: Sequence[str] = (),
+    signals: str | Path | None = None,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Run each of `policies` on the same requests, with the scenario's seed and the `seeds` - 1 that follow it.
+
+    `workers` processes at a time; more than one needs `if __name__ == "__main__":` in a script that calls this.
+    `engine`, `overrides` and `signals` are those of `glbdes.simulate`. Everything goes to the folder `out`, or to a new
+    one in runs/: the runs' records, runs.parquet, and the table as comparison.parquet, .csv, .md and .tex.
+
+    Raises a `GlbdesError`, and leaves no folder behind, if anything of this cannot be done.
+    """
+    _check(policies, seeds)
+    at = None if signals is None else Path(signals)
+    plans = [run.prepare(source, policy=name, engine=engine, overrides=overrides) for name in policies]
+    for plan in plans:
+        run.router(plan)
+    first = plans[0].scenario
+    targets = numbered(Path("runs") / f"{first.name}-comparison") if out is None else iter([Path(out)])
+    with fresh(targets) as folder:
+        begin_s = time.perf_counter()
+        optimum_usd = _optimum_usd(plans[0], at)
+        jobs = [
+            Job(source, name, seed, engine, tuple(overrides), at, folder.path / "runs" / _name(name, seed), optimum_usd)
+            for seed in range(first.seed, first.seed + seeds)
+            for name in policies
+        ]
+        done = _run_all(jobs, workers, progress)
+        drawn = _same_requests(done)
+        runs = pd.DataFrame([{"policy": job.policy, "seed": job.seed, **done[job].figures} for job in jobs])
+        _write(folder.path, runs)
+        info = {
+            "format": FORMAT,
+            "scenario": first.name,
+            "engine": ", ".join(sorted({result.engine for result in done.values()})),
+            "policies": list(policies),
+            "seeds": sorted(drawn),
+            "overrides": list(overrides),
+            "signals": None if at is None else str(at),
+            "optimum_usd": optimum_usd,
+            "requests_sha256": drawn,
+            "version": version("glbdes"),
+            "commit": commit(),
+            "wall_s": time.perf_counter() - begin_s,
+        }
+        records.write_json(folder.path / MARK, info)
+    return Comparison.open(folder.path)
+
+
+def _check(policies: Sequence[str], seeds: int) -> None:
+    if not policies:
+        raise ScenarioError("no policies to compare")
+    twice = sorted({name for name in policies if list(policies).count(name) > 1})
+    if twice:
+        raise ScenarioError(f"policies to compare: {', '.join(twice)} named twice")
+    if seeds < 1:
+        raise ScenarioError(f"seeds = {seeds}, must be >= 1")
+
+
+def _run_all(jobs: Sequence[Job], workers: int, progress: Progress | None) -> dict[Job, Done]:
+    done: dict[Job, Done] = {}
+    told = progress or (lambda ended, expected: None)
+    told(0, len(jobs))
+    keys = {job.folder: job for job in jobs}
+    for job, result in each(_simulate, jobs, workers):
+        done[keys[job.folder]] = result
+        told(len(done), len(jobs))
+    return done
+
+
+def _simulate(job: Job) -> Done:
+    finished = run.simulate(
+        job.source,
+        policy=job.policy,
+        seed=job.seed,
+        engine=job.engine,
+        overrides=job.overrides,
+        signals=job.signals,
+        out=job.folder,
+    )
+    row = headline.row(headline.written(finished.path), finished.info, job.optimum_usd)
+    return Done(row, _digest(finished.records), finished.info["engine"])
+
+
+def _optimum_usd(plan: Plan, signals: Path | None) -> float | None:
+    """The objective of the fluid model's offline optimum; None if the expected load does not fit."""
+    try:
+        return offline.solve(build.build(plan.scenario, plan.folder, signals)).objective_usd
+    except InfeasibleError:
+        if plan.scenario.dispatch.overload == "allow":
+            return None
+        raise
+
+
+def _digest(run_records: Records) -> str:
+    """SHA-256 of what every policy must find the same: arrivals by slot and gateway, and of the requests that are kept
+    ids, gateways, classes, lengths and arrivals.
+    """
+    table = run_records.requests.to_table(columns=list(SAME)).sort_by("request_id")
+    digest = hashlib.sha256(run_records.plans["demand_rps"].to_numpy().tobytes())
+    for name in SAME:
+        column = table[name]
+        if pa.types.is_dictionary(column.type):
+            text = column.cast(pa.string())
+            names = text.unique().sort()
+            digest.update("\n".join(names.to_pylist()).encode())
+            column = pc.index_in(text, value_set=names)
+        digest.update(column.to_numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _same_requests(done: dict[Job, Done]) -> dict[int, str]:
+    """The digest of each seed's requests. Raises `InvariantError` if policies met different ones."""
+    drawn: dict[int, str] = {}
+    for job, result in done.items():
+        if drawn.setdefault(job.seed, result.requests) != result.requests:
+            raise InvariantError(f"policy {job.policy}, seed {job.seed}: its requests differ from the other policies'")
+    return dict(sorted(drawn.items()))
+
+
+def _write(folder: Path, runs: pd.DataFrame) -> None:
+    table = headline.by_policy(runs)
+    runs.to_parquet(folder / "runs.parquet", index=False)
+    table.to_parquet(folder / "comparison.parquet", index=False)
+    table.to_csv(folder / "comparison.csv", index=False)
+    headings, rows = lines(table, COMPARISON)
+    (folder / "comparison.md").write_text(markdown(headings, rows), encoding="utf-8")
+    (folder / "comparison.tex").write_text(latex(headings, rows), encoding="utf-8")
+
+
+def _read(path: Path) -> pd.DataFrame:
+    with records.reading(path):
+        frame: pd.DataFrame = pq.read_table(path).to_pandas()
+    return frame
+
+
+def _name(policy: str, seed: int) -> str:
+    return f"{safe_name(policy)}-seed{seed}"

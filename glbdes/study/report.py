@@ -1,0 +1,176 @@
+"""A run, a comparison or a sweep as one HTML page, and its figures as files."""
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import vl_convert
+
+from glbdes.base import folders
+from glbdes.base.revision import commit
+from glbdes.errors import RecordsError, nearest
+from glbdes.present import figures, page, study_tables
+from glbdes.present.figures import Figure
+from glbdes.present.plots import style
+from glbdes.records import metrics
+from glbdes.records import writer as records
+from glbdes.study import comparison, sweep
+
+FORMATS: Final = ("svg", "png", "pdf")
+PNG_SCALE: Final = 2.0  # for screens of twice the resolution, and for print
+
+
+class Contents(NamedTuple):
+    """What a page says."""
+
+    title: str
+    lead: str
+    tables: list[page.Rows]
+    figures: list[Figure]
+    about: dict[str, str]
+    text: str | None
+
+
+def write(source: str | Path, out: str | Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Write the page to `out` and its figures beside it, into the folder of its name with `_figures`.
+
+    Returns the files written. Raises `RecordsError` if `source` is neither a run nor a comparison nor a sweep, or `out`
+    cannot be written.
+    """
+    out = Path(out)
+    for name in formats:
+        if name not in FORMATS:
+            raise RecordsError(f"format '{name}', must be one of {', '.join(FORMATS)}{nearest(name, FORMATS)}")
+    found = contents(Path(source))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(render(found), encoding="utf-8")
+        return [out, *_pictures(found.figures, out.with_name(f"{out.stem}_figures"), formats)]
+    except OSError as error:
+        raise RecordsError(f"{out}: cannot be written: {error.strerror}") from error
+
+
+def contents(folder: Path) -> Contents:
+    """What there is to say of what is in `folder`."""
+    for mark, read in READERS.items():
+        if (folder / mark).is_file():
+            return read(folder)
+    raise RecordsError(f"{folder}: neither a run nor a comparison nor a sweep (no {', no '.join(READERS)} in it)")
+
+
+def render(found: Contents) -> str:
+    """The page as HTML."""
+    sections = [
+        page.Section(
+            one.name,
+            one.title,
+            one.how,
+            figures.spec(one.draw(style.WIDTH)),
+            figures.spec(one.draw(style.NARROW)),
+        )
+        for one in found.figures
+    ]
+    return page.render(found.title, found.lead, found.tables, sections, found.about, found.text)
+
+
+def _pictures(drawn: Sequence[Figure], folder: Path, formats: Sequence[str]) -> list[Path]:
+    written = []
+    for one in drawn if formats else ():
+        folder.mkdir(exist_ok=True)
+        spec = figures.spec(one.draw(style.WIDTH))
+        for name in formats:
+            path = folder / f"{one.name}.{name}"
+            if name == "svg":
+                path.write_text(vl_convert.vegalite_to_svg(spec), encoding="utf-8")
+            elif name == "png":
+                path.write_bytes(vl_convert.vegalite_to_png(spec, scale=PNG_SCALE))
+            else:
+                path.write_bytes(vl_convert.vegalite_to_pdf(spec))
+            written.append(path)
+    return written
+
+
+def _of_run(folder: Path) -> Contents:
+    found = records.open_run(folder)
+    info, summary = found.info, metrics.summary(found)
+    table = page.Rows("In figures", *study_tables.one(found))
+    name = info["scenario"]["name"]
+    about = {
+        "Run": str(folder),
+        "Scenario": f"{name}: {info['scenario']['description']}",
+        "Policy, engine, seed": f"{info['policy']}, {info['engine']}, {info['seed']}",
+        "Requests": f"{summary['requests']['total']:,}, each stands for {summary['request_weight']:g}",
+        **_settings(info),
+        "Versions": ", ".join(f"{key} {value}" for key, value in info["versions"].items()),
+        **_page_by(),
+    }
+    lead = f"One run of {info['scenario']['time']['slots']} slots, engine {info['engine']}, seed {info['seed']}."
+    return Contents(
+        f"{name} under {info['policy']}", lead, [table], figures.of_run(found), about, info["scenario_text"]
+    )
+
+
+def _of_comparison(folder: Path) -> Contents:
+    found = comparison.Comparison.open(folder)
+    info, runs = found.info, found.records()
+    first = next(iter(runs.values())).info
+    seeds = len(info["seeds"])
+    title = "In figures" if seeds == 1 else "In figures: means, and paired differences with 95 % confidence"
+    table = page.Rows(title, *study_tables.lines(found.table, study_tables.COMPARISON))
+    lead = (
+        f"{len(runs)} policies on the same requests: {info['scenario']}, {first['scenario']['time']['slots']} slots, "
+        f"engine {info['engine']}, {seeds} seed{'s' if seeds > 1 else ''}. "
+        "Over fluid optimum: the objective against the offline optimum of the fluid model, which has no idle power."
+    )
+    about = {
+        "Comparison": str(folder),
+        "Scenario": f"{info['scenario']}: {first['scenario']['description']}",
+        "Policies": ", ".join(found.policies),
+        "Seeds": f"{', '.join(map(str, info['seeds']))} (figures other than the front: {info['seeds'][0]})",
+        "Same requests": ", ".join(f"seed {seed}: sha256 {one[:16]}…" for seed, one in info["requests_sha256"].items()),
+        **_settings(info),
+        "Version": f"glbdes {info['version']}" + (f", commit {info['commit']}" if info["commit"] else ""),
+        **_page_by(),
+    }
+    drawn = figures.of_comparison(runs, found.table)
+    return Contents(f"{info['scenario']}: what equity costs", lead, [table], drawn, about, first["scenario_text"])
+
+
+def _of_sweep(folder: Path) -> Contents:
+    found = sweep.Swept.open(folder)
+    info, means = found.info, found.means()
+    keys = [key for key in info["keys"] if key != "seed"]
+    table = page.Rows("In figures", *study_tables.swept(means, keys))
+    lead = f"{len(found.table)} runs of {info['scenario']} over {', '.join(info['keys'])}"
+    lead += f"; {len(found.failed)} could not be simulated." if len(found.failed) else "."
+    about = {
+        "Sweep": str(folder),
+        "Scenario": info["scenario"],
+        **({"Signals": info["signals"]} if info["signals"] else {}),
+        "Version": f"glbdes {info['version']}",
+        **_page_by(),
+    }
+    return Contents(f"{info['name']}: a sweep", lead, [table], figures.of_sweep(means, keys), about, info["text"])
+
+
+def _settings(info: Mapping[str, Any]) -> dict[str, str]:
+    said = {}
+    if info["overrides"]:
+        said["Settings"] = ", ".join(info["overrides"])
+    if info["signals"]:
+        said["Signals"] = str(info["signals"])
+    return said
+
+
+def _page_by() -> dict[str, str]:
+    here = commit()
+    by = f"glbdes {version('glbdes')}" + (f", commit {here}" if here else "")
+    return {"Page made by": f"{by}; {figures.version()}"}
+
+
+READERS: Final = {
+    folders.MARK: _of_run,
+    comparison.MARK: _of_comparison,
+    sweep.MARK: _of_sweep,
+}  # by the file that marks a folder

@@ -1,0 +1,340 @@
+"""Simulate a scenario from start to end: load, build, run an engine under a policy, keep the records, sum up.
+
+This is what `glbdes.simulate` and the command line call. Nothing is computed here; every step is another module's.
+"""
+
+import atexit
+import json
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+import pandas as pd
+import pyarrow.dataset as ds
+
+from glbdes import policy
+from glbdes.base.folders import MARK, fresh, numbered, safe_name
+from glbdes.engine import fluid
+from glbdes.engine.simpy import engine as simpy_engine
+from glbdes.optimum import offline
+from glbdes.records import Summary, metrics
+from glbdes.records import writer as records
+from glbdes.records.books import counting
+from glbdes.records.columns import Names
+from glbdes.records.sketch import LATENCIES, Sketch
+from glbdes.scenario import Scenario, overrides
+from glbdes.scenario import model as scenario
+from glbdes.units import NS_PER_S
+from glbdes.world import Floats, Policy, Sink, World, build
+
+if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a second
+    from altair.typing import ChartType
+
+    from glbdes.present.figures import Figure
+
+Progress = Callable[[int, int], None]  # requests ended so far, requests expected in all
+Tell = Callable[[str], None]  # what is being done
+
+# Whose versions are recorded.
+PACKAGES: Final = ("glbdes", "numpy", "numba", "simpy", "pyarrow", "pandas", "scipy", "highspy", "clarabel", "pydantic")
+
+
+class Engine(Protocol):
+    """Runs a world; see docs/model.md."""
+
+    def __call__(
+        self,
+        world: World,
+        policy: Policy,
+        sink: Sink,
+        /,
+        *,
+        policy_name: str,
+        progress: Callable[[int], None] | None,
+    ) -> None: ...
+
+
+def compiled(*args: Any, **options: Any) -> None:
+    """The compiled engine, imported when it is needed: its compiler takes half a second to load."""
+    from glbdes.engine.fast import driver as fast
+
+    fast.run(*args, **options)
+
+
+ENGINES: Final[Mapping[str, Engine]] = {"simpy": simpy_engine.run, "fast": compiled, "fluid": fluid.run}
+AUTO: Final = "auto"  # simpy or fast, by the number of requests expected
+WORTH_LOADING: Final = 30_000  # requests that the SimPy engine simulates while compiled kernels are loaded
+WORTH_COMPILING: Final = 300_000  # the same while they are compiled, once per version and machine
+WITHOUT_REQUESTS: Final = frozenset({"fluid"})
+OFFLINE: Final = "offline"  # the policy that replays the offline optimum of the fluid model
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A scenario that is ready to be built, and where it came from."""
+
+    scenario: Scenario
+    folder: Path  # where its files are looked for
+    source: str | None  # the file that was read
+    text: str | None  # what it said
+    overrides: tuple[str, ...]  # what was changed of it, in order
+
+    @property
+    def name(self) -> str:
+        """Scenario, policy and seed: what a run is called if nobody calls it otherwise."""
+        chosen = self.scenario
+        return f"{chosen.name}-{safe_name(chosen.policy.name)}-seed{chosen.seed}"
+
+
+class Run:
+    """A finished run: `summary` (dict), `slots` and `plans` (pandas), `requests` (not read until asked for).
+
+    `run.requests.to_table(columns=[...]).to_pandas()` reads what is needed of the requests, and
+    `run.requests.to_batches()` goes through them in bounded memory. A run that was made without a folder keeps its
+    records in a temporary one, until Python ends.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.records = records.open_run(path)
+        self.path = Path(path)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Run":
+        """The run in a folder. Raises `RecordsError` if there is no finished, undamaged one."""
+        return cls(path)
+
+    @cached_property
+    def summary(self) -> Summary:
+        """The headline figures, computed from the records."""
+        return metrics.summary(self.records)
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Where the run came from: scenario, seed, versions, wall time, invariants."""
+        return self.records.info
+
+    @property
+    def requests(self) -> ds.Dataset:
+        """All requests, one row each, as a lazy dataset."""
+        return self.records.requests
+
+    @cached_property
+    def slots(self) -> pd.DataFrame:
+        """One row a slot and region."""
+        return self._frame("slots")
+
+    @cached_property
+    def plans(self) -> pd.DataFrame:
+        """One row a slot, gateway and region."""
+        return self._frame("plans")
+
+    def figures(self) -> "list[Figure]":
+        """What can be drawn of it, with how each is read."""
+        from glbdes.present import figures
+
+        return figures.of_run(self.records)
+
+    def figure(self, name: str) -> "ChartType":
+        """An altair chart: "burden", "footprints", "hours", "duals", "latency", "energy" or "map"."""
+        from glbdes.present import figures
+
+        return figures.find(self.figures(), name).chart()
+
+    def _repr_html_(self) -> str:
+        from glbdes.present import figures, study_tables
+
+        return figures.notebook(repr(self), study_tables.one(self.records), self.figures(), ("burden", "latency"))
+
+    def _frame(self, name: str) -> pd.DataFrame:
+        frame: pd.DataFrame = getattr(self.records, name).to_pandas()
+        return frame
+
+    def __repr__(self) -> str:
+        info = self.info
+        return f"<Run {info['scenario']['name']}, policy {info['policy']}, seed {info['seed']}: {self.path}>"
+
+
+def simulate(
+    source: str | Path | Scenario,
+    *,
+    policy: str | None = None,
+    engine: str | None = None,
+    seed: int | None = None,
+    overrides: Sequence[str] = (),
+    signals: str | Path | None = None,
+    out: str | Path | None = None,
+    runs: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    tell: Tell | None = None,
+) -> Run:
+    """Simulate a scenario: a file, a shipped one by name ("llm10"), or a `Scenario`.
+
+    `policy`, `engine` and `seed` replace the scenario's; arguments of another policy are dropped. `overrides` are
+    `key.path=value` settings of any key. `signals` is a file or folder to take signals from instead. Records go to the
+    folder `out`, or to a new one in the folder `runs`, or, without either, to one that is removed when Python ends.
+    `progress(ended, expected)` is called now and then with numbers of requests, `tell(text)` before what takes its time
+    without any ending.
+
+    Raises a `GlbdesError`, and leaves no folder behind, if anything of this cannot be done.
+    """
+    plan = prepare(source, policy=policy, engine=engine, seed=seed, overrides=overrides)
+    at = None if signals is None else Path(signals)
+    if out is not None:
+        return Run(execute(plan, [Path(out)], signals=at, overwrite=overwrite, progress=progress, tell=tell))
+    if runs is not None:
+        return Run(execute(plan, numbered(Path(runs) / plan.name), signals=at, progress=progress, tell=tell))
+    own = Path(tempfile.mkdtemp(prefix="glbdes-"))
+    try:
+        run = Run(execute(plan, [own / plan.name], signals=at, progress=progress, tell=tell))
+    except BaseException:
+        shutil.rmtree(own, ignore_errors=True)
+        raise
+    atexit.register(shutil.rmtree, own, ignore_errors=True)  # not sooner: a dataset may outlive its run
+    return run
+
+
+def prepare(
+    source: str | Path | Scenario,
+    *,
+    policy: str | None = None,
+    engine: str | None = None,
+    seed: int | None = None,
+    overrides: Sequence[str] = (),
+) -> Plan:
+    """The scenario that is meant, with all replacements made. Raises `ScenarioError`."""
+    changes = [*overrides]
+    if seed is not None:
+        changes.append(f"seed={seed}")
+    if engine is not None:
+        changes.append(f"engine={json.dumps(engine)}")
+    plan = _changed(source, changes)
+    if policy is not None and policy != plan.scenario.policy.name:
+        plan = _changed(source, [f"policy={{name={json.dumps(policy)}}}", *changes])
+    return plan
+
+
+def _changed(source: str | Path | Scenario, changes: Sequence[str]) -> Plan:
+    if isinstance(source, Scenario):
+        document = source.model_dump()
+        overrides.apply(document, tuple(changes))
+        return Plan(scenario.validate(document), Path.cwd(), None, None, tuple(changes))
+    chosen, path = scenario.load(source, changes)
+    return Plan(chosen, path.parent, str(path), path.read_text(encoding="utf-8"), tuple(changes))
+
+
+def execute(
+    plan: Plan,
+    targets: Iterable[Path],
+    *,
+    signals: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    tell: Tell | None = None,
+) -> Path:
+    """Run `plan` and return the folder of its records, the first free one of `targets`. Raises `GlbdesError`."""
+    chosen = plan.scenario
+    by_request = chosen.engine not in WITHOUT_REQUESTS
+    with fresh(targets, overwrite=overwrite) as folder:
+        begin_s = time.perf_counter()
+        chosen_policy = router(plan)
+        world, generated = counting(build.build(chosen, plan.folder, signals))
+        if chosen_policy is None:
+            chosen_policy = offline.Replay(offline.solve(world).weights)
+        names = Names(tuple(chosen.gateways), tuple(chosen.regions), tuple(chosen.slo))
+        engine = engine_for(chosen, world)
+        if tell is not None and engine == "fast" and _must_compile(world):
+            tell("compiling the engine, once for this version")
+        built_s = time.perf_counter()
+        keep = chosen.records.keep
+        sketch = Sketch(world, _limits_s(chosen)) if by_request and keep < 1.0 else None
+        options: dict[str, Any] = {"by_request": by_request, "keep": keep, "sketch": sketch}
+        with records.Writer(folder.path, world, names, chosen.time.start_utc, **options) as writer:
+            ENGINES[engine](
+                world, chosen_policy, writer, policy_name=chosen.policy.name, progress=_told(world, progress)
+            )
+        wall_s = time.perf_counter() - built_s
+        invariants = writer.books.check(generated)
+        info = _provenance(plan, world, signals) | {
+            "engine": engine,
+            "by_request": by_request,
+            "sketch": None if sketch is None else sketch.figures(),
+            "requests": writer.books.count,
+            "requests_per_s": writer.books.count / wall_s if by_request else None,
+            "build_s": built_s - begin_s,
+            "wall_s": wall_s,
+            "invariants": invariants,
+        }
+        records.write_json(folder.path / MARK, info)
+        records.write_json(folder.path / "summary.json", metrics.summary(records.open_run(folder.path)))
+    return folder.path
+
+
+def _limits_s(chosen: Scenario) -> dict[str, Floats]:
+    """What the SLO classes allow, by latency: [class], infinite where they say nothing."""
+    limits = {key: [getattr(slo, f"{key}_s") for slo in chosen.slo.values()] for key in LATENCIES}
+    return {key: np.array([np.inf if value is None else value for value in found]) for key, found in limits.items()}
+
+
+def engine_for(chosen: Scenario, world: World) -> str:
+    """The name of the engine that runs `world`: "auto" weighs the time that the compiled one takes to be ready."""
+    if chosen.engine != AUTO:
+        return chosen.engine
+    expected = expected_requests(world)
+    if expected >= WORTH_COMPILING or (expected >= WORTH_LOADING and not _must_compile(world)):
+        return "fast"
+    return "simpy"
+
+
+def _must_compile(world: World) -> bool:
+    from glbdes.engine.fast import driver as fast
+
+    return fast.must_compile(world)
+
+
+def router(plan: Plan) -> Policy | None:
+    """The policy that `plan` names; None for the offline optimum, which needs a world first. Raises `PolicyError`."""
+    chosen = plan.scenario.policy
+    if chosen.name == OFFLINE and not chosen.arguments:
+        return None
+    return policy.load(chosen.name, chosen.arguments, plan.folder)
+
+
+def expected_requests(world: World) -> int:
+    """How many requests `world` is expected to simulate."""
+    return round(float(world.expected_rps.sum()) * world.slot_ns / NS_PER_S)
+
+
+def _told(world: World, progress: Progress | None) -> Callable[[int], None] | None:
+    if progress is None:
+        return None
+    told, expected = progress, expected_requests(world)
+    told(0, expected)
+    return lambda ended: told(ended, expected)
+
+
+def _provenance(plan: Plan, world: World, signals: Path | None) -> dict[str, Any]:
+    """Everything that somebody needs to run it again."""
+    chosen = plan.scenario
+    return {
+        "format": records.FORMAT,
+        "policy": chosen.policy.name,
+        "seed": chosen.seed,
+        "source": plan.source,
+        "overrides": list(plan.overrides),
+        "signals": None if signals is None else str(signals),
+        "request_weight": world.weight,
+        "simulated_s": world.horizon_ns / NS_PER_S,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "platform": platform.platform(),
+        "scenario": chosen.model_dump(mode="json"),
+        "scenario_text": plan.text,
+    }

@@ -1,0 +1,277 @@
+"""Many runs of one scenario, one row each; killed at any moment, a sweep goes on where it was.
+
+A point's figures are one small file, written whole or not at all, in the sweep's folder; the table is made of those
+files in the order of the sweep file, so it does not depend on workers or interruptions. Runs' records are not kept.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from uuid import uuid4
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from glbdes.base.folders import read_mark
+from glbdes.base.jobs import each
+from glbdes.errors import GlbdesError, InfeasibleError, RecordsError
+from glbdes.optimum import offline
+from glbdes.present import study_tables
+from glbdes.records import headline
+from glbdes.records import writer as records
+from glbdes.study import run, sweep_file
+from glbdes.study.run import Plan, Run
+from glbdes.study.sweep_file import Point
+from glbdes.world import build
+
+if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a second
+    from altair.typing import ChartType
+
+    from glbdes.present.figures import Figure
+
+MARK: Final = "sweep.json"
+FORMAT: Final = 1
+POINTS, WORK, LOCK = "points", "work", "lock"  # in the sweep's folder
+HALF: Final = ".half"  # how the name of a file ends that is being written
+RETRIES: Final = 5  # of a point whose dask worker died
+
+Progress = Callable[[int, int], None]  # points ended, points in all
+Result = dict[str, Any]  # figures or error, wall_s
+
+
+class Job(NamedTuple):
+    """One point, as a worker gets it."""
+
+    key: str
+    plan: Plan
+    signals: Path | None
+    work: Path | None  # where its records are for a while; None: the worker's own temporary folder
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A sweep that has ended: `table`, a row a point."""
+
+    path: Path
+    info: dict[str, Any]  # sweep.json
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Swept":
+        """The sweep in a folder. Raises `RecordsError` if there is none, or it has not ended."""
+        return cls(Path(path), read_mark(Path(path), MARK, FORMAT, "a sweep that has ended"))
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """A row a point: the swept keys, `headline.FIGURES`, and `error` where it could not be simulated."""
+        path = self.path / "sweep.parquet"
+        with records.reading(path):
+            frame: pd.DataFrame = pq.read_table(path).to_pandas()
+        return frame
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """The points that could not be simulated."""
+        return self.table[self.table["error"].notna()]
+
+    def means(self) -> pd.DataFrame:
+        """Means and 95 % confidence over seeds, a row for each combination of the other keys."""
+        return headline.over_seeds(
+            self.table[self.table["error"].isna()], [k for k in self.info["keys"] if k != "seed"]
+        )
+
+    def figures(self) -> "list[Figure]":
+        """What can be drawn of it, with how each is read."""
+        from glbdes.present import figures
+
+        return figures.of_sweep(self.means(), [key for key in self.info["keys"] if key != "seed"])
+
+    def figure(self, name: str) -> "ChartType":
+        """An altair chart: "front"."""
+        from glbdes.present import figures
+
+        return figures.find(self.figures(), name).chart()
+
+    def _repr_html_(self) -> str:
+        from glbdes.present import figures
+
+        rows = study_tables.swept(self.means(), [key for key in self.info["keys"] if key != "seed"])
+        return figures.notebook(repr(self), rows, self.figures(), ("front",))
+
+    def __repr__(self) -> str:
+        return f"<Swept {self.info['name']}, {len(self.table)} points over {', '.join(self.info['keys'])}: {self.path}>"
+
+
+def sweep(
+    file: str | Path,
+    *,
+    out: str | Path | None = None,
+    workers: int = 1,
+    dask: str | None = None,
+    progress: Progress | None = None,
+) -> Swept:
+    """Simulate every point of a sweep file that has not been yet, and write the table.
+
+    Results go to the folder `out` (default: the file's name in runs/): a file a point, sweep.parquet and sweep.csv.
+    Call it again to go on after an interruption. `workers` processes at a time (more than one needs
+    `if __name__ == "__main__":` in a script), or the workers of the dask scheduler at the address `dask`.
+
+    Raises `ScenarioError` for the file's faults, and `RecordsError` if the folder is in use or not a sweep's. A point
+    that cannot be simulated has an `error` in its row and is tried again the next time.
+    """
+    found = sweep_file.load(file)
+    folder = Path(out) if out is not None else Path("runs") / found.name
+    with _claimed(folder):
+        done = {point.key: result for point in found.points if (result := _read(folder, point.key)) is not None}
+        work = None if dask else folder / WORK
+        jobs = [Job(p.key, p.plan, found.signals, work) for p in found.points if p.key not in done]
+        told = progress or (lambda ended, expected: None)
+        told(len(done), len(found.points))
+        for job, result in _on_dask(jobs, dask) if dask else each(measure, jobs, workers):
+            done[job.key] = result
+            if "error" not in result:
+                _put(folder / POINTS / f"{job.key}.json", json.dumps(result, indent=1))
+            told(len(done), len(found.points))
+        _write(folder, found, done)
+    return Swept.open(folder)
+
+
+def measure(job: Job) -> Result:
+    """What a worker does: one run, its figures, nothing left behind."""
+    begin_s = time.perf_counter()
+    with tempfile.TemporaryDirectory(dir=job.work, prefix="glbdes-", ignore_cleanup_errors=True) as own:
+        try:
+            finished = Run(run.execute(job.plan, [Path(own) / "run"], signals=job.signals))
+            row = headline.row(headline.written(finished.path), finished.info, _optimum_usd(job))
+        except GlbdesError as error:
+            return {"error": str(error)}
+    figures = {key: None if np.isnan(value) else value for key, value in row.items()}
+    return {"figures": figures, "wall_s": time.perf_counter() - begin_s}
+
+
+def _optimum_usd(job: Job) -> float | None:
+    try:
+        return offline.solve(build.build(job.plan.scenario, job.plan.folder, job.signals)).objective_usd
+    except InfeasibleError:
+        return None
+
+
+def _on_dask(jobs: Sequence[Job], address: str) -> Iterator[tuple[Job, Result]]:
+    """Results as a dask cluster's workers give them; a point whose worker dies goes to another one."""
+    try:
+        from distributed import Client, as_completed
+    except ImportError as error:
+        raise RecordsError("--dask needs dask.distributed: pip install 'glbdes[dask]'") from error
+    connect: Any = Client  # distributed has no type hints
+    ended: Any = as_completed
+    try:
+        client = connect(address, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise RecordsError(f"no dask scheduler at {address}: {error}") from error
+    with client:
+        prefix = uuid4().hex[:8]  # another sweep on the same cluster may hold the same points
+        waiting = {client.submit(measure, job, key=f"{prefix}-{job.key}", retries=RETRIES): job for job in jobs}
+        for future in ended(list(waiting), loop=client.loop):
+            yield waiting[future], future.result()
+            future.release()
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    """The sweep's folder, made if need be, for this process alone; what a killed one left half done is removed."""
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / POINTS).is_dir())):
+        raise RecordsError(f"{folder}: exists already and is no sweep's; choose another name")
+    try:
+        (folder / POINTS).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordsError(f"{folder}: cannot be made: {error.strerror}") from error
+    with (folder / LOCK).open("w") as lock:
+        if not _locked(lock):
+            raise RecordsError(f"{folder}: another sweep is writing there")
+        shutil.rmtree(folder / WORK, ignore_errors=True)
+        for half in [*folder.glob(f"*{HALF}"), *(folder / POINTS).glob(f"*{HALF}")]:
+            half.unlink()
+        (folder / WORK).mkdir(exist_ok=True)
+        yield
+        shutil.rmtree(folder / WORK, ignore_errors=True)
+
+
+def _locked(file: Any) -> bool:
+    """Lock `file` until it is closed or this process ends. Where the system has no such locks, nobody is kept out."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _read(folder: Path, key: str) -> Result | None:
+    """A point's figures if it has been simulated."""
+    path = folder / POINTS / f"{key}.json"
+    try:
+        found: Result = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise RecordsError(f"{path}: damaged: {error}; delete it to simulate the point again") from error
+    if list(found.get("figures", ())) != list(headline.FIGURES):
+        return None  # of another version: simulated again
+    return found
+
+
+def _put(path: Path, text: str | bytes) -> None:
+    """Write a file whole or not at all."""
+    half = path.with_name(f"{path.name}.{uuid4().hex[:8]}{HALF}")
+    with half.open("wb") as file:
+        file.write(text.encode() if isinstance(text, str) else text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(half, path)
+
+
+def _write(folder: Path, found: sweep_file.Sweep, done: Mapping[str, Result]) -> None:
+    rows = [_row(n, point, done[point.key]) for n, point in enumerate(found.points)]
+    table = pd.DataFrame(rows, columns=["point", *found.keys, *headline.FIGURES, "error"])
+    for key in found.keys:
+        table[key] = _alike([point.settings.get(key) for point in found.points])
+    for name, text in (("sweep.parquet", table.to_parquet(index=False)), ("sweep.csv", table.to_csv(index=False))):
+        _put(folder / name, text)
+    info = {
+        "format": FORMAT,
+        "name": found.name,
+        "scenario": found.scenario,
+        "signals": None if found.signals is None else str(found.signals),
+        "keys": found.keys,
+        "points": len(table),
+        "failed": int(table["error"].notna().sum()),
+        "version": version("glbdes"),
+        "text": found.text,
+    }
+    _put(folder / MARK, json.dumps(info, indent=2, ensure_ascii=False))
+
+
+def _alike(values: Sequence[Any]) -> "pd.Series[Any]":
+    """A column of a swept key: numbers, or else text; missing where the point does not set it."""
+    numbers = all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values)
+    if numbers:
+        return pd.Series(values)
+    return pd.Series([None if value is None else str(value) for value in values], dtype="object")
+
+
+def _row(n: int, point: Point, result: Result) -> dict[str, Any]:
+    figures = result.get("figures", {})
+    values = {key: np.nan if figures.get(key) is None else figures[key] for key in headline.FIGURES}
+    return {"point": n, **dict(point.settings), **values, "error": result.get("error")}

@@ -1,0 +1,188 @@
+"""A sweep file: which scenario, and the points at which it is to be simulated.
+
+    scenario = "tiny"              # a shipped one, or a file beside the sweep file
+    engine = "fast"                # optional, as are `signals` and `set`, settings that all points share
+    set = ["time.slots=48"]
+
+    [[grid]]                       # every combination; any key of a scenario, and `policy`, `seed`
+    policy = ["nearest", "cost"]
+    seed = [1, 2, 3]
+
+    [[list]]                       # side by side: the first of each, the second of each, ...
+    policy = "eglb"
+    policy.step = [0.3, 0.6, 1.2]
+    objective.carbon_usd_per_t = [500.0, 1500.0, 4500.0]
+
+This module owns the file and its points, not their running.
+"""
+
+import hashlib
+import itertools
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from glbdes.errors import GlbdesError, ScenarioError, nearest
+from glbdes.study import run
+from glbdes.study.run import Plan
+
+KEYS: Final = ("scenario", "engine", "signals", "set", "grid", "list")
+POLICY: Final = "policy"
+
+Settings = Mapping[str, Any]  # scenario key -> value
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run of a sweep. `key` stands for everything that decides its figures."""
+
+    key: str
+    settings: Settings
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep file that was read and found in order."""
+
+    name: str
+    text: str
+    scenario: str
+    signals: Path | None
+    points: tuple[Point, ...]
+
+    @property
+    def keys(self) -> list[str]:
+        """The scenario keys that are swept, in order of appearance."""
+        return list(dict.fromkeys(key for point in self.points for key in point.settings))
+
+
+def load(path: str | Path) -> Sweep:
+    """The sweep in a file. Raises `ScenarioError` with every problem of it: unknown keys, points that cannot be."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        document = tomllib.loads(text)
+    except OSError as error:
+        raise ScenarioError(f"cannot be read: {error.strerror}", str(path)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ScenarioError(f"not valid TOML: {error}", str(path)) from error
+    _check(document, path)
+    source = document["scenario"]
+    beside = path.parent / source
+    scenario = str(beside) if beside.is_file() else source
+    signals = None if "signals" not in document else (path.parent / document["signals"]).resolve()
+    points = _points(document, scenario, signals, path)
+    return Sweep(path.stem, text, scenario, signals, points)
+
+
+def _check(document: Mapping[str, Any], path: Path) -> None:
+    problems = [f"unknown key '{key}'{nearest(key, KEYS)}" for key in document if key not in KEYS]
+    if not isinstance(document.get("scenario"), str):
+        problems.append("scenario is missing: a file beside this one, or a shipped scenario's name")
+    problems += [
+        f"{key} = {document[key]!r}, must be text"
+        for key in ("engine", "signals")
+        if key in document and not isinstance(document[key], str)
+    ]
+    shared = document.get("set", [])
+    if not isinstance(shared, list) or not all(isinstance(one, str) for one in shared):
+        problems.append('set must be a list of settings: ["time.slots=48"]')
+    blocks = [block for kind in ("grid", "list") for block in _blocks(document, kind, problems)]
+    if not blocks and not problems:
+        problems.append("nothing to sweep: neither [[grid]] nor [[list]]")
+    if problems:
+        raise ScenarioError(problems, str(path))
+
+
+def _blocks(document: Mapping[str, Any], kind: str, problems: list[str]) -> list[dict[str, list[Any]]]:
+    """The tables of one kind, flat, each key with its list of values."""
+    found = document.get(kind, [])
+    if not isinstance(found, list) or not all(isinstance(block, dict) for block in found):
+        problems.append(f"{kind} must be tables: [[{kind}]]")
+        return []
+    blocks = []
+    for n, block in enumerate(found, 1):
+        values = {key: value if isinstance(value, list) else [value] for key, value in _flat(block)}
+        problems += [f"[[{kind}]] {n}: {key} has no values" for key, value in values.items() if not value]
+        if not values:
+            problems.append(f"[[{kind}]] {n}: is empty")
+        lengths = {len(value) for value in values.values() if len(value) != 1}
+        if kind == "list" and len(lengths) > 1:
+            problems.append(
+                f"[[list]] {n}: lists of {', '.join(map(str, sorted(lengths)))} values, must be of one length"
+            )
+        blocks.append(values)
+    return blocks
+
+
+def _flat(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """`key.path` and value of everything in a table."""
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{key}.")
+        else:
+            yield POLICY if f"{before}{key}" == "policy.name" else f"{before}{key}", value
+
+
+def _settings(document: Mapping[str, Any]) -> Iterator[Settings]:
+    for block in _blocks(document, "grid", []):
+        for values in itertools.product(*block.values()):
+            yield dict(zip(block, values, strict=True))
+    for block in _blocks(document, "list", []):
+        n = max(len(values) for values in block.values())
+        for i in range(n):
+            yield {key: values[i if len(values) > 1 else 0] for key, values in block.items()}
+
+
+def _points(document: Mapping[str, Any], scenario: str, signals: Path | None, path: Path) -> tuple[Point, ...]:
+    points: dict[str, Point] = {}
+    problems: dict[str, None] = {}  # in order, each once
+    for settings in _settings(document):
+        try:
+            plan = _plan(document, scenario, settings)
+            run.router(plan)
+        except GlbdesError as error:
+            problems |= dict.fromkeys(str(error).splitlines())
+            continue
+        point = Point(_key(plan, signals), settings, plan)
+        if point.key in points:
+            problems[f"two points are the same run: {_told(points[point.key].settings)}; {_told(settings)}"] = None
+        points[point.key] = point
+    if problems:
+        raise ScenarioError(list(problems), str(path))
+    return tuple(points.values())
+
+
+def _plan(document: Mapping[str, Any], scenario: str, settings: Settings) -> Plan:
+    changes = [f"{key}={_toml(value)}" for key, value in settings.items() if key != POLICY]
+    return run.prepare(
+        scenario,
+        policy=settings.get(POLICY),
+        engine=document.get("engine"),
+        overrides=[*document.get("set", ()), *changes],
+    )
+
+
+def _toml(value: Any) -> str:
+    """`value` as TOML on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value) if isinstance(value, str | bool | int | float) else str(value)
+
+
+def _key(plan: Plan, signals: Path | None) -> str:
+    """A hash of the version, of all in the scenario that is not as by default, and of where its signals come from."""
+    document = plan.scenario.model_dump(mode="json", exclude_defaults=True)
+    text = json.dumps([version("glbdes"), document, None if signals is None else str(signals)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _told(settings: Settings) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in settings.items())

@@ -1,0 +1,70 @@
+"""A request trace on the simulated clock: its requests in a slot, and the gateway at which each enters.
+
+The trace is one stream. Each request enters at a gateway drawn at random in proportion to the gateways' rates in that
+slot, so that every gateway sees a thinned copy of the trace. Token counts are replayed as they are.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glbdes.errors import TraceError
+from glbdes.hardware.physics import to_clock_ns
+from glbdes.scenario import Scenario
+from glbdes.units import NS_PER_S
+from glbdes.workload.azure import FIRST_LINE, Trace
+from glbdes.workload.lengths import read_trace
+
+Ints = NDArray[np.int64]
+
+
+class Replay(NamedTuple):
+    """A trace on the simulated clock."""
+
+    trace: Trace
+    arrival_ns: Ints  # [row] since the first request, non-decreasing
+    period_ns: int  # after which it begins again
+    slot_ns: int
+
+    def rows(self, slot: int) -> tuple[Ints, Ints]:
+        """(ns since the slot's start, row of the trace) of the requests in `slot`, in the order of arrival."""
+        start_ns, end_ns = slot * self.slot_ns, (slot + 1) * self.slot_ns
+        times, rows = [], []
+        for lap in range(start_ns // self.period_ns, (end_ns - 1) // self.period_ns + 1):
+            first_ns = lap * self.period_ns
+            low, high = np.searchsorted(self.arrival_ns, [start_ns - first_ns, end_ns - first_ns])
+            times.append(self.arrival_ns[low:high] + (first_ns - start_ns))
+            rows.append(np.arange(low, high))
+        return np.concatenate(times), np.concatenate(rows)
+
+
+def load(scenario: Scenario, folder: Path | None) -> Replay:
+    """The trace of `workload.file`, its clock sped up by `replay_rate_factor` x `load_scale`.
+
+    It lasts from its first request to one mean gap after its last. Raises `TraceError` if it cannot be read, if the
+    horizon is longer than that (unless `replay_loop`), or if a request is longer than `lengths.max_tokens`.
+    """
+    time, workload = scenario.time, scenario.workload
+    trace = read_trace(workload.file, folder)
+    tokens = trace.prompt_tokens + trace.output_tokens
+    if tokens.max() > workload.lengths.max_tokens:
+        row = int(np.argmax(tokens > workload.lengths.max_tokens))
+        rule = f"must be <= workload.lengths.max_tokens = {workload.lengths.max_tokens}: a replay is not cut"
+        raise TraceError(f"{workload.file}, line {row + FIRST_LINE}: {tokens[row]} prompt and output tokens, {rule}")
+    speed = workload.replay_rate_factor * workload.load_scale
+    requests = len(tokens)
+    lasts_s = float(trace.arrival_s[-1]) * requests / max(requests - 1, 1) / speed
+    horizon_s = time.slots * time.simulated_s
+    if not lasts_s > 0:
+        raise TraceError(f"{workload.file}: all requests at the same time, so the trace has no rate to replay")
+    if horizon_s > lasts_s and not workload.replay_loop:
+        raise TraceError(
+            f"{workload.file}: lasts {lasts_s:.6g} s at {speed:g} x its own pace, must be >= the simulated time of "
+            f"{horizon_s:.6g} s; simulate fewer or shorter slots, lower workload.replay_rate_factor, or set "
+            "workload.replay_loop = true to begin again at its end"
+        )
+    arrival_ns = np.rint(trace.arrival_s * (NS_PER_S / speed)).astype(np.int64)
+    period_ns = max(to_clock_ns(lasts_s, 1), int(arrival_ns[-1]) + 1)
+    return Replay(trace, arrival_ns, period_ns, to_clock_ns(time.simulated_s, time.clock_ns))

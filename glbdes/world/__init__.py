@@ -1,0 +1,29 @@
+"""One world that can be simulated, as arrays, and what may be known of it: the view of a policy, the meter."""
+
+from glbdes.world.arrays import (
+    METER_DTYPE,
+    REQUEST_DTYPE,
+    Bools,
+    Floats,
+    Ints,
+    Outcome,
+    Policy,
+    Sink,
+    SlotRecord,
+    View,
+    World,
+)
+
+__all__ = [
+    "METER_DTYPE",
+    "REQUEST_DTYPE",
+    "Bools",
+    "Floats",
+    "Ints",
+    "Outcome",
+    "Policy",
+    "Sink",
+    "SlotRecord",
+    "View",
+    "World",
+]

@@ -1,0 +1,309 @@
+"""The arrays that engines run on, and what they show to policies and sinks.
+
+A `World` is a scenario made concrete: no names to look up, no tables, no randomness left to draw. Axes are always in
+the order slot, gateway, region (`s`, `g`, `r`). Engines read a world and never change it. This module owns the shapes
+and the contract between engine, policy and sink; how a scenario becomes a world is in `build.py`, and what the raw
+counters of a slot mean in joules and grams is in `meter.py`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from math import inf
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glbdes.errors import PolicyError
+from glbdes.signals import Signals
+from glbdes.units import G_PER_KG, NS_PER_S
+from glbdes.workload import Requests
+from glbdes.world.waiting import Waiting
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+class Fleet(NamedTuple):
+    """Replicas and queues of each region, as arrays [r] (prefill tables [profile, tokens])."""
+
+    replicas: Ints
+    max_batch: Ints  # requests that one replica holds at a time
+    kv_tokens: Ints  # KV-cache room of one replica, tokens
+    max_queue: Ints  # requests that may wait in the region's queue
+    a_s: Floats  # iteration time: a + beta*batch + gamma*context
+    beta_s: Floats
+    gamma_s: Floats
+    e0_j: Floats  # iteration energy: e0 + e1*batch + e2*context
+    e1_j: Floats
+    e2_j: Floats
+    idle_w: Floats
+    sleep_w: Floats
+    host_w: Floats
+    sleep_after_ns: Ints  # NEVER_NS: replicas do not sleep
+    wake_ns: Ints
+    profile: Ints  # row of the prefill tables
+    prefill_s: Floats  # [profile, tokens]
+    chained_s: Floats  # [profile, tokens] the same of a prompt that begins where another ended
+    prefill_j: Floats  # [profile, tokens]
+
+
+class Outage(NamedTuple):
+    """Region `region` serves nothing from `down_ns` (included) to `up_ns` (excluded)."""
+
+    region: int
+    down_ns: int
+    up_ns: int
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """Everything that an engine needs, and nothing that it must not see.
+
+    `weight` is how many real requests a simulated one stands for: `slot_s` / simulated seconds per slot. Energies and
+    footprints of slots are already multiplied by it; those of single requests are not.
+    """
+
+    slots: int
+    slot_ns: int  # simulated length of a slot
+    slot_s: float  # the real length that it stands for
+    weight: float
+    clock_ns: int  # every time is a multiple of this; 1 except in tests that force ties
+    fleet: Fleet
+    latency_ns: Ints  # [g, r] one way
+    allowed: Bools  # [g, r]
+    dispatch: int  # WEIGHTED, SMOOTH, LEAST_LOADED or SPILLOVER
+    telemetry_ns: int  # 0: state-dependent rules see the present
+    spill_queue: int  # requests queued beyond which spillover turns elsewhere
+    timeout_ns: int  # patience in the queue, counted from the arrival at the gateway
+    max_attempts: int  # dispatches of one request before it fails
+    outages: tuple[Outage, ...]
+    signals: Signals  # [s, r] what is true
+    seen: Signals  # [s, r] what policies see: the last known value where a signal was missing
+    full_attribution: bool
+    demand: str  # what a policy knows of the slot's demand: truth, last or forecast
+    expected_rps: Floats  # [s, g] the scenario's mean arrival rate
+    capacity_rps: Floats  # [r] what a plan may use of each region
+    it_kwh_per_request: Floats  # [r] expected IT energy of a request there
+    carbon_usd_per_kg: float  # mu_c of the objective
+    water_usd_per_l: float  # mu_w
+    requests: Callable[[int], Requests]  # the requests that arrive in a slot
+    price_ahead_slots: Ints | None = None  # [s] how many slots beyond this one policies know the prices of; None: 0
+    equity_weight: Floats | None = None  # [k, r] of carbon and of water in the objective's norms; None: 1
+    norm: float = inf  # 1, 2 or infinity: which norm of the weighted footprints
+    delay_usd_per_s: float = 0.0  # per second of a request on the network, both ways, or waiting
+    waiting: Waiting | None = None  # expected, by load; None: not reckoned with
+    classes: int = 1  # rows of a plan for each gateway: with limits, one for each SLO class (`glbdes.world.limits`)
+
+    @property
+    def footprint_price_usd(self) -> Floats:
+        """[k, r] of a kg of carbon and of a litre of water in each region: mu times the region's weight."""
+        mu_usd = np.array([[self.carbon_usd_per_kg], [self.water_usd_per_l]])
+        return mu_usd * (np.ones((2, self.regions)) if self.equity_weight is None else self.equity_weight)
+
+    @property
+    def gateways(self) -> int:
+        return int(self.allowed.shape[0])
+
+    @property
+    def regions(self) -> int:
+        return int(self.allowed.shape[1])
+
+    @property
+    def horizon_ns(self) -> int:
+        return self.slots * self.slot_ns
+
+    @property
+    def latency_s(self) -> Floats:
+        """[g, r] one way."""
+        return self.latency_ns / NS_PER_S
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What a policy may know when it plans a slot: this slot's signals and demand, and the past.
+
+    Arrays are read-only. `capacity_rps` is what a plan may use; `mask[g, r]` is False where a gateway may not send to
+    a region or the region is down. `past` and `past_demand_rps` end with the slot before this one. Footprints are the
+    metered ones so far.
+    """
+
+    slot: int
+    slots: int
+    slot_s: float
+    demand_rps: Floats  # [g]
+    capacity_rps: Floats  # [r]
+    it_kwh_per_request: Floats  # [r]
+    price_usd_per_kwh: Floats  # [r]
+    carbon_g_per_kwh: Floats  # [r]
+    wue_l_per_kwh: Floats  # [r]
+    ewif_l_per_kwh: Floats  # [r]
+    pue: Floats  # [r]
+    latency_s: Floats  # [g, r] one way
+    mask: Bools  # [g, r]
+    past: Signals  # [slot, r]
+    past_demand_rps: Floats  # [slot, g]
+    cost_usd: Floats  # [r] so far
+    carbon_kg: Floats  # [r] so far
+    water_l: Floats  # [r] so far
+    carbon_usd_per_kg: float  # mu_c
+    water_usd_per_l: float  # mu_w
+    price_ahead_usd_per_kwh: Floats  # [n, r] of the n slots after this one; n = 0 unless prices are known ahead
+    footprint_price_usd: Floats  # [k, r] of a kg of carbon and of a litre of water: mu times the region's weight
+    norm: float  # 1, 2 or infinity: which norm of the regions' priced footprints is to be small
+    delay_usd_per_s: float  # price of a second on the network, both ways, or waiting; 0: delay costs nothing
+    waiting: Waiting | None  # expected, by a region's load; None unless delay has a price
+
+    @property
+    def cost_usd_per_request(self) -> Floats:
+        """[r] energy cost of one request in each region."""
+        return self.it_kwh_per_request * self.pue * self.price_usd_per_kwh
+
+    @property
+    def carbon_kg_per_request(self) -> Floats:
+        """[r] carbon of one request in each region."""
+        return self.it_kwh_per_request * self.pue * self.carbon_g_per_kwh / G_PER_KG
+
+    @property
+    def water_l_per_request(self) -> Floats:
+        """[r] water, on site and off site, of one request in each region."""
+        return self.it_kwh_per_request * (self.wue_l_per_kwh + self.pue * self.ewif_l_per_kwh)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a slot turned out to be: metered, and scaled to the slot's real length."""
+
+    slot: int
+    demand_rps: Floats  # [g] what arrived
+    dispatched: Ints  # [g, r] simulated requests sent, re-dispatches included
+    it_kwh: Floats  # [r]
+    cost_usd: Floats  # [r]
+    carbon_kg: Floats  # [r]
+    water_l: Floats  # [r]
+
+
+class Policy(Protocol):
+    """Any object with `plan`; `observe(outcome)` and the attribute `duals` are optional.
+
+    `duals`, if there, maps "carbon" and "water" to the policy's present price of each region's footprint, [r], in
+    USD per kg and per L; it is written to the records.
+    """
+
+    def plan(self, view: View, /) -> Floats:
+        """`weights[g, r]`: the share of gateway g's requests that region r gets; rows sum to 1, 0 outside the mask."""
+        ...
+
+
+REQUEST_DTYPE = np.dtype(
+    [
+        ("request_id", "i8"),
+        ("gateway", "i2"),
+        ("region", "i2"),  # the last one it was sent to; -1: none
+        ("replica", "i4"),  # -1: none
+        ("slo", "i1"),
+        ("status", "i1"),
+        ("attempts", "i2"),
+        ("prompt_tokens", "i4"),
+        ("output_tokens", "i4"),
+        ("arrival_ns", "i8"),
+        ("start_ns", "i8"),  # prefill begins; -1: never
+        ("first_token_ns", "i8"),  # at the region; -1: never
+        ("finish_ns", "i8"),  # when its last status was decided, at the region (or at the gateway, if none took it)
+        ("energy_j", "f8"),
+        ("cost_usd", "f8"),
+        ("carbon_g", "f8"),
+        ("water_l", "f8"),
+    ]
+)
+
+# Raw counters of one region in one slot, as an engine keeps them: simulated, not scaled.
+METER_DTYPE = np.dtype(
+    [
+        ("arrived", "i8"),  # requests that reached the region
+        ("served", "i8"),
+        ("rejected", "i8"),
+        ("timed_out", "i8"),
+        ("failed", "i8"),  # requests whose last attempt ended here
+        ("queue_max", "i8"),
+        ("queue_area_ns", "i8"),  # integral of the queue's length
+        ("system_area_ns", "i8"),  # integral of the number of requests in the region
+        ("prefill_ns", "i8"),  # replica time by what it did
+        ("decode_ns", "i8"),
+        ("idle_ns", "i8"),  # awake or asleep, without work
+        ("down_ns", "i8"),
+        ("prefill_j", "f8"),
+        ("decode_j", "f8"),
+        ("idle_j", "f8"),
+        ("attributed_j", "f8"),  # what requests were charged, by their own counters
+    ]
+)
+
+
+@dataclass(frozen=True, eq=False)
+class SlotRecord:
+    """A slot as an engine hands it to a sink: the plan that held, and the raw meters."""
+
+    slot: int
+    weights: Floats  # [g, r]
+    demand_rps: Floats  # [g] simulated arrivals / simulated seconds
+    dispatched: Ints  # [g, r]
+    meters: NDArray[Any]  # METER_DTYPE [r]
+    duals: dict[str, Floats]  # of the policy, after planning
+
+
+class Sink(Protocol):
+    """Where an engine's records go, about in the order of simulated time."""
+
+    def requests(self, chunk: NDArray[Any], /) -> None:
+        """A chunk of ended requests, `REQUEST_DTYPE`, in an order of the engine's own; the sink may keep it."""
+        ...
+
+    def slot(self, record: SlotRecord, /) -> None:
+        """A slot that has ended."""
+        ...
+
+
+PLAN_TOLERANCE = 1e-6
+
+
+def checked_plan(weights: object, mask: Bools, policy: str, slot: int) -> Floats:
+    """`weights` as a plan whose rows sum to exactly 1, or `PolicyError` with the rule that it breaks."""
+
+    def broken(rule: str) -> PolicyError:
+        return PolicyError(f"policy '{policy}', slot {slot}: {rule}")
+
+    try:
+        plan = np.array(weights, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise broken(f"plan() returned {type(weights).__name__}, must be an array of numbers: {error}") from error
+    if plan.shape != mask.shape:
+        raise broken(f"plan() returned shape {plan.shape}, must be (gateways, regions) = {mask.shape}")
+    for rule, bad in (
+        ("must be finite", ~np.isfinite(plan)),
+        ("must be >= 0", plan < -PLAN_TOLERANCE),
+        ("must be 0 where the mask forbids the region", ~mask & (np.abs(plan) > PLAN_TOLERANCE)),
+    ):
+        if bad.any():
+            g, r = np.argwhere(bad)[0]
+            raise broken(f"weights[{g}, {r}] = {plan[g, r]:g}, {rule}")
+    plan = np.where(mask, np.maximum(plan, 0.0), 0.0)
+    sums = plan.sum(axis=1)
+    if (np.abs(sums - 1.0) > PLAN_TOLERANCE).any():
+        g = int(np.argmax(np.abs(sums - 1.0)))
+        raise broken(f"weights of gateway {g} sum to {sums[g]:g}, must be 1")
+    return np.asarray(plan / sums[:, None], dtype=np.float64)
+
+
+def freeze(value: Any) -> Any:
+    """`value`, a dataclass, tuple or array, with every array in it made read-only."""
+    if isinstance(value, np.ndarray):
+        value.setflags(write=False)
+    elif isinstance(value, tuple):
+        for item in value:
+            freeze(item)
+    elif hasattr(value, "__dataclass_fields__"):
+        for field in fields(value):
+            freeze(getattr(value, field.name))
+    return value

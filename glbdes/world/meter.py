@@ -1,0 +1,63 @@
+"""What a slot's raw counters mean: kWh by kind, footprints, and what no request was charged for.
+
+Formulas are section 5 and 6 of docs/model.md. Nothing here is per request; engines count, this module converts.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from glbdes.signals import Signals
+from glbdes.signals.table import Floats
+from glbdes.units import G_PER_KG, J_PER_KWH, NS_PER_S
+from glbdes.world.arrays import SlotRecord, World
+
+
+class Footprint(NamedTuple):
+    """What energy caused; arrays [r]."""
+
+    facility_kwh: Floats
+    cost_usd: Floats
+    carbon_kg: Floats
+    water_l: Floats
+
+
+class SlotEnergy(NamedTuple):
+    """IT energy of a slot by kind, in kWh, scaled to the slot's real length; arrays [r]."""
+
+    prefill_kwh: Floats
+    decode_kwh: Floats
+    idle_kwh: Floats
+    host_kwh: Floats
+    attributed_kwh: Floats  # what requests were charged
+
+    @property
+    def it_kwh(self) -> Floats:
+        """The region's meter."""
+        return self.prefill_kwh + self.decode_kwh + self.idle_kwh + self.host_kwh
+
+
+def footprint(it_kwh: Floats, signals: Signals, slot: int) -> Footprint:
+    """Facility energy, cost, carbon and water of `it_kwh` [r] used in `slot` (eq. 8)."""
+    facility = it_kwh * signals.pue[slot]
+    return Footprint(
+        facility_kwh=facility,
+        cost_usd=facility * signals.price_usd_per_kwh[slot],
+        carbon_kg=facility * signals.carbon_g_per_kwh[slot] / G_PER_KG,
+        water_l=it_kwh * signals.wue_l_per_kwh[slot] + facility * signals.ewif_l_per_kwh[slot],
+    )
+
+
+def slot_energy(world: World, record: SlotRecord) -> SlotEnergy:
+    """Energy by kind of a slot, from the raw meters of an engine (section 5)."""
+    fleet, meters = world.fleet, record.meters
+    powered_ns = fleet.replicas * world.slot_ns - meters["down_ns"]
+    host_j = fleet.host_w * (powered_ns / NS_PER_S)
+    kwh = world.weight / J_PER_KWH
+    return SlotEnergy(
+        prefill_kwh=meters["prefill_j"] * kwh,
+        decode_kwh=meters["decode_j"] * kwh,
+        idle_kwh=meters["idle_j"] * kwh,
+        host_kwh=np.asarray(host_j * kwh),
+        attributed_kwh=meters["attributed_j"] * kwh,
+    )

@@ -1,0 +1,208 @@
+"""Policies side by side: the same requests for all, a table that is the runs' own figures, and nothing half made."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import glbdes
+from glbdes.base import jobs
+from glbdes.cli.main import main
+from glbdes.errors import GlbdesError, InvariantError, PolicyError, RecordsError
+from glbdes.present import study_tables
+from glbdes.study import Comparison, compare
+from glbdes.study import comparison as comparing
+from tests.runs import little
+
+POLICIES = ("nearest", "cost", "eglb", "offline")
+
+
+@pytest.fixture(scope="module")
+def scenario(tmp_path_factory):
+    return little(tmp_path_factory.mktemp("compare") / "in")
+
+
+@pytest.fixture(scope="module")
+def found(scenario, tmp_path_factory):
+    return compare(scenario, POLICIES, seeds=2, out=tmp_path_factory.mktemp("out") / "comparison")
+
+
+def test_every_policy_meets_the_same_requests(found):
+    columns = ["request_id", "gateway", "arrival_ns", "prompt_tokens", "output_tokens"]
+    for seed in (7, 8):
+        first, *others = (
+            found.run(policy, seed).requests.to_table(columns=columns).sort_by("request_id").to_pandas()
+            for policy in POLICIES
+        )
+        assert len(first) > 100
+        assert all(first.equals(other) for other in others)
+    assert found.info["requests_sha256"]["7"] != found.info["requests_sha256"]["8"]
+
+
+def test_policies_that_met_different_requests_are_not_compared():
+    job = comparing.Job("x", "a", 1, None, (), None, "x", None)
+    done = {job: comparing.Done({}, "one", "fast"), job._replace(policy="b"): comparing.Done({}, "two", "fast")}
+    with pytest.raises(InvariantError, match="policy b, seed 1: its requests differ"):
+        comparing._same_requests(done)
+
+
+def test_the_table_is_that_of_the_runs(found, scenario):
+    runs = found.runs.set_index(["policy", "seed"])
+    assert len(runs) == 8
+    alone = glbdes.simulate(scenario, policy="cost", seed=8).summary
+    row = runs.loc[("cost", 8)]
+    assert row["objective_usd"] == alone["objective_usd"]
+    assert row["ttft_p95_s"] == alone["latency_s"]["ttft"]["p95"]
+    assert row["carbon_par"] == alone["par"]["carbon"]
+    assert row["carbon_max_kg"] == max(region["carbon_kg"] for region in alone["regions"].values())
+    assert row["slo_share"] == pytest.approx(alone["slo"]["chat"]["all"])
+    table = found.table.set_index("policy")
+    assert list(table.index) == list(POLICIES)
+    assert table.loc["cost", "cost_usd"] == pytest.approx(runs.loc["cost", "cost_usd"].mean())
+    difference = runs.loc["cost", "cost_usd"] - runs.loc["nearest", "cost_usd"]
+    assert table.loc["cost", "cost_usd_difference"] == pytest.approx(difference.mean())
+
+
+def test_the_gap_is_that_to_the_fluid_optimum(found):
+    optimum = found.info["optimum_usd"]
+    assert 0 < optimum < found.runs["objective_usd"].min()  # a flow draws no idle power
+    assert np.allclose(found.runs["over_optimum"], found.runs["objective_usd"] / optimum - 1)
+
+
+def test_as_a_flow_nothing_is_better_than_the_optimum_and_offline_meets_it(scenario, tmp_path):
+    found = compare(scenario, POLICIES, engine="fluid", out=tmp_path / "out")
+    gaps = found.table.set_index("policy")["over_optimum"]
+    assert gaps["offline"] == pytest.approx(0, abs=1e-7)
+    assert (gaps > -1e-9).all()
+    headings = [row[0] for row in study_tables.lines(found.table, study_tables.COMPARISON)[1]]
+    assert "cost, USD" in headings
+    assert not any("TTFT" in heading for heading in headings)  # a flow has none
+
+
+def test_the_table_is_written_for_programs_and_for_papers(found):
+    text = (found.path / "comparison.md").read_text()
+    assert "| cost, USD |" in text
+    assert "| less nearest |" in text
+    assert len({line.count("|") for line in text.splitlines()}) == 1
+    tex = (found.path / "comparison.tex").read_text()
+    assert r"\begin{tabular}{lrrrr}" in tex
+    assert r"$\pm$" in tex
+    assert len((found.path / "comparison.csv").read_text().splitlines()) == 1 + len(POLICIES)
+
+
+def test_a_comparison_is_opened_again(found):
+    again = Comparison.open(found.path)
+    assert again.table.equals(found.table)
+    assert "nearest, cost, eglb, offline, 2 seed(s)" in repr(again)
+    with pytest.raises(RecordsError, match="not a finished comparison"):
+        Comparison.open(found.path / "runs")
+
+
+@pytest.mark.parametrize(
+    ("choices", "says"),
+    [
+        ({"policies": ["nearest", "cots"]}, "did you mean 'cost'"),
+        ({"policies": ["cost", "cost"]}, "cost named twice"),
+        ({"policies": []}, "no policies"),
+        ({"seeds": 0}, "seeds = 0, must be >= 1"),
+        ({"overrides": ["workload.load_scale=50"]}, "expected load"),
+    ],
+)
+def test_what_cannot_be_compared_leaves_nothing_behind(scenario, tmp_path, choices, says):
+    with pytest.raises(GlbdesError, match=says):
+        compare(scenario, out=tmp_path / "out", **choices)
+    assert os.listdir(tmp_path) == []
+
+
+def test_worker_processes_give_what_one_process_gives(found, scenario, tmp_path):
+    choices = ["--policies", ",".join(POLICIES), "--seeds", "2", "--workers", "2", "-o", str(tmp_path / "out")]
+    told = CliRunner().invoke(main, ["compare", str(scenario), *choices])
+    assert told.exit_code == 0, told.output
+    assert "TTFT p95, s" in told.stdout
+    assert "verified" in told.stdout
+    for name in ("runs.parquet", "comparison.parquet", "comparison.md"):
+        assert (tmp_path / "out" / name).read_bytes() == (found.path / name).read_bytes()
+
+
+def test_the_command_prints_json(scenario, tmp_path):
+    choices = ["--policies", "nearest,offline", "--engine", "fluid", "--workers", "1", "--json"]
+    told = CliRunner().invoke(main, ["compare", str(scenario), *choices, "-o", str(tmp_path / "out")])
+    found = json.loads(told.stdout)
+    assert [row["policy"] for row in found["table"]] == ["nearest", "offline"]
+    assert found["table"][1]["over_optimum"] == pytest.approx(0, abs=1e-7)
+    assert found["table"][0]["ttft_p95_s"] is None  # a flow has none
+    assert found["path"] == str(tmp_path / "out")
+
+
+def test_the_command_refuses_with_one_message(scenario, tmp_path):
+    told = CliRunner().invoke(main, ["compare", str(scenario), "--policies", "nearset", "-o", str(tmp_path / "out")])
+    assert told.exit_code == 2
+    assert "did you mean 'nearest'" in told.stderr
+
+
+def _dies(number):
+    os._exit(1)
+
+
+def test_a_worker_that_dies_is_told_of():
+    with pytest.raises(jobs.WorkerError, match="worker process died"):
+        list(jobs.each(_dies, [1, 2, 3], 2))
+
+
+def _refuses(number):
+    raise PolicyError(f"no {number}")
+
+
+def test_what_a_worker_refuses_is_raised_here():
+    with pytest.raises(PolicyError, match="no "):
+        list(jobs.each(_refuses, [1, 2], 2))
+
+
+ORPHANS = """
+import os, sys, time
+from glbdes.base import jobs
+
+def linger(path):
+    open(path + str(os.getpid()), "w").close()
+    time.sleep(60)
+
+if __name__ == "__main__":
+    list(jobs.each(linger, [sys.argv[1]] * 2, 2))
+"""
+
+
+def test_workers_end_with_a_killed_parent(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(ORPHANS)
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    parent = subprocess.Popen([sys.executable, str(script), f"{marks}/"], stderr=subprocess.DEVNULL)
+    _until(lambda: len(os.listdir(marks)) == 2)
+    workers = [int(name) for name in os.listdir(marks)]
+    parent.kill()
+    parent.wait()
+    _until(lambda: not any(map(_alive, workers)))
+
+
+def _until(happened, limit_s=20.0):
+    end_s = time.monotonic() + limit_s
+    while not happened():
+        assert time.monotonic() < end_s, "it did not happen"
+        time.sleep(0.05)
+
+
+def _alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_the_package_shows_compare_even_when_its_module_is_loaded():
+    assert glbdes.compare is compare

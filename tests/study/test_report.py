@@ -1,0 +1,147 @@
+"""Reports: one page that needs nothing but itself, in a real browser at the width of a desk and of a phone."""
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import pytest
+from click.testing import CliRunner
+
+import glbdes
+from glbdes.cli.main import main
+from glbdes.errors import RecordsError
+from glbdes.present import figures
+from glbdes.study import compare, report
+from glbdes.study.sweep import sweep
+from tests.runs import little
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=30000",
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+)  # fmt: skip
+PROBE = """<script>
+window.addEventListener("error", (event) => { document.documentElement.dataset.error = event.message; });
+document.addEventListener("securitypolicyviolation", (event) => {
+  document.documentElement.dataset.blocked = event.blockedURI;
+});
+</script></head>"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    scenario = little(folder / "in")
+    compare(scenario, ("nearest", "cost_carbon", "eglb"), seeds=2, out=folder / "comparison")
+    file = folder / "in" / "small.toml"
+    file.write_text('scenario = "little.toml"\n[[grid]]\npolicy = ["nearest", "eglb"]\nseed = [1, 2]\n')
+    sweep(file, out=folder / "sweep")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    report.write(folder / "comparison", folder / "comparison.html", [])
+    return folder / "comparison.html"
+
+
+def _specs(path):
+    text = path.read_text().split('<script id="figures" type="application/json">')[1].split("</script>")[0]
+    return json.loads(text)
+
+
+class Links(HTMLParser):
+    """What a page would load or lead to."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attrs):
+        self.found += [value for key, value in attrs if key in ("src", "href", "action", "data")]
+
+
+def test_a_page_loads_nothing_and_is_small(page):
+    links = Links()
+    links.feed(page.read_text())
+    assert links.found == []
+    assert page.stat().st_size < 5_000_000
+    assert "default-src 'none'" in page.read_text()
+
+
+def test_each_figure_is_there_for_both_widths_with_how_to_read_it(page):
+    data = _specs(page)
+    names = [one["id"] for one in data["figures"]]
+    assert names[:2] == ["figure-front", "figure-burden"]
+    assert len(names) == 9
+    assert page.read_text().count("How to read it.") == 9
+    for one in data["figures"]:
+        for size in ("wide", "narrow"):
+            assert set(re.findall(r'"name":\s*"(data-[0-9a-f]+)"', json.dumps(one[size]))) <= set(data["datasets"])
+
+
+def test_the_footer_says_where_it_comes_from(page):
+    text = page.read_text()
+    for said in ("Scenario", "little", "nearest, cost_carbon, eglb", "sha256", "glbdes 0.", "Scenario file"):
+        assert said in text
+    assert "less nearest" in text  # paired differences
+
+
+def test_a_run_and_a_sweep_have_their_pages_too(folder):
+    run = report.write(folder / "comparison" / "runs" / "eglb-seed7", folder / "run.html", [])
+    assert [one["id"] for one in _specs(run[0])["figures"]][:2] == ["figure-burden", "figure-footprints"]
+    assert not (folder / "run_figures").exists()
+    swept = report.write(folder / "sweep", folder / "sweep.html", ["svg", "png", "pdf"])
+    assert [one["id"] for one in _specs(swept[0])["figures"]] == ["figure-front"]
+    assert [path.name for path in swept[1:]] == ["front.svg", "front.png", "front.pdf"]
+    assert all(path.stat().st_size > 1000 for path in swept)
+
+
+def test_text_of_users_cannot_become_markup(folder):
+    text = report.page.render("<b>", "&", [], [], {"<i>": "</script>"}, "<!--")
+    assert "&lt;b&gt;" in text
+    assert "<i>" not in text
+    assert "&lt;/script&gt;" in text
+
+
+def test_what_is_no_result_is_refused(folder, tmp_path):
+    told = CliRunner().invoke(main, ["report", str(folder / "in"), "-o", str(tmp_path / "page.html")])
+    assert told.exit_code == 2
+    assert "neither a run nor a comparison nor a sweep" in told.stderr
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(RecordsError, match="format 'jpg', must be one of svg, png, pdf"):
+        report.write(folder / "sweep", tmp_path / "page.html", ["jpg"])
+
+
+def test_notebooks_show_the_table_and_figures(folder):
+    comparison = glbdes.Comparison.open(folder / "comparison")
+    run = comparison.run("eglb")
+    for shown in (comparison, run):
+        text = shown._repr_html_()
+        assert "<table>" in text
+        assert text.count("<svg") == 2
+        assert "<script" not in text
+    assert "concat" in comparison.figure("front").to_dict()
+    assert figures.svg(run.figure("map")).startswith("<svg")
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
+@pytest.mark.parametrize(("width", "size"), [(1280, "wide"), (500, "narrow")])
+def test_a_browser_draws_every_figure_without_an_error_or_a_request(page, tmp_path, width, size):
+    probed = tmp_path / "page.html"
+    probed.write_text(page.read_text().replace("</head>", PROBE, 1))
+    call = [BROWSER, *CHROMIUM, f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},1000", "--dump-dom"]
+    told = subprocess.run([*call, probed.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    assert "CONSOLE" not in told.stderr
+    root = re.search(r"<html[^>]*>", told.stdout).group()
+    assert f'data-size="{size}"' in root
+    assert 'data-drawn="9"' in root
+    assert "data-error" not in root
+    assert "data-blocked" not in root
+    drawn = dict(zip(re.findall(r'id="figure-(\w+)"', told.stdout), told.stdout.split('id="figure-')[1:], strict=True))
+    marks = {name: text.count('role="graphics-symbol"') for name, text in drawn.items()}
+    assert marks["burden"] >= 3 * 2 * 2  # a bar a policy, region and footprint
+    assert marks["front"] >= 3 * 4  # a point a policy and panel
+    assert all(count > 1 for count in marks.values()), marks
