@@ -3,20 +3,29 @@
 This module knows nothing of what is in a run; it owns the promise that a folder under its final name is whole.
 """
 
+import errno
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from glbdes.base import claims
+from glbdes.base.files import reason
 from glbdes.errors import RecordsError
 
 MARK = "run.json"  # what a finished run holds, and therefore what may be overwritten
+INCOMPLETE = ".incomplete-"  # a folder in the making
+REPLACED = ".replaced-"  # a run that a new one takes the place of
+# What a system says when it has no room: full, over quota, too large a file, broken, read-only.
+REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
+
+Tell = Callable[[str], None]
 
 
 def read_mark(folder: Path, mark: str, version: int, what: str) -> dict[str, Any]:
@@ -42,29 +51,81 @@ class Fresh:
 
 
 @contextmanager
-def fresh(targets: Iterable[Path], *, overwrite: bool = False) -> Iterator[Fresh]:
+def fresh(targets: Iterable[Path], *, overwrite: bool = False, tell: Tell | None = None) -> Iterator[Fresh]:
     """A new folder that takes the first free name of `targets` when the block ends well, and vanishes otherwise.
 
-    With `overwrite`, a finished run of the first name is replaced, at the end. Raises `RecordsError` if no name is free
-    or the folder cannot be made.
+    With `overwrite`, a finished run of the first name is replaced, at the end. What killed processes left of that name
+    is cleared away first, and `tell` is told of it. Raises `RecordsError` if no name is free or the folder cannot be
+    made, or if the system refuses something of the block, say because the disk is full.
     """
     names = iter(targets)
     target = next(names)
+    for left in _clear(target):
+        (tell or _nobody)(f"removed {left}, left by a process that was killed")
     if not overwrite:
         target = _first_free(target, names)
     elif target.exists():
         _must_be_a_run(target)
-    work = Fresh(target.with_name(f"{target.name}.incomplete-{uuid4().hex[:8]}"))
     try:
-        work.path.mkdir(parents=True)
+        work, handle = _made(target)
     except OSError as error:
-        raise RecordsError(f"{target}: cannot be made: {error.strerror}") from error
+        raise RecordsError(f"{target}: cannot be made: {reason(error)}") from error
     try:
         yield work
         work.path = _put_in_place(work.path, target, names, overwrite)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(work.path, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in REFUSALS:
+            raise RecordsError(f"{target}: cannot be written: {reason(error)}") from error
         raise
+    finally:
+        os.close(handle)
+
+
+def _made(target: Path) -> tuple[Fresh, int]:
+    """A folder beside `target`, and the handle that locks it."""
+    while True:
+        path = target.with_name(f"{target.name}{INCOMPLETE}{uuid4().hex[:8]}")
+        handle = claims.made(path)
+        if handle is not None:
+            return Fresh(path), handle
+
+
+def _clear(target: Path) -> list[Path]:
+    """Remove what killed processes left beside `target`, and say what it was.
+
+    A run that was being replaced when its process died is put back.
+    """
+    left = []
+    for path in _beside(target, INCOMPLETE) if claims.can_tell() else ():
+        with claims.claimed(path) as nobodys:
+            if not nobodys:
+                continue
+            name, _, token = path.name.rpartition(INCOMPLETE)
+            old = path.with_name(f"{name}{REPLACED}{token}")
+            if old.is_dir() and not path.with_name(name).exists():
+                os.rename(old, path.with_name(name))
+            shutil.rmtree(path, ignore_errors=True)
+            left.append(path)
+    for path in _beside(target, REPLACED):
+        name, _, token = path.name.rpartition(REPLACED)
+        if path.with_name(name).exists() and not path.with_name(f"{name}{INCOMPLETE}{token}").exists():
+            shutil.rmtree(path, ignore_errors=True)
+            left.append(path)
+    return left
+
+
+def _beside(target: Path, mark: str) -> list[Path]:
+    """Folders of `target`, or of one of its numbered names, that carry `mark` and a token."""
+    form = re.compile(rf"{re.escape(target.name)}(-\d+)?{re.escape(mark)}[0-9a-f]{{8}}")
+    try:
+        return sorted(path for path in target.parent.iterdir() if form.fullmatch(path.name))
+    except OSError:
+        return []
+
+
+def _nobody(_: str) -> None:
+    """Nobody listens."""
 
 
 def numbered(target: Path) -> Iterator[Path]:
@@ -96,13 +157,13 @@ def _must_be_a_run(target: Path) -> None:
 def _put_in_place(work: Path, target: Path, names: Iterator[Path], overwrite: bool) -> Path:
     """Rename `work` to `target`, or to the next free name if another run took that meanwhile."""
     if overwrite and target.exists():
-        old = target.with_name(f"{target.name}.replaced-{uuid4().hex[:8]}")
+        old = target.with_name(f"{target.name}{REPLACED}{work.name[-8:]}")
         os.rename(target, old)
         try:
             os.rename(work, target)
         except OSError as error:
             os.rename(old, target)
-            raise RecordsError(f"{target}: cannot be replaced: {error.strerror}") from error
+            raise RecordsError(f"{target}: cannot be replaced: {reason(error)}") from error
         shutil.rmtree(old, ignore_errors=True)
         return target
     while True:
@@ -111,6 +172,6 @@ def _put_in_place(work: Path, target: Path, names: Iterator[Path], overwrite: bo
             os.rename(work, target)
         except OSError as error:
             if not target.exists():
-                raise RecordsError(f"{target}: cannot be made: {error.strerror}") from error
+                raise RecordsError(f"{target}: cannot be made: {reason(error)}") from error
             continue
         return target

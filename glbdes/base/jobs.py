@@ -1,24 +1,24 @@
 """Many calls of one function in worker processes, results as they come.
 
 Processes are spawned, not forked: a fork of a process with threads (numba's, Arrow's) may hang. Workers end with
-their parent, even if that was killed.
+their parent, even if that was killed, and at once when nobody waits for them any more; Ctrl-C is their parent's matter.
 """
 
 import os
+import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context
-from typing import Final, TypeVar
+from multiprocessing.connection import Connection
+from typing import TypeVar
 
 from glbdes.errors import GlbdesError
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-
-WATCH_S: Final = 0.5  # how often a worker looks whether its parent lives
 
 
 class WorkerError(GlbdesError):
@@ -42,24 +42,45 @@ def each(function: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -
         return
     count = min(workers, len(jobs))
     threads = max(1, processors() // count)
-    pool = ProcessPoolExecutor(count, get_context("spawn"), initializer=_begin, initargs=(os.getpid(), threads))
+    context = get_context("spawn")
+    theirs, ours = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(theirs, threads))
     try:
-        waiting = {pool.submit(function, job): job for job in jobs}
+        with _no_interrupt():  # which those who are born now inherit
+            waiting = {pool.submit(function, job): job for job in jobs}
         for future in as_completed(waiting):
             yield waiting[future], future.result()
     except BrokenProcessPool as error:
         raise WorkerError("a worker process died (killed, or out of memory); try fewer with --workers") from error
+    except BaseException:
+        ours.close()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        ours.close()
+        theirs.close()
 
 
-def _begin(parent: int, threads: int) -> None:
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """No Ctrl-C meanwhile, where that is this thread's to say."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _begin(parent: Connection, threads: int) -> None:
     """What a worker does first: share the processors with the others, and watch over its parent."""
     os.environ.setdefault("NUMBA_NUM_THREADS", str(threads))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(WATCH_S)
+        parent.poll(None)  # until the other end is closed: by the parent, or with it
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -6,7 +6,7 @@ anything else is a bug, and shows its traceback. Commands import what they need,
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,8 @@ from rich.console import Console
 
 from glbdes.cli import optimum as cli_optimum
 from glbdes.cli import study as cli_study
+from glbdes.cli.output import Refusal, orderly, say, show, stopped, told
 from glbdes.errors import GlbdesError, PolicyError, RecordsError
-
-WIDTH = 100  # columns where there is no terminal to ask
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -31,20 +30,27 @@ signal_source = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
 
 
-class Refusal(click.ClickException):
-    """What the user can mend, told in one message."""
-
-    exit_code = 2
-
-
 class Commands(click.Group):
-    """A group that turns the package's own errors into refusals."""
+    """A group that turns the package's own errors, and what the system refuses, into one message."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        with orderly():
+            return super().main(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except GlbdesError as error:
             raise Refusal(str(error)) from error
+        except KeyboardInterrupt as error:
+            stopped(error)
+        except MemoryError as error:
+            raise Refusal("out of memory") from error
+        except OSError as error:
+            refusal = told(error)
+            if refusal is None:
+                raise
+            raise refusal from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -78,14 +84,14 @@ def simulate(scenario: str, out: Path | None, as_json: bool, quiet: bool, signal
         choices |= {"runs": Path("runs"), "signals": signals}
         finished = run.simulate(scenario, out=out, progress=progress, tell=tell, **choices)
     if as_json:
-        click.echo(json.dumps({**finished.summary, "path": str(finished.path)}, indent=2, allow_nan=False))
+        say(json.dumps({**finished.summary, "path": str(finished.path)}, indent=2, allow_nan=False))
     elif quiet:
-        click.echo(finished.path)
+        say(finished.path)
     else:
         from glbdes.present import tables
 
-        _print(tables.summary(finished.summary))
-        _print([f"Records in {finished.path}"])
+        show(tables.summary(finished.summary))
+        show([f"Records in {finished.path}"])
 
 
 @main.command()
@@ -104,9 +110,9 @@ def check(scenario: str, overrides: tuple[str, ...], signals: Path | None, as_js
     run.router(plan)
     found = preview(plan.scenario, build.build(plan.scenario, plan.folder, signals))
     if as_json:
-        click.echo(json.dumps(_plain(found), indent=2))
+        say(json.dumps(_plain(found), indent=2))
     else:
-        _print([*tables.preview(found), "Valid."])
+        show([*tables.preview(found), "Valid."])
 
 
 @main.command()
@@ -120,9 +126,9 @@ def summary(folder: Path, as_json: bool) -> None:
 
     figures = run.Run.open(folder).summary
     if as_json:
-        click.echo(json.dumps(figures, indent=2, allow_nan=False))
+        say(json.dumps(figures, indent=2, allow_nan=False))
     else:
-        _print(tables.summary(figures))
+        show(tables.summary(figures))
     if not figures["meter_residual"] <= TOLERANCE:
         raise RecordsError(f"{folder}: requests and meters do not balance, the records are not as they were written")
 
@@ -141,7 +147,7 @@ def check_policy(name: str, arguments: tuple[str, ...]) -> None:
     overrides.apply(given, arguments)
     policy.load(name, given, Path.cwd())
     found = contract.check(lambda: policy.load(name, given, Path.cwd()), name)
-    _print([tables.checks(name, found)])
+    show([tables.checks(name, found)])
     broken = sum(not one.passed for one in found)
     if broken:
         raise PolicyError(f"policy '{name}' breaks {broken} of {len(found)} rules")
@@ -156,7 +162,7 @@ def scenarios() -> None:
 
     folder = resources.root("scenarios")
     rows = [[name, scenario.load(folder / f"{name}.toml")[0].description] for name in resources.shipped("scenarios")]
-    _print([tables.table("Scenarios", ["name", "what"], rows, text=2)])
+    show([tables.table("Scenarios", ["name", "what"], rows, text=2)])
 
 
 @main.group()
@@ -170,7 +176,7 @@ def list_profiles() -> None:
     from glbdes.hardware import profile
     from glbdes.present import tables
 
-    _print([tables.profiles([profile.load(name) for name in profile.shipped()])])
+    show([tables.profiles([profile.load(name) for name in profile.shipped()])])
 
 
 @profile.command("show")
@@ -180,7 +186,7 @@ def show_profile(name: str) -> None:
     from glbdes.hardware import profile
     from glbdes.present import tables
 
-    _print(tables.profile(profile.load(name, Path.cwd())))
+    show(tables.profile(profile.load(name, Path.cwd())))
 
 
 @profile.command("fit")
@@ -190,6 +196,7 @@ def show_profile(name: str) -> None:
 @click.option("--serving-of", metavar="NAME", help="Assume this profile's serving overhead if none was measured.")
 def fit_profile(measurements: Path, out: Path | None, graph_tokens: int | None, serving_of: str | None) -> None:
     """Fit a profile to the measurements in FILE, and print how well it fits."""
+    from glbdes.base.files import put
     from glbdes.hardware import fit, profile
     from glbdes.hardware.gpu import read_gpu
     from glbdes.present import tables
@@ -197,13 +204,13 @@ def fit_profile(measurements: Path, out: Path | None, graph_tokens: int | None, 
     assumed = None if serving_of is None else profile.load(serving_of, Path.cwd())
     fitted, residuals = fit.fit_profile(read_gpu(measurements), graph_tokens=graph_tokens, serving_of=assumed)
     rows = fit.residual_rows(residuals)
-    _print([*tables.profile(fitted), tables.table("Residuals", fit.RESIDUAL_COLUMNS, rows)])
+    show([*tables.profile(fitted), tables.table("Residuals", fit.RESIDUAL_COLUMNS, rows)])
     if out is not None:
         choices = [f"--graph-tokens {graph_tokens}"] * (graph_tokens is not None)
         choices += [f"--serving-of {serving_of}"] * (serving_of is not None)
         made_by = " ".join(["glbdes profile fit", measurements.name, *choices])
-        with _writing(out):
-            out.write_text(fit.to_toml(fitted, residuals, made_by), encoding="utf-8")
+        put(out, fit.to_toml(fitted, residuals, made_by))
+        say(f"Wrote {out}")
 
 
 @main.group()
@@ -222,27 +229,21 @@ def generate_signals(out: Path, seed: int | None, hours: int | None, unmatched: 
     from glbdes.signals import synthetic
 
     seed = synthetic.SHIPPED_SEED if seed is None else seed
-    with _writing(out):
-        synthetic.write(synthetic.signals(seed, hours, matched=not unmatched), out)
+    synthetic.write(synthetic.signals(seed, hours, matched=not unmatched), out)
+    say(f"Wrote {out}")
     if load_out is not None:
-        with _writing(load_out):
-            synthetic.write(synthetic.load(seed, hours, matched=not unmatched), load_out)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise Refusal(f"{path}: cannot be written: {error.strerror}") from error
-    click.echo(f"Wrote {path}")
+        synthetic.write(synthetic.load(seed, hours, matched=not unmatched), load_out)
+        say(f"Wrote {load_out}")
 
 
 @contextmanager
 def _progress(quiet: bool) -> Iterator[tuple[Callable[[int, int], None] | None, Callable[[str], None] | None]]:
     """A progress bar on stderr, if somebody is looking: what advances it, and what tells of anything else."""
-    if quiet or not sys.stderr.isatty():
+    if quiet:
         yield None, None
+        return
+    if not sys.stderr.isatty():
+        yield None, lambda text: click.echo(f"({text})", err=True)
         return
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -261,14 +262,6 @@ def _progress(quiet: bool) -> Iterator[tuple[Callable[[int, int], None] | None, 
             bar.update(task, completed=ended, total=max(expected, ended), speed=speed)
 
         yield advance, lambda text: bar.console.print(f"({text})")
-
-
-def _print(parts: Iterable[Any]) -> None:
-    """Print to stdout, `WIDTH` columns wide at most."""
-    console = Console(highlight=False, markup=False)  # a message may well say weights[g, r]
-    console.width = min(console.width, WIDTH) if sys.stdout.isatty() else WIDTH
-    for part in parts:
-        console.print(part)
 
 
 def _plain(value: Any) -> Any:

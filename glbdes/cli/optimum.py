@@ -1,14 +1,12 @@
 """The command that solves a scenario offline."""
 
 import json
-import sys
 import time
 from pathlib import Path
 
 import click
-from rich.console import Console
 
-WIDTH = 100  # columns where there is no terminal to ask
+from glbdes.cli.output import say, show
 
 
 @click.command()
@@ -29,11 +27,8 @@ def optimum(scenario: str, overrides: tuple[str, ...], signals: Path | None, as_
     figures = solved.summary(world, tuple(plan.scenario.regions))
     figures = {"scenario": plan.scenario.name, **figures, "build_s": build_s}
     if as_json:
-        click.echo(json.dumps(figures, indent=2, allow_nan=False))
+        say(json.dumps(figures, indent=2, allow_nan=False))
         return
     from glbdes.present import tables
 
-    console = Console(highlight=False, markup=False)
-    console.width = min(console.width, WIDTH) if sys.stdout.isatty() else WIDTH
-    for part in tables.optimum(figures):
-        console.print(part)
+    show(tables.optimum(figures))

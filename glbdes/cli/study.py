@@ -10,6 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from glbdes.cli.output import WIDTH, say, show, stopped
 from glbdes.errors import ScenarioError
 
 MOST_ERRORS = 10  # that are told of one by one
@@ -46,19 +47,21 @@ def compare(
         found = comparison.compare(scenario, names, workers=workers or jobs.processors(), progress=progress, **choices)
     if as_json:
         rows = json.loads(found.table.to_json(orient="records", double_precision=15))  # NaN is null there
-        click.echo(json.dumps({**found.info, "path": str(found.path), "table": rows}, indent=2))
+        say(json.dumps({**found.info, "path": str(found.path), "table": rows}, indent=2))
         return
     if quiet:
-        click.echo(found.path)
+        say(found.path)
         return
     seeds = found.info["seeds"]
     title = f"{found.info['scenario']}, engine {found.info['engine']}, " + (
         f"seed {seeds[0]}" if len(seeds) == 1 else f"mean of {len(seeds)} seeds, ± 95 % confidence, paired"
     )
-    console = _console(len(found.policies))
-    console.print(study_tables.rich(title, found.table, study_tables.COMPARISON))
-    console.print("Over fluid optimum: objective against the offline optimum of the fluid model (no idle power).")
-    console.print(f"The same requests for every policy: verified. Results in {found.path}")
+    parts = [
+        study_tables.rich(title, found.table, study_tables.COMPARISON),
+        "Over fluid optimum: objective against the offline optimum of the fluid model (no idle power).",
+        f"The same requests for every policy: verified. Results in {found.path}",
+    ]
+    show(parts, width=max(WIDTH, 22 + 14 * len(found.policies)))
 
 
 @click.command()
@@ -70,7 +73,7 @@ def report(source: Path, out: Path, formats: str) -> None:
     from glbdes.study import report as reporting
 
     written = reporting.write(source, out, [name.strip() for name in formats.split(",") if name.strip()])
-    click.echo(f"Wrote {written[0]}" + (f" and {len(written) - 1} files in {written[1].parent}" if written[1:] else ""))
+    say(f"Wrote {written[0]}" + (f" and {len(written) - 1} files in {written[1].parent}" if written[1:] else ""))
 
 
 @click.command()
@@ -84,9 +87,12 @@ def sweep(file: Path, workers: int | None, quiet: bool, **choices: Any) -> None:
     from glbdes.base import jobs
     from glbdes.study import sweep as sweeping
 
-    with _progress("points", quiet) as progress:
-        found = sweeping.sweep(file, workers=workers or jobs.processors(), progress=progress, **choices)
-    click.echo(found.path if quiet else f"{len(found.table)} points in {found.path / 'sweep.parquet'}")
+    try:
+        with _progress("points", quiet) as progress:
+            found = sweeping.sweep(file, workers=workers or jobs.processors(), progress=progress, **choices)
+    except KeyboardInterrupt as error:
+        stopped(error, "The points that had ended are kept; the same command goes on.")
+    say(found.path if quiet else f"{len(found.table)} points in {found.path / 'sweep.parquet'}")
     if len(found.failed):
         told = "\n".join(f"point {row.point}: {row.error}" for row in found.failed.head(MOST_ERRORS).itertuples())
         raise ScenarioError(f"{len(found.failed)} of {len(found.table)} points could not be simulated\n{told}")
@@ -107,11 +113,3 @@ def _progress(what: str, quiet: bool) -> Iterator[Callable[[int, int], None] | N
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda ended, expected: bar.update(task, completed=ended, total=expected)
-
-
-def _console(columns: int) -> Console:
-    """Stdout, wide enough for so many columns of figures where there is no terminal to ask."""
-    console = Console(highlight=False, markup=False)
-    if not sys.stdout.isatty():
-        console.width = max(100, 22 + 14 * columns)
-    return console

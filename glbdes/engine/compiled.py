@@ -18,9 +18,11 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from glbdes.engine.cache import KernelCache
+
 # `_nrt=False`: counting references to arrays costs more than the model itself. Kernels own no array, so need none.
-KERNEL: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False, "cache": True}
-HELPER: dict[str, Any] = {**KERNEL, "cache": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+KERNEL: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
+HELPER: dict[str, Any] = {**KERNEL, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def sources() -> list[Path]:
@@ -46,12 +48,10 @@ def cache_folder() -> Path:
 
 def kernel(function: Callable[..., Any]) -> Any:
     """`function`, to be called by the driver: compiled when it is first called, and kept for later processes."""
-    before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
-    numba.config.CACHE_DIR = str(cache_folder())  # type: ignore[attr-defined]
-    try:
-        return numba.njit(**KERNEL)(function)
-    finally:
-        numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
+    made = numba.njit(**KERNEL)(function)
+    if hasattr(made, "_cache"):  # not where the interpreter runs kernels
+        made._cache = KernelCache(function, cache_folder())
+    return made
 
 
 def helper(function: Callable[..., Any]) -> Any:
@@ -86,4 +86,4 @@ prefetch: Any = intrinsic(_prefetch)
 
 def is_compiled(name: str) -> bool:
     """Whether this version of the kernel `name` has been compiled on this machine before."""
-    return any(cache_folder().rglob(f"*.{name}-*.nbc"))
+    return any(cache_folder().glob(f"*.{name}.*.nbc"))

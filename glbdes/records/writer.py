@@ -12,7 +12,7 @@ The columns are in `columns.py`. This module owns files and formats; it computes
 import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -72,17 +72,19 @@ class Writer:
     def __enter__(self) -> "Writer":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Close the files; after an error without writing what is held back, for the folder will vanish."""
+        tables = (self._requests, self._slots, self._plans)
         try:
-            self._flush()
-            self._written()
+            if kind is None:
+                self._flush()
+                self._written()
+                for table in tables:
+                    table.close()
         finally:
-            self._thread.shutdown()
-            self._close()
-
-    def _close(self) -> None:
-        for table in (self._requests, self._slots, self._plans):
-            table.close()
+            self._thread.shutdown(cancel_futures=True)
+            for table in tables:
+                table.abandon()
 
     def requests(self, chunk: NDArray[Any]) -> None:
         """Write ended requests, `REQUEST_DTYPE`; the chunk is the writer's to keep."""
@@ -165,6 +167,11 @@ class _Table:
     def close(self) -> None:
         self.flush()
         self.writer.close()
+
+    def abandon(self) -> None:
+        """Close the file, if it is not yet, whatever the system says of that."""
+        with suppress(OSError, ValueError):
+            self.writer.close()
 
 
 def _array(column: Any) -> Any:

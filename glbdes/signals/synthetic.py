@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from glbdes.base.files import whole
 from glbdes.errors import SignalError
 from glbdes.signals import residuals
 from glbdes.signals.tidy import COLUMNS
@@ -136,15 +137,15 @@ def load(seed: int = SHIPPED_SEED, hours: int | None = None, *, matched: bool = 
 def write(table: pd.DataFrame, path: Path) -> None:
     """`table` as CSV or Parquet; the same table gives the same bytes of CSV everywhere.
 
-    Raises `SignalError` for another suffix.
+    Raises `SignalError` for another suffix, and `RecordsError` if it cannot be written.
     """
-    if path.suffix == ".csv":
-        text = table.to_csv(index=False, date_format="%Y-%m-%dT%H:%M", lineterminator="\n")
-        path.write_bytes(text.encode())
-    elif path.suffix == ".parquet":
-        table.to_parquet(path, index=False, compression="zstd")
-    else:
+    if path.suffix not in (".csv", ".parquet"):
         raise SignalError(f"{path}: is '{path.suffix}', must be .csv or .parquet")
+    with whole(path) as half:
+        if path.suffix == ".csv":
+            table.to_csv(half, index=False, date_format="%Y-%m-%dT%H:%M", lineterminator="\n", encoding="utf-8")
+        else:
+            table.to_parquet(half, index=False, compression="zstd")
 
 
 def _series(entry: dict[str, Any]) -> Series:

@@ -1,6 +1,7 @@
 """A run, a comparison or a sweep as one HTML page, and its figures as files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -8,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import vl_convert
 
 from glbdes.base import folders
+from glbdes.base.files import put, reason
 from glbdes.base.revision import commit
 from glbdes.errors import RecordsError, nearest
 from glbdes.present import figures, page, study_tables
@@ -17,8 +19,13 @@ from glbdes.records import metrics
 from glbdes.records import writer as records
 from glbdes.study import comparison, sweep
 
-FORMATS: Final = ("svg", "png", "pdf")
 PNG_SCALE: Final = 2.0  # for screens of twice the resolution, and for print
+DRAWN: Final[Mapping[str, Callable[[Any], str | bytes]]] = {
+    "svg": vl_convert.vegalite_to_svg,
+    "png": partial(vl_convert.vegalite_to_png, scale=PNG_SCALE),
+    "pdf": vl_convert.vegalite_to_pdf,
+}
+FORMATS: Final = tuple(DRAWN)
 
 
 class Contents(NamedTuple):
@@ -39,16 +46,22 @@ def write(source: str | Path, out: str | Path, formats: Sequence[str] = FORMATS)
     cannot be written.
     """
     out = Path(out)
+    if out.is_dir():
+        raise RecordsError(f"{out}: is a folder, must be the name of a file")
     for name in formats:
         if name not in FORMATS:
             raise RecordsError(f"format '{name}', must be one of {', '.join(FORMATS)}{nearest(name, FORMATS)}")
     found = contents(Path(source))
+    _make(out.parent)
+    put(out, render(found))
+    return [out, *_pictures(found.figures, out.with_name(f"{out.stem}_figures"), formats)]
+
+
+def _make(folder: Path) -> None:
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(render(found), encoding="utf-8")
-        return [out, *_pictures(found.figures, out.with_name(f"{out.stem}_figures"), formats)]
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RecordsError(f"{out}: cannot be written: {error.strerror}") from error
+        raise RecordsError(f"{folder}: cannot be made: {reason(error)}") from error
 
 
 def contents(folder: Path) -> Contents:
@@ -77,16 +90,11 @@ def render(found: Contents) -> str:
 def _pictures(drawn: Sequence[Figure], folder: Path, formats: Sequence[str]) -> list[Path]:
     written = []
     for one in drawn if formats else ():
-        folder.mkdir(exist_ok=True)
+        _make(folder)
         spec = figures.spec(one.draw(style.WIDTH))
         for name in formats:
             path = folder / f"{one.name}.{name}"
-            if name == "svg":
-                path.write_text(vl_convert.vegalite_to_svg(spec), encoding="utf-8")
-            elif name == "png":
-                path.write_bytes(vl_convert.vegalite_to_png(spec, scale=PNG_SCALE))
-            else:
-                path.write_bytes(vl_convert.vegalite_to_pdf(spec))
+            put(path, DRAWN[name](spec))
             written.append(path)
     return written
 

@@ -243,7 +243,7 @@ def execute(
     """Run `plan` and return the folder of its records, the first free one of `targets`. Raises `GlbdesError`."""
     chosen = plan.scenario
     by_request = chosen.engine not in WITHOUT_REQUESTS
-    with fresh(targets, overwrite=overwrite) as folder:
+    with fresh(targets, overwrite=overwrite, tell=tell) as folder:
         begin_s = time.perf_counter()
         chosen_policy = router(plan)
         world, generated = counting(build.build(chosen, plan.folder, signals))

@@ -5,7 +5,6 @@ files in the order of the sweep file, so it does not depend on workers or interr
 """
 
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -22,6 +21,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from glbdes.base.claims import claimed
+from glbdes.base.files import HALF, put, reason
 from glbdes.base.folders import read_mark
 from glbdes.base.jobs import each
 from glbdes.errors import GlbdesError, InfeasibleError, RecordsError
@@ -42,7 +43,6 @@ if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a se
 MARK: Final = "sweep.json"
 FORMAT: Final = 1
 POINTS, WORK, LOCK = "points", "work", "lock"  # in the sweep's folder
-HALF: Final = ".half"  # how the name of a file ends that is being written
 RETRIES: Final = 5  # of a point whose dask worker died
 
 Progress = Callable[[int, int], None]  # points ended, points in all
@@ -139,7 +139,7 @@ def sweep(
         for job, result in _on_dask(jobs, dask) if dask else each(measure, jobs, workers):
             done[job.key] = result
             if "error" not in result:
-                _put(folder / POINTS / f"{job.key}.json", json.dumps(result, indent=1))
+                put(folder / POINTS / f"{job.key}.json", json.dumps(result, indent=1))
             told(len(done), len(found.points))
         _write(folder, found, done)
     return Swept.open(folder)
@@ -192,30 +192,20 @@ def _claimed(folder: Path) -> Iterator[None]:
         raise RecordsError(f"{folder}: exists already and is no sweep's; choose another name")
     try:
         (folder / POINTS).mkdir(parents=True, exist_ok=True)
+        (folder / LOCK).touch()
     except OSError as error:
-        raise RecordsError(f"{folder}: cannot be made: {error.strerror}") from error
-    with (folder / LOCK).open("w") as lock:
-        if not _locked(lock):
+        raise RecordsError(f"{folder}: cannot be made: {reason(error)}") from error
+    with claimed(folder / LOCK) as ours:
+        if not ours:
             raise RecordsError(f"{folder}: another sweep is writing there")
         shutil.rmtree(folder / WORK, ignore_errors=True)
-        for half in [*folder.glob(f"*{HALF}"), *(folder / POINTS).glob(f"*{HALF}")]:
+        for half in [*folder.glob(f"*{HALF}*"), *(folder / POINTS).glob(f"*{HALF}*")]:
             half.unlink()
-        (folder / WORK).mkdir(exist_ok=True)
-        yield
-        shutil.rmtree(folder / WORK, ignore_errors=True)
-
-
-def _locked(file: Any) -> bool:
-    """Lock `file` until it is closed or this process ends. Where the system has no such locks, nobody is kept out."""
-    try:
-        import fcntl
-    except ImportError:
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+        try:
+            (folder / WORK).mkdir(exist_ok=True)
+            yield
+        finally:
+            shutil.rmtree(folder / WORK, ignore_errors=True)
 
 
 def _read(folder: Path, key: str) -> Result | None:
@@ -232,23 +222,13 @@ def _read(folder: Path, key: str) -> Result | None:
     return found
 
 
-def _put(path: Path, text: str | bytes) -> None:
-    """Write a file whole or not at all."""
-    half = path.with_name(f"{path.name}.{uuid4().hex[:8]}{HALF}")
-    with half.open("wb") as file:
-        file.write(text.encode() if isinstance(text, str) else text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(half, path)
-
-
 def _write(folder: Path, found: sweep_file.Sweep, done: Mapping[str, Result]) -> None:
     rows = [_row(n, point, done[point.key]) for n, point in enumerate(found.points)]
     table = pd.DataFrame(rows, columns=["point", *found.keys, *headline.FIGURES, "error"])
     for key in found.keys:
         table[key] = _alike([point.settings.get(key) for point in found.points])
     for name, text in (("sweep.parquet", table.to_parquet(index=False)), ("sweep.csv", table.to_csv(index=False))):
-        _put(folder / name, text)
+        put(folder / name, text)
     info = {
         "format": FORMAT,
         "name": found.name,
@@ -260,7 +240,7 @@ def _write(folder: Path, found: sweep_file.Sweep, done: Mapping[str, Result]) ->
         "version": version("glbdes"),
         "text": found.text,
     }
-    _put(folder / MARK, json.dumps(info, indent=2, ensure_ascii=False))
+    put(folder / MARK, json.dumps(info, indent=2, ensure_ascii=False))
 
 
 def _alike(values: Sequence[Any]) -> "pd.Series[Any]":

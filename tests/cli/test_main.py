@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from glbdes import resources
-from glbdes.cli import main as cli
+from glbdes.cli import output
 from glbdes.cli.main import main
 from glbdes.hardware import profile
 from glbdes.present.tables import number, percent
@@ -46,7 +46,7 @@ def test_simulate_prints_the_figures_and_where_the_records_are(scenario):
         "balanced",
     ):
         assert words in told
-    assert max(len(line) for line in told.splitlines()) <= cli.WIDTH
+    assert max(len(line) for line in told.splitlines()) <= output.WIDTH
     assert told.splitlines()[-1] == "Records in runs/little-cost_carbon-seed7"
     assert Path("runs/little-cost_carbon-seed7/summary.json").is_file()
 
@@ -123,7 +123,7 @@ def test_check_tells_what_would_be_simulated_and_simulates_nothing(scenario):
     told = call("check", scenario).stdout
     for words in ("about 789", "each stands for 180", "capacity", "here", "there", "Valid."):
         assert words in told
-    assert max(len(line) for line in told.splitlines()) <= cli.WIDTH
+    assert max(len(line) for line in told.splitlines()) <= output.WIDTH
     assert os.listdir() == ["in"]
     found = json.loads(call("check", scenario, "--json").stdout)
     assert [region["name"] for region in found["regions"]] == ["here", "there"]

@@ -37,6 +37,6 @@ def test_kernels_must_be_compiled_once(tmp_path: Path, monkeypatch: pytest.Monke
     world = world_of(numbered(1, rule=0, outages=0))
     monkeypatch.setattr(compiled, "cache_folder", lambda: tmp_path)
     assert fast.must_compile(world)
-    (tmp_path / "fast_dispatch.advance_alone-200.py311.1.nbc").touch()
+    (tmp_path / "dispatch.advance_alone.0123.nbc").touch()
     assert not fast.must_compile(world)
     assert fast.must_compile(world_of(numbered(1, rule=2)))

@@ -147,11 +147,11 @@ def test_a_sweep_killed_five_times_ends_as_an_undisturbed_one(undisturbed, folde
 def test_what_was_half_written_when_a_sweep_was_killed_goes(undisturbed, folder, tmp_path):
     out = tmp_path / "out"
     (out / "points").mkdir(parents=True)
-    for path in (out / "points" / "0123.json.89ab.half", out / "sweep.csv.cdef.half"):
+    for path in (out / "points" / "0123.89ab.half.json", out / "sweep.cdef.half.csv"):
         path.write_text("{")
     found = sweep(folder / "small.toml", out=out)
     assert _same(found.path, undisturbed.path)
-    assert not list(out.rglob("*.half"))
+    assert not list(out.rglob("*.half*"))
 
 
 def test_two_sweeps_do_not_share_a_folder(folder, tmp_path):
