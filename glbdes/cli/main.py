@@ -14,8 +14,8 @@ from typing import Any
 import click
 from rich.console import Console
 
-from glbdes.cli import optimum as cli_optimum
-from glbdes.cli import study as cli_study
+from glbdes.cli.optimum import optimum
+from glbdes.cli.study import COMMANDS
 from glbdes.errors import GlbdesError, PolicyError, RecordsError
 
 WIDTH = 100  # columns where there is no terminal to ask
@@ -53,7 +53,7 @@ def main() -> None:
     """Simulate how LLM inference requests are routed between regions, and who bears the footprint."""
 
 
-for command in (*cli_study.COMMANDS, cli_optimum.optimum):
+for command in (*COMMANDS, optimum):
     main.add_command(command)
 
 
@@ -150,9 +150,8 @@ def check_policy(name: str, arguments: tuple[str, ...]) -> None:
 @main.command()
 def scenarios() -> None:
     """List the scenarios that come with the package."""
-    from glbdes import resources
+    from glbdes import resources, scenario
     from glbdes.present import tables
-    from glbdes.scenario import model as scenario
 
     folder = resources.root("scenarios")
     rows = [[name, scenario.load(folder / f"{name}.toml")[0].description] for name in resources.shipped("scenarios")]

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import vl_convert
 
+from glbdes import records
 from glbdes.base import folders
 from glbdes.base.revision import commit
 from glbdes.errors import RecordsError, nearest
@@ -14,7 +15,6 @@ from glbdes.present import figures, page, study_tables
 from glbdes.present.figures import Figure
 from glbdes.present.plots import style
 from glbdes.records import metrics
-from glbdes.records import writer as records
 from glbdes.study import comparison, sweep
 
 FORMATS: Final = ("svg", "png", "pdf")

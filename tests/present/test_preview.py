@@ -5,7 +5,7 @@ import pytest
 from glbdes import scenario
 from glbdes.present.preview import Preview, preview
 from glbdes.world.build import build
-from tests.policy.paper import PARTIAL
+from tests.paper import PARTIAL
 
 
 def previewed(name: str, *overrides: str) -> Preview:

@@ -13,7 +13,7 @@ from glbdes.scenario import model as scenario
 from glbdes.units import NS_PER_S, S_PER_H
 from glbdes.world import network
 from glbdes.world.build import build
-from tests.policy.paper import FOLDER, PARTIAL, paper_world
+from tests.paper import FOLDER, PARTIAL, paper_world
 from tests.world.built import SHORT, made
 
 # Time
