@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from glbdes.hardware import physics
+from glbdes.hardware import Fleet, physics
 from glbdes.signals import Signals
 from glbdes.units import NS_PER_S
 from glbdes.workload import Requests
 from glbdes.world import REQUEST_DTYPE, SlotRecord, View, World
-from glbdes.world.arrays import Fleet, Outage
+from glbdes.world.outages import Outage
 
 
 @dataclass

@@ -14,9 +14,9 @@ from typing import Any
 import click
 from rich.console import Console
 
-from glbdes.cli import optimum as cli_optimum
-from glbdes.cli import study as cli_study
+from glbdes.cli.optimum import optimum
 from glbdes.cli.output import Refusal, orderly, say, show, stopped, told
+from glbdes.cli.study import COMMANDS
 from glbdes.errors import GlbdesError, PolicyError, RecordsError
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -59,7 +59,7 @@ def main() -> None:
     """Simulate how LLM inference requests are routed between regions, and who bears the footprint."""
 
 
-for command in (*cli_study.COMMANDS, cli_optimum.optimum):
+for command in (*COMMANDS, optimum):
     main.add_command(command)
 
 
@@ -156,9 +156,8 @@ def check_policy(name: str, arguments: tuple[str, ...]) -> None:
 @main.command()
 def scenarios() -> None:
     """List the scenarios that come with the package."""
-    from glbdes import resources
+    from glbdes import resources, scenario
     from glbdes.present import tables
-    from glbdes.scenario import model as scenario
 
     folder = resources.root("scenarios")
     rows = [[name, scenario.load(folder / f"{name}.toml")[0].description] for name in resources.shipped("scenarios")]

@@ -16,7 +16,7 @@ from glbdes.cli.output import say, show
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
 def optimum(scenario: str, overrides: tuple[str, ...], signals: Path | None, as_json: bool) -> None:
     """What SCENARIO would come to with the whole horizon known: no plan of the fluid model can do better."""
-    from glbdes.records import optimum_figures as solved
+    from glbdes.records.optimum_figures import summary
     from glbdes.study import run
     from glbdes.world import build
 
@@ -24,7 +24,7 @@ def optimum(scenario: str, overrides: tuple[str, ...], signals: Path | None, as_
     plan = run.prepare(scenario, overrides=overrides)
     world = build.build(plan.scenario, plan.folder, signals)
     build_s = time.perf_counter() - begin_s
-    figures = solved.summary(world, tuple(plan.scenario.regions))
+    figures = summary(world, tuple(plan.scenario.regions))
     figures = {"scenario": plan.scenario.name, **figures, "build_s": build_s}
     if as_json:
         say(json.dumps(figures, indent=2, allow_nan=False))

@@ -3,7 +3,7 @@
 Fits minimise the sum of squared *relative* errors, so that an iteration of 7 ms and one of 25 ms count alike, and no
 coefficient of an iteration may be negative. What was measured on the bare device (a grid of decode iterations, prompts
 back to back) and what a served run shows beyond it are fitted one after the other and stay apart in the profile.
-Reading measurement files is in `importers/gpu.py`.
+Reading measurement files is in `gpu.py`.
 """
 
 import textwrap

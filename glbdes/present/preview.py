@@ -7,7 +7,6 @@ import numpy as np
 from glbdes.scenario import Scenario
 from glbdes.units import J_PER_KWH, MS_PER_S, NS_PER_S, S_PER_H
 from glbdes.world import World
-from glbdes.world.build import counts_megawatts
 from glbdes.world.limits import row_names
 
 
@@ -62,7 +61,7 @@ class Preview(NamedTuple):
 def preview(scenario: Scenario, world: World) -> Preview:
     """What `scenario`, built as `world`, would simulate."""
     total_rps, capacity_rps = world.expected_rps.sum(axis=1), world.capacity_rps.sum()
-    megawatts = counts_megawatts(scenario)
+    megawatts = scenario.in_megawatts
     simulated_s = world.slot_ns / NS_PER_S
     latency_ms = world.latency_s[world.allowed] * MS_PER_S
     return Preview(

@@ -233,6 +233,11 @@ class Scenario(Model):
     faults: Annotated[tuple[Fault, ...], Field(strict=False)] = ()
     records: Records = Records()
 
+    @property
+    def in_megawatts(self) -> bool:
+        """Whether regions have a capacity in MW instead of a profile, so that load is power and not requests."""
+        return any(region.capacity is not None for region in self.regions.values())
+
     @model_validator(mode="after")
     def _rules_between_values(self) -> Self:
         problems = [str(problem) for problem in broken(self.model_dump())]

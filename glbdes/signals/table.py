@@ -1,14 +1,14 @@
 """Price, carbon intensity and water factors of each slot and region.
 
 This module owns how a tidy table of signals becomes arrays [slot, region] over the horizon: alignment, gaps, constants
-from the regions' own tables, and what policies see of them. Reading files is in `importers`.
+from the regions' own tables. Reading files is in `tidy` and `authors`, what policies know of the signals in `known`.
 
 Steps and slots: a table has one fixed step. Slots may divide it (a value holds over its whole step) or be a multiple of
 it (a slot gets the mean of its steps). `start_utc` must fall on a boundary of the coarser of the two.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,19 +18,13 @@ from numpy.typing import NDArray
 
 from glbdes.errors import SignalError, nearest
 from glbdes.resources import find, shipped
-from glbdes.scenario.model import Fault, Region, SignalsSource, Time
+from glbdes.scenario.model import Region, SignalsSource, Time
 from glbdes.signals.authors import is_authors, read_authors
 from glbdes.signals.tidy import SIGNALS, read_tidy
-from glbdes.units import NS_PER_S, S_PER_H
+from glbdes.units import NS_PER_S
 
 Floats = NDArray[np.float64]
 
-# What a fault of a signal hides from policies.
-HIDES: Final = {
-    "price": ("price_usd_per_kwh",),
-    "carbon": ("carbon_g_per_kwh",),
-    "water": ("wue_l_per_kwh", "ewif_l_per_kwh"),
-}
 MINIMUM: Final = {"carbon_g_per_kwh": 0.0, "wue_l_per_kwh": 0.0, "ewif_l_per_kwh": 0.0, "pue": 1.0}  # prices: any
 
 
@@ -78,36 +72,6 @@ def load(source: SignalsSource, regions: Mapping[str, Region], time: Time, folde
         elif len(constants[name]) < len(SIGNALS):
             raise SignalError(f"{place}: has no region '{name}'{nearest(name, known)}")
     return _assemble(series, constants, time, place)
-
-
-def seen(signals: Signals, faults: Sequence[Fault], region_names: Sequence[str], time: Time) -> Signals:
-    """What policies see of `signals` (model section 7): the last known value while a signal is missing.
-
-    A signal is missing in the slots that begin within [start_h, end_h). `stale_slots` is the age of the oldest value.
-
-    Raises `SignalError` for a signal that is missing from the first slot on: no value is known by then.
-    """
-    begins_h = np.arange(time.slots) * time.slot_s / S_PER_H
-    known = np.arange(time.slots)[:, None].repeat(len(region_names), axis=1)  # the slot whose value is seen
-    last = {column: known.copy() for columns in HIDES.values() for column in columns}
-    for fault in (fault for fault in faults if fault.signal is not None):
-        r = list(region_names).index(fault.region)
-        hidden = (begins_h >= fault.start_h) & (begins_h < fault.end_h)
-        for column in HIDES[fault.signal or ""]:
-            last[column][hidden, r] = -1
-            if last[column][0, r] < 0:
-                raise SignalError(
-                    f"faults: {fault.signal} of {fault.region} is missing from start_h = {fault.start_h:g} h on, "
-                    f"must start at {time.slot_s / S_PER_H:g} h or later: there is no earlier value to hold"
-                )
-    stale = signals.stale_slots.copy()
-    arrays = {}
-    for column, slot in last.items():
-        held = np.maximum.accumulate(slot, axis=0)
-        arrays[column] = np.take_along_axis(getattr(signals, column), held, axis=0)
-        age = np.take_along_axis(signals.stale_slots, held, axis=0) + known - held
-        stale = np.maximum(stale, np.where(held < known, age, 0))
-    return replace(signals, **arrays, stale_slots=stale)
 
 
 def _table(source: str, folder: Path | None) -> tuple[pd.DataFrame, str]:

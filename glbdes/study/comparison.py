@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from glbdes import records
 from glbdes.base.folders import fresh, numbered, read_mark, safe_name
 from glbdes.base.jobs import each
 from glbdes.base.revision import commit
@@ -26,7 +27,6 @@ from glbdes.errors import InfeasibleError, InvariantError, ScenarioError
 from glbdes.optimum import offline
 from glbdes.present.study_tables import COMPARISON, latex, lines, markdown
 from glbdes.records import Records, headline
-from glbdes.records import writer as records
 from glbdes.scenario import Scenario
 from glbdes.study import run
 from glbdes.study.run import Plan, Run

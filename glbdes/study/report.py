@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import vl_convert
 
+from glbdes import records
 from glbdes.base import folders
 from glbdes.base.files import put, reason
 from glbdes.base.revision import commit
@@ -16,7 +17,6 @@ from glbdes.present import figures, page, study_tables
 from glbdes.present.figures import Figure
 from glbdes.present.plots import style
 from glbdes.records import metrics
-from glbdes.records import writer as records
 from glbdes.study import comparison, sweep
 
 PNG_SCALE: Final = 2.0  # for screens of twice the resolution, and for print

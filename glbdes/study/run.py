@@ -9,31 +9,28 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
 import pyarrow.dataset as ds
 
-from glbdes import policy
+from glbdes import policy, records, scenario
 from glbdes.base.folders import MARK, fresh, numbered, safe_name
-from glbdes.engine import fluid
-from glbdes.engine.simpy import engine as simpy_engine
+from glbdes.engine.choice import ENGINES, WITHOUT_REQUESTS, engine_for, expected_requests, must_compile
 from glbdes.optimum import offline
 from glbdes.records import Summary, metrics
-from glbdes.records import writer as records
 from glbdes.records.books import counting
 from glbdes.records.columns import Names
 from glbdes.records.sketch import LATENCIES, Sketch
 from glbdes.scenario import Scenario, overrides
-from glbdes.scenario import model as scenario
 from glbdes.units import NS_PER_S
-from glbdes.world import Floats, Policy, Sink, World, build
+from glbdes.world import Floats, Policy, World, build
 
 if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a second
     from altair.typing import ChartType
@@ -47,33 +44,6 @@ Tell = Callable[[str], None]  # what is being done
 PACKAGES: Final = ("glbdes", "numpy", "numba", "simpy", "pyarrow", "pandas", "scipy", "highspy", "clarabel", "pydantic")
 
 
-class Engine(Protocol):
-    """Runs a world; see docs/model.md."""
-
-    def __call__(
-        self,
-        world: World,
-        policy: Policy,
-        sink: Sink,
-        /,
-        *,
-        policy_name: str,
-        progress: Callable[[int], None] | None,
-    ) -> None: ...
-
-
-def compiled(*args: Any, **options: Any) -> None:
-    """The compiled engine, imported when it is needed: its compiler takes half a second to load."""
-    from glbdes.engine.fast import driver as fast
-
-    fast.run(*args, **options)
-
-
-ENGINES: Final[Mapping[str, Engine]] = {"simpy": simpy_engine.run, "fast": compiled, "fluid": fluid.run}
-AUTO: Final = "auto"  # simpy or fast, by the number of requests expected
-WORTH_LOADING: Final = 30_000  # requests that the SimPy engine simulates while compiled kernels are loaded
-WORTH_COMPILING: Final = 300_000  # the same while they are compiled, once per version and machine
-WITHOUT_REQUESTS: Final = frozenset({"fluid"})
 OFFLINE: Final = "offline"  # the policy that replays the offline optimum of the fluid model
 
 
@@ -250,8 +220,8 @@ def execute(
         if chosen_policy is None:
             chosen_policy = offline.Replay(offline.solve(world).weights)
         names = Names(tuple(chosen.gateways), tuple(chosen.regions), tuple(chosen.slo))
-        engine = engine_for(chosen, world)
-        if tell is not None and engine == "fast" and _must_compile(world):
+        engine = engine_for(chosen.engine, world)
+        if tell is not None and engine == "fast" and must_compile(world):
             tell("compiling the engine, once for this version")
         built_s = time.perf_counter()
         keep = chosen.records.keep
@@ -284,33 +254,12 @@ def _limits_s(chosen: Scenario) -> dict[str, Floats]:
     return {key: np.array([np.inf if value is None else value for value in found]) for key, found in limits.items()}
 
 
-def engine_for(chosen: Scenario, world: World) -> str:
-    """The name of the engine that runs `world`: "auto" weighs the time that the compiled one takes to be ready."""
-    if chosen.engine != AUTO:
-        return chosen.engine
-    expected = expected_requests(world)
-    if expected >= WORTH_COMPILING or (expected >= WORTH_LOADING and not _must_compile(world)):
-        return "fast"
-    return "simpy"
-
-
-def _must_compile(world: World) -> bool:
-    from glbdes.engine.fast import driver as fast
-
-    return fast.must_compile(world)
-
-
 def router(plan: Plan) -> Policy | None:
     """The policy that `plan` names; None for the offline optimum, which needs a world first. Raises `PolicyError`."""
     chosen = plan.scenario.policy
     if chosen.name == OFFLINE and not chosen.arguments:
         return None
     return policy.load(chosen.name, chosen.arguments, plan.folder)
-
-
-def expected_requests(world: World) -> int:
-    """How many requests `world` is expected to simulate."""
-    return round(float(world.expected_rps.sum()) * world.slot_ns / NS_PER_S)
 
 
 def _told(world: World, progress: Progress | None) -> Callable[[int], None] | None:

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from glbdes import records
 from glbdes.base.claims import claimed
 from glbdes.base.files import HALF, put, reason
 from glbdes.base.folders import read_mark
@@ -29,7 +30,6 @@ from glbdes.errors import GlbdesError, InfeasibleError, RecordsError
 from glbdes.optimum import offline
 from glbdes.present import study_tables
 from glbdes.records import headline
-from glbdes.records import writer as records
 from glbdes.study import run, sweep_file
 from glbdes.study.run import Plan, Run
 from glbdes.study.sweep_file import Point

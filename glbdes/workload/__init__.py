@@ -1,5 +1,6 @@
-"""Who asks: arrivals, lengths of prompts and answers, traces that are replayed."""
+"""Who asks: rates and arrivals, lengths of prompts and answers, traces that are replayed."""
 
-from glbdes.workload.requests import Requests
+from glbdes.workload.lengths import mix_of
+from glbdes.workload.requests import Requests, demand
 
-__all__ = ["Requests"]
+__all__ = ["Requests", "demand", "mix_of"]

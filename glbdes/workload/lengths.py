@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from glbdes import resources
 from glbdes.errors import ScenarioError, TraceError, nearest
-from glbdes.scenario.model import Lengths
+from glbdes.scenario.model import Lengths, Workload
 from glbdes.workload.azure import Trace, read_azure
 
 Floats = NDArray[np.float64]
@@ -68,6 +68,14 @@ def mix(lengths: Lengths, folder: Path | None = None) -> tuple[Ints, Ints]:
     bits = MIX_SIZE.bit_length() - 1
     mirrored = sum((((index >> bit) & 1) << (bits - 1 - bit) for bit in range(bits)), start=0 * index)
     return law(lengths, folder)((index + 0.5) / n, (mirrored + 0.5) / MIX_SIZE)
+
+
+def mix_of(workload: Workload, folder: Path | None = None) -> tuple[Ints, Ints]:
+    """The mix of the requests that come: a replayed trace is its own law."""
+    given = workload.lengths
+    if workload.arrivals == "replay":
+        given = given.model_copy(update={"law": "trace", "file": workload.file})
+    return mix(given, folder)
 
 
 def read_trace(file: str | None, folder: Path | None) -> Trace:

@@ -12,14 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from glbdes import resources
-from glbdes.errors import ScenarioError, TraceError, nearest
+from glbdes.errors import ScenarioError
 from glbdes.hardware.physics import to_clock_ns
 from glbdes.scenario import Scenario
-from glbdes.scenario.model import Gateway
-from glbdes.signals.loads import read_load
-from glbdes.units import H_PER_DAY, NS_PER_S, S_PER_H
-from glbdes.workload import arrivals, lengths, replay
+from glbdes.units import NS_PER_S
+from glbdes.workload import arrivals, lengths, rates, replay
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -44,36 +41,29 @@ class Requests:
         return len(self.request_id)
 
 
-def expected_rps(
-    scenario: Scenario, home_capacity_rps: Floats, folder: Path | None = None, load: Floats | None = None
-) -> Floats:
-    """Mean arrival rate of each slot and gateway, in requests per simulated second: float[s, g].
+class Demand(NamedTuple):
+    """How many requests are expected, and those that come."""
 
-    rate[s, g] = base[g] * shape[s, g] * load_scale, where base is `rate_per_s`, or `load` * `home_capacity_rps` [g].
-    A replayed trace brings its own rate, and base * shape is each gateway's share of it.
+    expected_rps: Floats  # [s, g] mean arrival rate
+    requests: Callable[[int], Requests]  # that arrive in a slot
 
-    `load` [slot] is a load trace that goes before `workload.load_file`.
 
-    Raises `TraceError` for a load or request trace that is missing, wrong or too short, `ScenarioError` for a replay
-    with a second trace as its shape or without any gateway to enter at.
-    """
-    workload = scenario.workload
-    if workload.arrivals == "replay":
-        replayed = replay.load(scenario, folder)
-        counts = np.array([len(replayed.rows(slot)[0]) for slot in range(scenario.time.slots)])
-        rates = counts[:, None] / scenario.time.simulated_s * _shares(scenario, home_capacity_rps)
-    else:
-        rates = _base_rps(scenario, home_capacity_rps) * _shape(scenario, folder, load) * workload.load_scale
-    return np.asarray(rates, dtype=np.float64)
+def demand(scenario: Scenario, capacity_rps: Floats, folder: Path | None = None) -> Demand:
+    """What gateways ask of regions that together can do `capacity_rps` [r]. Raises as `expected_rps` and `stream`."""
+    home_rps = rates.home_capacity_rps(scenario, capacity_rps)
+    expected_rps = rates.expected_rps(scenario, home_rps, folder, rates.load_beside_signals(scenario, folder))
+    return Demand(expected_rps, stream(scenario, expected_rps, folder))
 
 
 def stream(scenario: Scenario, expected_rps: Floats, folder: Path | None = None) -> Callable[[int], Requests]:
     """Slot to the requests that arrive in it. Slots may be asked for in any order, and again.
 
-    `expected_rps` : float[s, g] as `expected_rps()` gives it.
+    `expected_rps` : float[s, g] as `rates.expected_rps` gives it.
 
     Raises `TraceError` and `ScenarioError` for what token lengths or a replay need.
     """
+    if scenario.in_megawatts:
+        return _nothing_to_draw(scenario.name)
     replays = scenario.workload.arrivals == "replay"
     source = _replayed(scenario, expected_rps, folder) if replays else _drawn(scenario, expected_rps, folder)
     slot_ns = _slot_ns(scenario)
@@ -103,6 +93,16 @@ def stream(scenario: Scenario, expected_rps: Floats, folder: Path | None = None)
             arrival_ns=slot * slot_ns + arrival_ns[order],
             uniform=each(lambda g, n: _child(scenario, DISPATCH, g, slot).random(n)),
         )
+
+    return requests
+
+
+def _nothing_to_draw(name: str) -> Callable[[int], Requests]:
+    """Load in MW is power, not requests."""
+
+    def requests(slot: int) -> Requests:
+        why = "regions have a `capacity` in MW instead of a profile; run it on the engine 'fluid'"
+        raise ScenarioError(f"scenario '{name}' has no requests (slot {slot}): {why}")
 
     return requests
 
@@ -168,73 +168,3 @@ def _choose(upto: Floats, uniform: Floats) -> Ints:
 
 def _slot_ns(scenario: Scenario) -> int:
     return to_clock_ns(scenario.time.simulated_s, scenario.time.clock_ns)
-
-
-def _base_rps(scenario: Scenario, home_capacity_rps: Floats) -> Floats:
-    """[g] the rate of each gateway before shape and scale."""
-    gateways = zip(scenario.gateways.values(), home_capacity_rps, strict=True)
-    return np.array([_given_rps(gateway, capacity_rps) for gateway, capacity_rps in gateways], dtype=np.float64)
-
-
-def _given_rps(gateway: Gateway, home_capacity_rps: float) -> float:
-    if gateway.rate_per_s is not None:
-        return gateway.rate_per_s
-    return np.nan if gateway.load is None else gateway.load * home_capacity_rps
-
-
-def _shares(scenario: Scenario, home_capacity_rps: Floats) -> Floats:
-    """[s, g] the share of a replayed trace that enters at each gateway: all alike, if none of them says how much."""
-    if scenario.workload.shape == "trace":
-        raise ScenarioError("workload.shape = 'trace', must be 'constant' or 'diurnal' because arrivals = 'replay'")
-    base = _base_rps(scenario, home_capacity_rps)
-    silent = [name for name, rate in zip(scenario.gateways, base, strict=True) if np.isnan(rate)]
-    if len(silent) == len(base):
-        base = np.ones(len(base))
-    elif silent:
-        rule = "must have one because other gateways do"
-        raise ScenarioError([f"gateways.{name}: has neither `load` nor `rate_per_s`, {rule}" for name in silent])
-    rates = base * _shape(scenario, None, None)
-    if not rates.any():
-        raise ScenarioError("gateways: all rates are 0 requests/s, so a replayed trace has nowhere to enter")
-    return np.asarray(rates / rates.sum(axis=1, keepdims=True), dtype=np.float64)
-
-
-def _shape(scenario: Scenario, folder: Path | None, load: Floats | None) -> Floats:
-    """[s, g], or [s, 1] if it is the same for all gateways: the rate over the base rate."""
-    if scenario.workload.shape == "diurnal":
-        return _diurnal(scenario)
-    if scenario.workload.shape == "trace":
-        return _traced(scenario, folder, load)[:, None]
-    return np.ones((scenario.time.slots, 1))
-
-
-def _diurnal(scenario: Scenario) -> Floats:
-    """[s, g] a cosine of the gateway's local hour, 1 in the mean over a day.
-
-    1 + amplitude * cos(2 pi (hour - peak) / 24), averaged over each slot.
-    """
-    time, workload = scenario.time, scenario.workload
-    slot_days = time.slot_s / (S_PER_H * H_PER_DAY)
-    midnight = time.start_utc.replace(hour=0, minute=0, second=0, microsecond=0)
-    start_days = (time.start_utc - midnight).total_seconds() / (S_PER_H * H_PER_DAY)
-    middle_days = start_days + (np.arange(time.slots)[:, None] + 0.5) * slot_days
-    offset_h = np.array([gateway.utc_offset_h for gateway in scenario.gateways.values()])
-    after_peak_days = middle_days + (offset_h - workload.diurnal_peak_h) / H_PER_DAY
-    # The mean of a cosine over a slot is its value in the middle times sinc.
-    swing = workload.diurnal_amplitude * np.sinc(slot_days) * np.cos(2.0 * np.pi * after_peak_days)
-    return np.asarray(1.0 + swing, dtype=np.float64)
-
-
-def _traced(scenario: Scenario, folder: Path | None, load: Floats | None) -> Floats:
-    """[s] the load trace: `load`, if it came with the signals, else `workload.load_file`."""
-    time, name = scenario.time, scenario.workload.load_file
-    if load is not None:
-        if len(load) < time.slots:
-            raise TraceError(f"the load beside the signals has {len(load)} slots, must have time.slots = {time.slots}")
-        return load[: time.slots]
-    if name is None:
-        raise ScenarioError("workload.load_file: missing, must name a load trace because workload.shape = 'trace'")
-    path = resources.find("traces", name, folder)
-    if path is None:
-        raise TraceError(f"no load trace '{name}'{nearest(name, resources.shipped('traces'))}")
-    return read_load(path, time.start_utc, time.slot_s, time.slots)

@@ -9,52 +9,22 @@ counters of a slot mean in joules and grams is in `meter.py`.
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from math import inf
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glbdes.errors import PolicyError
+from glbdes.hardware import Fleet
 from glbdes.signals import Signals
 from glbdes.units import G_PER_KG, NS_PER_S
 from glbdes.workload import Requests
+from glbdes.world.outages import Outage
 from glbdes.world.waiting import Waiting
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-
-
-class Fleet(NamedTuple):
-    """Replicas and queues of each region, as arrays [r] (prefill tables [profile, tokens])."""
-
-    replicas: Ints
-    max_batch: Ints  # requests that one replica holds at a time
-    kv_tokens: Ints  # KV-cache room of one replica, tokens
-    max_queue: Ints  # requests that may wait in the region's queue
-    a_s: Floats  # iteration time: a + beta*batch + gamma*context
-    beta_s: Floats
-    gamma_s: Floats
-    e0_j: Floats  # iteration energy: e0 + e1*batch + e2*context
-    e1_j: Floats
-    e2_j: Floats
-    idle_w: Floats
-    sleep_w: Floats
-    host_w: Floats
-    sleep_after_ns: Ints  # NEVER_NS: replicas do not sleep
-    wake_ns: Ints
-    profile: Ints  # row of the prefill tables
-    prefill_s: Floats  # [profile, tokens]
-    chained_s: Floats  # [profile, tokens] the same of a prompt that begins where another ended
-    prefill_j: Floats  # [profile, tokens]
-
-
-class Outage(NamedTuple):
-    """Region `region` serves nothing from `down_ns` (included) to `up_ns` (excluded)."""
-
-    region: int
-    down_ns: int
-    up_ns: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,14 +10,16 @@ Without a mask that is one comparison; with one the unions are few, because gate
 regions.
 """
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linprog
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from glbdes.errors import InfeasibleError
+from glbdes.scenario import Scenario
+from glbdes.world.arrays import Bools, Floats, World
+from glbdes.world.limits import row_names
 
 UNIONS_MAX = 1 << 14  # beyond that many unions a linear programme for each slot is quicker
 TOLERANCE = 1e-9  # relative; a load equal to the capacity fits
@@ -31,6 +33,21 @@ class Overload(NamedTuple):
     regions: Bools  # [r]
     demand_rps: float
     capacity_rps: float
+
+
+def check_load(scenario: Scenario, world: World) -> None:
+    """Refuse a scenario whose expected load in some slot has nowhere to go: raises `InfeasibleError`."""
+    found = worst_overload(world.expected_rps, world.capacity_rps, world.allowed)
+    if found is None:
+        return
+    unit = "MW" if scenario.in_megawatts else "requests/s"
+    gateways = _listed("gateway", row_names(scenario, world), found.gateways)
+    regions = _listed("region", scenario.regions, found.regions)
+    raise InfeasibleError(
+        f"scenario '{scenario.name}', slot {found.slot}: expected load of {gateways} = {found.demand_rps:.4g} {unit}, "
+        f"must be <= {found.capacity_rps:.4g} {unit}: dispatch.max_utilisation = {scenario.dispatch.max_utilisation:g} "
+        f"of {regions}, where it may go; lower workload.load_scale, add replicas, or set dispatch.overload = 'allow'"
+    )
 
 
 def worst_overload(demand_rps: Floats, capacity_rps: Floats, allowed: Bools) -> Overload | None:
@@ -91,3 +108,11 @@ def _binding_unions(demand_rps: Floats, capacity_rps: Floats, allowed: Bools) ->
         if full.any():
             unions[slot] = full
     return unions
+
+
+def _listed(kind: str, names: Collection[str], chosen: Bools) -> str:
+    """ "all 10 regions", "regions texas, japan" or "region texas"."""
+    picked = [name for name, one in zip(names, chosen, strict=True) if one]
+    if len(picked) == 1:
+        return f"{kind} {picked[0]}"
+    return f"all {len(picked)} {kind}s" if len(picked) == len(names) else f"{kind}s {', '.join(picked)}"

@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from glbdes.signals import Signals
-from glbdes.signals.table import Floats
 from glbdes.units import G_PER_KG, J_PER_KWH, NS_PER_S
-from glbdes.world.arrays import SlotRecord, World
+from glbdes.world.arrays import Floats, SlotRecord, World
 
 
 class Footprint(NamedTuple):

@@ -1,21 +1,37 @@
-"""One-way latency between gateways and regions: from the map, or from the scenario's own table.
+"""Which regions a gateway may use, and how far they are: by the map, or by the scenario's own table.
 
 latency = base + detour * great-circle distance / speed of light in fibre                                    (L)
 """
 
+from collections.abc import Mapping
 from math import asin, cos, radians, sin, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glbdes.scenario import Scenario
-from glbdes.scenario.model import Place
+from glbdes.hardware.physics import to_clock_ns
+from glbdes.scenario.model import Gateway, Network, Place, Region
 from glbdes.units import EARTH_RADIUS_KM, FIBRE_KM_PER_S
 
 
-def latency_s(scenario: Scenario) -> NDArray[np.float64]:
-    """Seconds [g, r] from each gateway to each region, in the order of the scenario."""
-    gateways, regions, network = scenario.gateways, scenario.regions, scenario.network
+def allowed(gateways: Mapping[str, Gateway], regions: Mapping[str, Region]) -> NDArray[np.bool_]:
+    """Which regions each gateway may use, bool[g, r]."""
+    rows = [
+        [gateway.regions is None or region in gateway.regions for region in regions] for gateway in gateways.values()
+    ]
+    return np.array(rows, dtype=np.bool_)
+
+
+def latency_ns(
+    network: Network, gateways: Mapping[str, Gateway], regions: Mapping[str, Region], clock_ns: int
+) -> NDArray[np.int64]:
+    """[g, r] one way, on the clock; even a gateway's own region is one tick away."""
+    rows = latency_s(network, gateways, regions).tolist()
+    return np.array([[to_clock_ns(s, clock_ns) for s in row] for row in rows], dtype=np.int64)
+
+
+def latency_s(network: Network, gateways: Mapping[str, Gateway], regions: Mapping[str, Region]) -> NDArray[np.float64]:
+    """[g, r] seconds one way, from each gateway to each region."""
     if network.latency_s is not None:
         rows = [[network.latency_s[gateway][region] for region in regions] for gateway in gateways]
         return np.array(rows, dtype=np.float64)

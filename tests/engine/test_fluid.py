@@ -11,7 +11,7 @@ from glbdes.errors import PolicyError
 from glbdes.hardware import physics
 from glbdes.units import J_PER_KWH
 from glbdes.world import meter
-from tests.policy.paper import named, objective_usd, paper_world, par, totals
+from tests.paper import named, objective_usd, paper_world, par, totals
 from tests.worlds import Fixed, ListSink, make_fleet, make_requests, make_world, slot_of
 
 # EXPECTED.md of the data folder: cost avg, water avg, max, PAR, carbon avg, max, PAR, objective; in USD, m3, t.

@@ -6,6 +6,7 @@ that old credits do not count where a plan has no place. `test_rules.py` holds i
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -81,14 +82,14 @@ def replaced(owner: type, name: str, make: Callable) -> Callable:
 
 def admit_first_that_fits(_):
     def admitting(self, tokens):
-        return next((x for x in self.replicas if x.held < self.max_batch and x.kv_free >= tokens), None)
+        return next((x for x in self.replicas if x.held < self.pool.max_batch and x.kv_free >= tokens), None)
 
     return admitting
 
 
 def admit_last_of_the_emptiest(_):
     def admitting(self, tokens):
-        fit = [x for x in self.replicas if x.held < self.max_batch and x.kv_free >= tokens]
+        fit = [x for x in self.replicas if x.held < self.pool.max_batch and x.kv_free >= tokens]
         return min(reversed(fit), key=lambda x: x.held, default=None)
 
     return admitting
@@ -100,11 +101,11 @@ def admit_without_looking_at_memory(original):
 
 def admit_one_too_many(original):
     def admitting(self, tokens):
-        self.max_batch += 1
+        pool, self.pool = self.pool, replace(self.pool, max_batch=self.pool.max_batch + 1)
         try:
             return original(self, tokens)
         finally:
-            self.max_batch -= 1
+            self.pool = pool
 
     return admitting
 
@@ -151,7 +152,7 @@ def with_region(name: str, value: Callable) -> Callable:
 def jump_the_queue(original):
     def arrive(self, request, now):
         queue, self.queue = self.queue, type(self.queue)()
-        fits = self.up and request.prompt + request.output <= self.kv_tokens
+        fits = self.up and request.prompt + request.output <= self.pool.kv_tokens
         replica = self.admitting(request.prompt + request.output) if fits else None
         self.queue = queue
         if replica is None:
@@ -195,7 +196,7 @@ def boundaries_close_as_they_fall(original):
     """An iteration boundary at the very time of admission is taken for past."""
 
     def stop(self, now):
-        timing = self.region.timing
+        timing = self.pool.timing
         law = (self.epoch_b, self.epoch_k0, *timing)
         n = physics.iterations_ended(now - self.epoch_ns, self.planned, *law)
         if n < self.planned and physics.iterations_end_ns(n, *law) == now - self.epoch_ns:
@@ -239,7 +240,7 @@ def always_awake(original):
 
 def asleep_a_tick_later(original):
     def wake(self, now):
-        at_the_edge = now == self.idle_ns + self.region.sleep_after_ns
+        at_the_edge = now == self.idle_ns + self.pool.sleep_after_ns
         self.spend(now)
         if at_the_edge:
             self.begin(now)
@@ -284,9 +285,9 @@ def interrupted_work_is_free(_):
 
 def idle_beyond_the_horizon(original):
     def spend(self, now):
-        horizon_ns, self.region.horizon_ns = self.region.horizon_ns, physics.NEVER_NS
+        pool, self.pool = self.pool, replace(self.pool, horizon_ns=physics.NEVER_NS)
         original(self, now)
-        self.region.horizon_ns = horizon_ns
+        self.pool = pool
 
     return spend
 
@@ -295,7 +296,7 @@ def shared_energy_is_paid_by_each(original):
     def count(self, n):
         new = n - self.counted
         original(self, n)
-        self.shared_j += new * self.region.e0_j * (1 - 1 / self.epoch_b) if new else 0.0
+        self.shared_j += new * self.pool.e0_j * (1 - 1 / self.epoch_b) if new else 0.0
 
     return count
 
@@ -455,7 +456,7 @@ FAULTS: dict[str, Callable] = {
     "last in, first out": replaced(Region, "drain", take_from_the_tail),
     "an arrival passes the queue": replaced(Region, "arrive", jump_the_queue),
     "queue one too long": with_region("max_queue", lambda n: n + 1),
-    "kv room off by one": with_region("kv_tokens", lambda n: n - 1),
+    "kv room off by one": with_region("pool", lambda pool: replace(pool, kv_tokens=pool.kv_tokens - 1)),
     "patience one tick too long": with_region("timeout_ns", lambda n: n + 1_000_000 if n < physics.NEVER_NS else n),
     "no drain after a timeout": replaced(Region, "time_out", forget_to_drain_after_a_timeout),
     "the impatient are not admitted": replaced(Region, "arrive", never_patient),

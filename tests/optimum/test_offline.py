@@ -13,7 +13,7 @@ from glbdes.errors import InfeasibleError, InvariantError
 from glbdes.optimum import linear, offline
 from glbdes.policy import BUILT_IN, load, transport
 from glbdes.world import World, meter
-from tests.policy.paper import PARTIAL, objective_usd, paper_world, par, totals
+from tests.paper import PARTIAL, objective_usd, paper_world, par, totals
 from tests.worlds import ListSink, make_fleet, make_requests, make_signals, make_world
 
 

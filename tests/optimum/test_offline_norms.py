@@ -11,8 +11,8 @@ from glbdes.policy import transport
 from glbdes.world import World, meter
 from glbdes.world.waiting import Waiting
 from tests.optimum.test_offline import random_world
-from tests.policy.paper import PARTIAL, paper_world
-from tests.policy.views import make_view
+from tests.paper import PARTIAL, paper_world
+from tests.views import make_view
 
 NORMS = (1.0, 2.0, inf)
 

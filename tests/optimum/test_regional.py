@@ -16,7 +16,7 @@ from glbdes.policy import receding, transport
 from glbdes.policy.receding import RecedingHorizon
 from glbdes.world import feasibility
 from tests.optimum.test_offline import random_world
-from tests.policy.paper import PARTIAL, objective_usd, paper_world, stretch, totals
+from tests.paper import PARTIAL, objective_usd, paper_world, stretch, totals
 from tests.policy.test_ahead import view_at
 
 

@@ -12,7 +12,7 @@ from glbdes.policy.forecast import FORECASTS, persistence
 from glbdes.policy.window import Window, expected, served
 from glbdes.world import View, World
 from glbdes.world.view import make
-from tests.policy.paper import PARTIAL, named, objective_usd, paper_world, par, totals
+from tests.paper import PARTIAL, named, objective_usd, paper_world, par, totals
 from tests.policy.test_eglb import outcome, step_view
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from glbdes.policy import load
 from glbdes.policy.baselines import WeightedSum
-from tests.policy.views import make_view
+from tests.views import make_view
 
 # Region 0 is cheapest, 1 cleanest, 2 driest; each holds all the demand.
 SIGNALS = {

@@ -12,7 +12,7 @@ from glbdes.optimum import offline
 from glbdes.policy.eglb import EGLB
 from glbdes.units import J_PER_KWH
 from glbdes.world import Outcome
-from tests.policy.paper import (
+from tests.paper import (
     PARTIAL,
     best_greedy,
     footprints,
@@ -23,7 +23,7 @@ from tests.policy.paper import (
     stretch,
     totals,
 )
-from tests.policy.views import make_view
+from tests.views import make_view
 from tests.worlds import ListSink, make_fleet, make_requests, make_world
 
 OPTIMUM_USD = 623661.35  # eGLB-Off of EXPECTED.md

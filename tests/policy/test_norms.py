@@ -15,8 +15,8 @@ from glbdes.policy.eglb import EGLB
 from glbdes.policy.norms import allotment, leader
 from glbdes.world import World, meter
 from glbdes.world.waiting import Waiting
-from tests.policy.paper import named
-from tests.policy.views import make_view
+from tests.paper import named
+from tests.views import make_view
 from tests.worlds import ListSink, make_fleet, make_requests, make_signals, make_world
 
 NORMS = (1.0, 2.0, inf)

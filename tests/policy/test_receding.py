@@ -9,7 +9,7 @@ from glbdes import policy
 from glbdes.optimum import offline
 from glbdes.policy.receding import RecedingHorizon, solve
 from glbdes.policy.window import KNOWABLE, foretold
-from tests.policy.paper import PARTIAL, named, objective_usd, paper_world, stretch, totals
+from tests.paper import PARTIAL, named, objective_usd, paper_world, stretch, totals
 from tests.policy.test_ahead import day_ahead, view_at
 from tests.policy.test_eglb import outcome, step_view
 

@@ -8,7 +8,7 @@ import pytest
 from glbdes.engine import fluid
 from glbdes.optimum import offline
 from glbdes.policy.simplex import EGLBSimplex
-from tests.policy.paper import PARTIAL, named, objective_usd, paper_world, par, totals
+from tests.paper import PARTIAL, named, objective_usd, paper_world, par, totals
 from tests.policy.test_eglb import outcome, step_view
 from tests.worlds import ListSink
 

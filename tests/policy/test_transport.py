@@ -10,7 +10,7 @@ from scipy.optimize import linprog
 
 from glbdes.errors import InfeasibleError
 from glbdes.policy import transport
-from tests.policy.paper import PARTIAL
+from tests.paper import PARTIAL
 
 
 class Problem(NamedTuple):

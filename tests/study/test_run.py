@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import glbdes
+from glbdes.engine import simpy
 from glbdes.errors import GlbdesError, InvariantError, RecordsError, ScenarioError
 from glbdes.study import Run, run, simulate
 from tests.runs import SCENARIO, little
@@ -150,7 +151,7 @@ def test_a_run_whose_books_do_not_balance_is_not_kept(scenario, tmp_path, monkey
                     record.meters["decode_j"] -= 1.0
                     sink.slot(record)
 
-            run.simpy_engine.run(world, policy, Crooked(), **options)
+            simpy.run(world, policy, Crooked(), **options)
 
     monkeypatch.setattr(run, "ENGINES", {"simpy": Thief()})
     with pytest.raises(InvariantError, match=r"energy in (here|there)"):

@@ -10,7 +10,8 @@ from glbdes.errors import ScenarioError, TraceError
 from glbdes.scenario import Scenario
 from glbdes.scenario import model as scenario
 from glbdes.workload import Requests
-from glbdes.workload import requests as workload
+from glbdes.workload.rates import expected_rps
+from glbdes.workload.requests import stream
 
 ROWS = 600
 REAL = Path(__file__).resolve().parents[2] / "../shared/data/azure_llm/AzureLLMInferenceTrace_conv.csv"
@@ -39,12 +40,12 @@ def replaying(
 
 
 def rates(given: Scenario, folder: Path) -> np.ndarray:
-    return workload.expected_rps(given, np.full(len(given.gateways), np.nan), folder)
+    return expected_rps(given, np.full(len(given.gateways), np.nan), folder)
 
 
 def replayed(given: Scenario, folder: Path) -> list[Requests]:
-    stream = workload.stream(given, rates(given, folder), folder)
-    return [stream(slot) for slot in range(given.time.slots)]
+    requests = stream(given, rates(given, folder), folder)
+    return [requests(slot) for slot in range(given.time.slots)]
 
 
 def column(slots: list[Requests], name: str) -> np.ndarray:

@@ -8,29 +8,13 @@ import pytest
 
 from glbdes import resources
 from glbdes.errors import InfeasibleError, ProfileError, ScenarioError, SignalError
-from glbdes.hardware import profile
 from glbdes.hardware.physics import LEAST_LOADED, NEVER_NS
-from glbdes.present.preview import Preview, preview
 from glbdes.scenario import model as scenario
-from glbdes.units import J_PER_KWH, NS_PER_S, S_PER_H
-from glbdes.workload import lengths
-from glbdes.world import World, network
-from glbdes.world.arrays import Outage
+from glbdes.units import NS_PER_S, S_PER_H
+from glbdes.world import network
 from glbdes.world.build import build
-from tests.policy.paper import FOLDER, PARTIAL, paper_world
-
-SHORT = "time.slots=3"
-
-
-def made(name: str, *overrides: str, signals: Path | None = None) -> World:
-    loaded, path = scenario.load(name, overrides)
-    return build(loaded, path.parent, signals)
-
-
-def previewed(name: str, *overrides: str) -> Preview:
-    loaded, path = scenario.load(name, overrides)
-    return preview(loaded, build(loaded, path.parent))
-
+from tests.paper import FOLDER, PARTIAL, paper_world
+from tests.world.built import SHORT, made
 
 # Time
 
@@ -38,17 +22,6 @@ def previewed(name: str, *overrides: str) -> Preview:
 def test_a_compressed_slot_is_shorter_and_weighs_more() -> None:
     world = made("tiny", SHORT, "time.slot_s=3600", "time.simulated_s_per_slot=30")
     assert (world.slots, world.slot_ns, world.slot_s, world.weight) == (3, 30 * NS_PER_S, 3600.0, 120.0)
-
-
-def test_outages_shrink_with_the_slots_and_stay_apart() -> None:
-    faults = "faults=[{region='sweden', start_h=1.5, end_h=2}, {region='oregon', start_h=0, end_h=1.5}]"
-    world = made("tiny", SHORT, "time.simulated_s_per_slot=30", faults)
-    assert world.outages == (Outage(0, 0, 45 * NS_PER_S), Outage(1, 45 * NS_PER_S, 60 * NS_PER_S))
-
-
-def test_an_outage_shorter_than_a_tick_still_happens() -> None:
-    world = made("tiny", SHORT, "time.clock_ns=1000000000", "faults=[{region='sweden', start_h=1, end_h=1.01}]")
-    assert world.outages == (Outage(1, 30 * NS_PER_S, 31 * NS_PER_S),)
 
 
 def test_every_duration_is_a_multiple_of_the_clock() -> None:
@@ -66,55 +39,6 @@ def test_what_is_not_set_never_happens() -> None:
     assert (world.fleet.max_queue == NEVER_NS).all()
     assert world.telemetry_ns == 0
     assert world.outages == ()
-
-
-# Fleet
-
-
-def test_a_regions_own_keys_go_before_those_of_the_fleet_and_of_the_profile() -> None:
-    settings = ("fleet.replicas=3", "fleet.max_batch=32", "regions.sweden.replicas=5", "regions.oregon.idle_w=0")
-    world = made("tiny", SHORT, *settings, "regions.singapore.kv_tokens=50000", "regions.sweden.max_queue=0")
-    measured = profile.load("h100_llama8b", None)
-    assert world.fleet.replicas.tolist() == [3, 5, 3]
-    assert world.fleet.max_batch.tolist() == [32, 32, 32]
-    assert world.fleet.idle_w.tolist() == [0.0, measured.idle_w, measured.idle_w]
-    assert world.fleet.kv_tokens.tolist() == [measured.kv_tokens, measured.kv_tokens, 50000]
-    assert world.fleet.max_queue.tolist() == [NEVER_NS, 0, NEVER_NS]
-
-
-def test_regions_may_have_different_profiles() -> None:
-    world = made("tiny", SHORT, "regions.sweden.profile=h200_llama8b")
-    assert world.fleet.profile.tolist() == [0, 1, 0]
-    assert world.fleet.prefill_s.shape == world.fleet.prefill_j.shape
-    for row, name in enumerate(("h100_llama8b", "h200_llama8b")):
-        seconds, joules = profile.load(name, None).prefill_table(4096)
-        assert world.fleet.prefill_s[row, :4097] == pytest.approx(seconds)
-        assert world.fleet.prefill_j[row, :4097] == pytest.approx(joules)
-    assert world.fleet.a_s[1] == profile.load("h200_llama8b", None).a_s
-
-
-def test_every_prompt_that_can_come_has_a_prefill_time() -> None:
-    world = made("tiny", SHORT, "workload.lengths.max_tokens=5000")
-    assert world.fleet.prefill_s.shape == (1, 5001)
-    assert (world.fleet.prefill_s[:, 1:] > 0).all()
-
-
-def test_a_batch_that_nobody_measured_is_refused() -> None:
-    largest = profile.load("h100_llama8b", None).max_batch
-    made("tiny", SHORT, f"regions.sweden.max_batch={largest}")
-    with pytest.raises(ScenarioError, match=rf"regions\.sweden\.max_batch = {largest + 1} .* must be <= {largest}, "):
-        made("tiny", SHORT, f"regions.sweden.max_batch={largest + 1}")
-
-
-def test_capacity_is_that_of_all_replicas_and_what_plans_may_use_of_it() -> None:
-    loaded, path = scenario.load("tiny", [SHORT, "fleet.replicas=4", "dispatch.max_utilisation=0.8"])
-    world = build(loaded, path.parent)
-    measured = profile.load("h100_llama8b", None)
-    prompt, output = lengths.mix(loaded.workload.lengths, path.parent)
-    one = profile.capacity_rps(measured, prompt, output, measured.max_batch)
-    assert world.capacity_rps == pytest.approx(0.8 * 4 * one)
-    joules = profile.it_j_per_request(measured, prompt, output, measured.max_batch)
-    assert world.it_kwh_per_request == pytest.approx(joules / J_PER_KWH)
 
 
 # Load
@@ -210,7 +134,9 @@ def test_faults_that_llm10_shows_are_valid(tmp_path: Path) -> None:
 def test_latency_is_the_networks_on_the_clock() -> None:
     loaded, path = scenario.load("tiny", [SHORT, "time.clock_ns=1000"])
     world = build(loaded, path.parent)
-    assert world.latency_s == pytest.approx(network.latency_s(loaded), abs=0.5e-6)
+    assert world.latency_s == pytest.approx(
+        network.latency_s(loaded.network, loaded.gateways, loaded.regions), abs=0.5e-6
+    )
 
 
 def test_even_the_nearest_region_is_a_tick_away() -> None:
@@ -292,48 +218,3 @@ def test_a_fleet_in_megawatts_has_no_requests() -> None:
 def test_load_in_megawatts_that_does_not_fit_says_so() -> None:
     with pytest.raises(InfeasibleError, match=r"all 10 gateways = 12 MW, must be <= 10 MW"):
         made("paper", "workload.load_scale=1.2")
-
-
-# Preview
-
-
-def test_preview_of_llm10_tells_of_two_million_requests() -> None:
-    told = previewed("llm10")
-    assert told.requests == pytest.approx(2.0e6, rel=0.05)
-    assert told.requests == pytest.approx(sum(g.load_mean for g in told.gateways) * told.simulated_s)
-    assert told.horizon_h == 457
-    assert told.utilisation_mean < told.utilisation_peak <= 1
-    assert [region.name for region in told.regions] == [gateway.nearest for gateway in told.gateways]
-    shortest, median, longest = told.latency_ms
-    assert 1 <= shortest < median < longest < 200
-
-
-def test_preview_of_the_paper_counts_in_megawatts() -> None:
-    told = previewed("paper_partial")
-    assert (told.load_unit, told.requests) == ("MW", None)
-    assert [gateway.regions for gateway in told.gateways] == list(PARTIAL.sum(axis=1))
-    assert {region.capacity for region in told.regions} == {1.0}
-
-
-@pytest.mark.parametrize(
-    ("start", "slot_s", "slot", "known"),
-    [
-        ("2022-09-22T00:00:00", 3600.0, 0, 23),  # to the end of today
-        ("2022-09-22T00:00:00", 3600.0, 12, 11),
-        ("2022-09-22T00:00:00", 3600.0, 13, 34),  # published: to the end of tomorrow
-        ("2022-09-22T00:00:00", 3600.0, 29, 0),  # but no further than the horizon
-        ("2022-09-22T20:00:00", 3600.0, 0, 27),
-        ("2022-09-22T20:00:00", 900.0, 0, 29),
-        ("2022-09-22T12:00:00", 7200.0, 0, 5),
-        ("2022-09-22T12:00:00", 7200.0, 1, 16),  # 14:00
-    ],
-)
-def test_prices_known_a_day_ahead_are_published_at_their_hour(start: str, slot_s: float, slot: int, known: int) -> None:
-    settings = (f"time.start_utc={start}", f"time.slot_s={slot_s}", "time.slots=30")
-    world = made("paper", "known_ahead.price=day_ahead", *settings)
-    assert world.price_ahead_slots is not None
-    assert world.price_ahead_slots[slot] == min(known, 29 - slot)
-
-
-def test_no_price_is_known_ahead_unless_the_scenario_says_so() -> None:
-    assert made("paper", SHORT).price_ahead_slots is None

@@ -38,7 +38,7 @@ def test_the_date_line_is_no_border() -> None:
 def test_latency_is_base_plus_detour_through_fibre() -> None:
     loaded, _ = scenario.load("llm10", ["network.base_s=0.002", "network.detour=2"])
     texas, singapore = loaded.gateways["texas"], loaded.regions["singapore"]
-    latency_s = network.latency_s(loaded)
+    latency_s = network.latency_s(loaded.network, loaded.gateways, loaded.regions)
     assert latency_s.shape == (10, 10)
     assert latency_s[0, 9] == pytest.approx(0.002 + 2 * network.great_circle_km(texas, singapore) / 200_000)
     assert np.diag(latency_s) == pytest.approx(0.002)
@@ -49,4 +49,9 @@ def test_a_table_takes_the_place_of_the_map() -> None:
     row = "{singapore = %g, oregon = %g, sweden = %g}"
     rows = table % (row % (3, 1, 2), row % (6, 4, 5), row % (9, 7, 8))
     loaded, _ = scenario.load("tiny", [f"network.latency_s={rows}"])
-    assert network.latency_s(loaded).tolist() == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
+    latency_s = network.latency_s(loaded.network, loaded.gateways, loaded.regions)
+    assert latency_s.tolist() == [
+        [1, 2, 3],
+        [4, 5, 6],
+        [7, 8, 9],
+    ]

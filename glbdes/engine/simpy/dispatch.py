@@ -3,16 +3,13 @@
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from glbdes.engine.simpy.region import Region
+from glbdes.engine.simpy.request import Request
 from glbdes.hardware import physics
 from glbdes.world import Floats, World
-
-if TYPE_CHECKING:
-    from glbdes.engine.simpy.region import Region
-    from glbdes.engine.simpy.request import Request
 
 NOWHERE = -1
 
@@ -20,7 +17,7 @@ NOWHERE = -1
 class Dispatcher:
     """Picks a region for a request: by the plan in force, what is up and, if the rule asks, the regions' state."""
 
-    def __init__(self, world: World, regions: Sequence["Region"]) -> None:
+    def __init__(self, world: World, regions: Sequence[Region]) -> None:
         self.regions = regions
         self.allowed = world.allowed.tolist()
         self.spill_queue = world.spill_queue
@@ -60,7 +57,7 @@ class Dispatcher:
             row[r] = self.weights[g][r] / total if total > 0.0 else float(r == open_regions[0])
         return row
 
-    def weighted(self, request: "Request") -> int:
+    def weighted(self, request: Request) -> int:
         """The region that the request's uniform number falls on."""
         g = request.gateway
         if not self.open[g]:
@@ -69,7 +66,7 @@ class Dispatcher:
         r = bisect_right(cumulative, request.uniform * cumulative[-1])
         return r if r < len(cumulative) else self.shares[g].index(max(self.shares[g]))
 
-    def smooth(self, request: "Request") -> int:
+    def smooth(self, request: Request) -> int:
         """Deficit round robin: the open region that is owed most."""
         g = request.gateway
         open_regions = self.open[g]
@@ -83,13 +80,13 @@ class Dispatcher:
         self.credits[g] = credit
         return r
 
-    def least_loaded(self, request: "Request") -> int:
+    def least_loaded(self, request: Request) -> int:
         """The region with the smallest load per place; the nearest of equals."""
         open_regions = self.open[request.gateway]
         load = self.seen_load if self.telemetry else [region.load() for region in self.regions]
         return min(open_regions, key=load.__getitem__, default=NOWHERE)
 
-    def spillover(self, request: "Request") -> int:
+    def spillover(self, request: Request) -> int:
         """By the plan, unless that region's queue is too long and another's is not."""
         first = self.weighted(request)
         queue = self.seen_queue if self.telemetry else [len(region.queue) for region in self.regions]

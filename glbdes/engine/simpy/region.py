@@ -1,57 +1,20 @@
 """A region of the SimPy engine: its queue, the choice of a replica, and its meter (docs/model.md, sections 4 and 5)."""
 
 from collections import OrderedDict
-from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from simpy import Environment, Event
 
+from glbdes.engine.simpy.meter import Meter
+from glbdes.engine.simpy.pool import Pool
 from glbdes.engine.simpy.replica import IDLE, Replica
 from glbdes.engine.simpy.request import Happening, Request, order_key
 from glbdes.hardware import physics
 from glbdes.signals import Signals
 from glbdes.units import J_PER_KWH, NS_PER_S
-from glbdes.world import METER_DTYPE, Floats, World
-
-
-@dataclass(slots=True)
-class Meter:
-    """The counters of `METER_DTYPE` for the slot that is running."""
-
-    arrived: int = 0
-    served: int = 0
-    rejected: int = 0
-    timed_out: int = 0
-    failed: int = 0
-    queue_max: int = 0
-    queue_area_ns: int = 0
-    system_area_ns: int = 0
-    prefill_ns: int = 0
-    decode_ns: int = 0
-    idle_ns: int = 0
-    down_ns: int = 0
-    prefill_j: float = 0.0
-    decode_j: float = 0.0
-    idle_j: float = 0.0
-    attributed_j: float = 0.0
-
-    def read(self) -> tuple[float, ...]:
-        return tuple(getattr(self, field.name) for field in fields(self))
-
-
-class Prefill(dict[int, Any]):
-    """A column of the prefill table, converted where it is first read."""
-
-    def __init__(self, table: Floats, clock_ns: int | None = None) -> None:
-        self.table = table
-        self.clock_ns = clock_ns
-
-    def __missing__(self, tokens: int) -> Any:
-        value = float(self.table[tokens])
-        self[tokens] = value if self.clock_ns is None else physics.to_clock_ns(value, self.clock_ns)
-        return self[tokens]
+from glbdes.world import METER_DTYPE, World
 
 
 class Owner(Protocol):
@@ -66,31 +29,12 @@ class Region:
     """Equal replicas behind one FIFO queue."""
 
     def __init__(self, env: Environment, world: World, index: int, owner: Owner) -> None:
-        fleet = world.fleet
         self.env = env
         self.index = index
         self.owner = owner
-        self.horizon_ns = world.horizon_ns
         self.timeout_ns = world.timeout_ns
-        self.max_queue = int(fleet.max_queue[index])
-        self.max_batch = int(fleet.max_batch[index])
-        self.kv_tokens = int(fleet.kv_tokens[index])
-        self.timing = (
-            float(fleet.a_s[index]),
-            float(fleet.beta_s[index]),
-            float(fleet.gamma_s[index]),
-            world.clock_ns,
-        )
-        self.e0_j, self.e1_j, self.e2_j = (float(column[index]) for column in (fleet.e0_j, fleet.e1_j, fleet.e2_j))
-        self.idle_w, self.sleep_w, self.host_w = (
-            float(column[index]) for column in (fleet.idle_w, fleet.sleep_w, fleet.host_w)
-        )
-        self.sleep_after_ns = int(fleet.sleep_after_ns[index])
-        self.wake_ns = int(fleet.wake_ns[index])
-        profile = int(fleet.profile[index])
-        self.prefill_ns = Prefill(fleet.prefill_s[profile], world.clock_ns)
-        self.chained_ns = Prefill(fleet.chained_s[profile], world.clock_ns)
-        self.prefill_j = Prefill(fleet.prefill_j[profile])
+        self.max_queue = int(world.fleet.max_queue[index])
+        self.pool = Pool.of(world, index)
         self.spread = world.full_attribution
         self.charges: list[tuple[Request, float]] = []  # of the running slot, if they are to be spread
         self.queue: OrderedDict[int, Request] = OrderedDict()
@@ -98,11 +42,11 @@ class Region:
         self.queue_since_ns = self.population_since_ns = 0
         self.meter = Meter()
         self.up = True
-        self.replicas = [Replica(self, i) for i in range(int(fleet.replicas[index]))]
+        self.replicas = [Replica(env, self.pool, self, i) for i in range(self.pool.replicas)]
 
     def load(self) -> float:
         """Requests per place, queued ones included."""
-        return self.population / (len(self.replicas) * self.max_batch)
+        return self.population / (len(self.replicas) * self.pool.max_batch)
 
     def arrive(self, request: Request, now: int) -> None:
         """A request reaches the region: it is admitted, waits, or is sent off (section 4)."""
@@ -111,7 +55,7 @@ class Region:
             self.owner.turn_away(request, now)
             return
         tokens = request.prompt + request.output
-        if tokens > self.kv_tokens:
+        if tokens > self.pool.kv_tokens:
             self.refuse(request, physics.REJECTED, now)
             return
         replica = None if self.queue else self.admitting(tokens)
@@ -127,7 +71,7 @@ class Region:
 
     def admitting(self, tokens: int) -> Replica | None:
         """The admitting replica with the fewest requests, lowest index first."""
-        best, fewest = None, self.max_batch
+        best, fewest = None, self.pool.max_batch
         for replica in self.replicas:
             if replica.held < fewest and replica.kv_free >= tokens:
                 best, fewest = replica, replica.held
@@ -205,7 +149,7 @@ class Region:
         if charged <= 0.0:
             self.charges.clear()
             return
-        host_j = self.host_w * (powered_ns / NS_PER_S)
+        host_j = self.pool.host_w * (powered_ns / NS_PER_S)
         factor = (self.meter.prefill_j + self.meter.decode_j + self.meter.idle_j + host_j) / charged
         charges, self.charges, self.spread = self.charges, [], False
         for request, joules in charges:

@@ -5,17 +5,28 @@ A replica has one event ahead of it: the moment when its batch changes next.
 
 from collections import deque
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from simpy import Event
+from simpy import Environment, Event
 
+from glbdes.engine.simpy.meter import Meter
+from glbdes.engine.simpy.pool import Pool
 from glbdes.engine.simpy.request import Happening, Request, order_key
 from glbdes.hardware import physics
 
-if TYPE_CHECKING:
-    from glbdes.engine.simpy.region import Region
-
 IDLE, WAKING, PREFILL, DECODE, BETWEEN, DOWN = range(6)  # what a replica is doing
+
+
+class Owner(Protocol):
+    """Who keeps a replica's books and has work for it."""
+
+    meter: Meter  # of the running slot
+
+    def charge(self, request: Request, joules: float) -> None: ...
+
+    def served(self, request: Request, now: int) -> None: ...
+
+    def drain(self, now: int) -> None: ...
 
 
 class Replica:
@@ -25,6 +36,7 @@ class Replica:
         "active",
         "context",
         "counted",
+        "env",
         "epoch_b",
         "epoch_k0",
         "epoch_ns",
@@ -35,19 +47,22 @@ class Replica:
         "kv_free",
         "next_event",
         "order",
+        "owner",
         "planned",
+        "pool",
         "prompted_ns",
-        "region",
         "shared_j",
         "since_ns",
         "state",
         "waiting",
     )
 
-    def __init__(self, region: "Region", index: int) -> None:
-        self.region = region
+    def __init__(self, env: Environment, pool: Pool, owner: Owner, index: int) -> None:
+        self.env = env
+        self.pool = pool
+        self.owner = owner
         self.index = index
-        self.order = order_key(physics.REPLICA, region.index, index)
+        self.order = order_key(physics.REPLICA, pool.region, index)
         self.since_ns = 0
         self.reset(IDLE, 0)
 
@@ -56,7 +71,7 @@ class Replica:
         self.waiting: deque[Request] = deque()  # admitted, no first token yet
         self.active: list[tuple[int, int, Request]] = []  # a heap of (target, id, request)
         self.held = 0  # requests admitted
-        self.kv_free = self.region.kv_tokens
+        self.kv_free = self.pool.kv_tokens
         self.context = 0  # tokens that the next iteration reads
         self.prompted_ns = -1  # when its last prefill ended
         self.rest(state, now)
@@ -83,18 +98,18 @@ class Replica:
 
     def wake(self, now: int) -> None:
         """Begin the first work after a rest; a sleeper takes its time."""
-        region = self.region
-        asleep = now >= self.idle_ns + region.sleep_after_ns
+        pool = self.pool
+        asleep = now >= self.idle_ns + pool.sleep_after_ns
         self.spend(now)
-        if asleep and region.wake_ns > 0:
+        if asleep and pool.wake_ns > 0:
             self.state = WAKING
-            self.schedule(now + region.wake_ns)
+            self.schedule(now + pool.wake_ns)
         else:
             self.begin(now)
 
     def begin(self, now: int) -> None:
         """Start what comes next: a prefill, an epoch of decoding, or a rest."""
-        region = self.region
+        pool = self.pool
         if self.waiting:
             request = self.waiting[0]
             request.start_ns = now
@@ -108,17 +123,17 @@ class Replica:
             self.epoch_k0 = k0 = self.context
             self.counted = 0
             self.planned = n = self.active[0][0] - self.iterations
-            self.schedule(now + physics.iterations_end_ns(n, b, k0, *region.timing))
+            self.schedule(now + physics.iterations_end_ns(n, b, k0, *pool.timing))
         else:
             self.rest(IDLE, now)
 
     def schedule(self, at_ns: int) -> None:
         """The next step happens at `at_ns`, and no other."""
-        self.next_event = Happening(self.region.env, at_ns, self.order, self.step)
+        self.next_event = Happening(self.env, at_ns, self.order, self.step)
 
     def stop_at_boundary(self, now: int) -> None:
         """End the epoch at the first iteration boundary at or after `now`, to let a prefill in."""
-        timing = self.region.timing
+        timing = self.pool.timing
         elapsed = now - self.epoch_ns
         n = physics.iterations_ended(elapsed, self.planned, self.epoch_b, self.epoch_k0, *timing)
         if n == self.planned:
@@ -137,8 +152,7 @@ class Replica:
         """A wake-up, prefill or epoch ends: first tokens, finishes, and then the next piece of work."""
         if event is not self.next_event:
             return
-        region = self.region
-        now: int = region.env._now  # type: ignore[assignment]
+        now: int = self.env._now  # type: ignore[assignment]
         self.spend(now)
         held = self.held
         if self.state == PREFILL:
@@ -148,22 +162,22 @@ class Replica:
             while self.active and self.active[0][0] == self.iterations:
                 self.finish(heappop(self.active)[2], now)
         self.state = BETWEEN  # what is admitted from the queue now, begins below
-        if self.held < held and region.queue:
-            region.drain(now)
+        if self.held < held:
+            self.owner.drain(now)
         self.begin(now)
 
     def prefill_ns(self, request: Request) -> int:
         """What the prefill that began at `epoch_ns` takes: longer, where another one ended at that instant."""
         chained = self.epoch_ns == self.prompted_ns
-        table = self.region.chained_ns if chained else self.region.prefill_ns
+        table = self.pool.chained_ns if chained else self.pool.prefill_ns
         return int(table[request.prompt])
 
     def end_prefill(self, now: int) -> None:
         """The first token; the request joins the batch unless it was also the last."""
         request = self.waiting.popleft()
         request.first_token_ns = self.prompted_ns = now
-        joules = self.region.prefill_j[request.prompt]
-        self.region.meter.prefill_j += joules
+        joules = self.pool.prefill_j[request.prompt]
+        self.owner.meter.prefill_j += joules
         request.owed_j += joules
         request.decoded = 0
         request.shared_at_j = self.shared_j
@@ -177,7 +191,7 @@ class Replica:
     def finish(self, request: Request, now: int) -> None:
         """The last token."""
         self.release(request)
-        self.region.served(request, now)
+        self.owner.served(request, now)
 
     def release(self, request: Request) -> None:
         """Charge a request for what it used since the last settlement, and give its place back."""
@@ -188,14 +202,14 @@ class Replica:
 
     def bill(self, request: Request) -> None:
         """Charge an active request for its iterations since the last bill (eq. 5), and for what it owes besides."""
-        region = self.region
+        pool = self.pool
         upto = self.iterations - request.target + request.output - 1
         shared_j = self.shared_j - request.shared_at_j
-        e1, e2 = region.e1_j, region.e2_j
+        e1, e2 = pool.e1_j, pool.e2_j
         joules = physics.request_iterations_j(shared_j, request.decoded, upto, request.prompt, e1, e2)
         request.decoded = upto
         request.shared_at_j = self.shared_j
-        region.charge(request, request.owed_j + joules)
+        self.owner.charge(request, request.owed_j + joules)
         request.owed_j = 0.0
 
     def count(self, n: int) -> None:
@@ -203,31 +217,31 @@ class Replica:
         new = n - self.counted
         if new == 0:
             return
-        region, b = self.region, self.epoch_b
+        pool, b = self.pool, self.epoch_b
         k0 = self.epoch_k0 + b * self.counted
-        region.meter.decode_j += physics.iterations_j(new, b, k0, region.e0_j, region.e1_j, region.e2_j)
+        self.owner.meter.decode_j += physics.iterations_j(new, b, k0, pool.e0_j, pool.e1_j, pool.e2_j)
         self.counted = n
         self.iterations += new
-        self.shared_j += new * (region.e0_j / b)
+        self.shared_j += new * (pool.e0_j / b)
         self.context += new * b
 
     def spend(self, now: int) -> None:
         """Put the time since the last call on the meter, by what the replica did. The horizon ends idle time."""
-        region = self.region
-        meter, state, since = region.meter, self.state, self.since_ns
+        pool = self.pool
+        meter, state, since = self.owner.meter, self.state, self.since_ns
         self.since_ns = now
         if state == DECODE:
             meter.decode_ns += now - since
         elif state == PREFILL:
             meter.prefill_ns += now - since
-        elif since < region.horizon_ns:
-            until = min(now, region.horizon_ns)
+        elif since < pool.horizon_ns:
+            until = min(now, pool.horizon_ns)
             if state == DOWN:
                 meter.down_ns += until - since
             else:
                 meter.idle_ns += until - since
-                sleep_after_ns = region.sleep_after_ns if state == IDLE else physics.NEVER_NS
-                power = region.idle_w, region.sleep_w
+                sleep_after_ns = pool.sleep_after_ns if state == IDLE else physics.NEVER_NS
+                power = pool.idle_w, pool.sleep_w
                 meter.idle_j += physics.idle_j(self.idle_ns, since, until, sleep_after_ns, *power)
 
     def settle(self, now: int) -> None:
@@ -235,7 +249,7 @@ class Replica:
         self.spend(now)
         if self.state == DECODE:
             elapsed = now - self.epoch_ns
-            timing = self.region.timing
+            timing = self.pool.timing
             self.count(physics.iterations_ended(elapsed, self.planned, self.epoch_b, self.epoch_k0, *timing))
         for _, _, request in self.active:
             self.bill(request)
@@ -254,20 +268,20 @@ class Replica:
     def lose_prefill(self, now: int) -> None:
         request = self.waiting[0]
         done = (now - self.epoch_ns) / self.prefill_ns(request)
-        joules = done * self.region.prefill_j[request.prompt]
-        self.region.meter.prefill_j += joules
-        self.region.charge(request, joules)
+        joules = done * self.pool.prefill_j[request.prompt]
+        self.owner.meter.prefill_j += joules
+        self.owner.charge(request, joules)
 
     def lose_iteration(self, now: int) -> None:
-        region, b = self.region, self.epoch_b
-        begun = physics.iterations_end_ns(self.counted, b, self.epoch_k0, *region.timing)
-        ends = physics.iterations_end_ns(self.counted + 1, b, self.epoch_k0, *region.timing)
+        pool, b = self.pool, self.epoch_b
+        begun = physics.iterations_end_ns(self.counted, b, self.epoch_k0, *pool.timing)
+        ends = physics.iterations_end_ns(self.counted + 1, b, self.epoch_k0, *pool.timing)
         if ends == begun:
             return
         done = (now - self.epoch_ns - begun) / (ends - begun)
-        region.meter.decode_j += done * physics.iterations_j(1, b, self.context, region.e0_j, region.e1_j, region.e2_j)
+        self.owner.meter.decode_j += done * physics.iterations_j(1, b, self.context, pool.e0_j, pool.e1_j, pool.e2_j)
         for _, _, request in self.active:
-            shared_j = region.e0_j / b
+            shared_j = pool.e0_j / b
             own = request.decoded
-            joules = physics.request_iterations_j(shared_j, own, own + 1, request.prompt, region.e1_j, region.e2_j)
-            region.charge(request, done * joules)
+            joules = physics.request_iterations_j(shared_j, own, own + 1, request.prompt, pool.e1_j, pool.e2_j)
+            self.owner.charge(request, done * joules)

@@ -7,19 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glbdes.engine import compiled
-from glbdes.engine.fast import driver as fast
-from glbdes.study import run
+from glbdes.engine import compiled, fast
+from glbdes.engine.choice import WORTH_COMPILING, WORTH_LOADING, engine_for
 from tests.engine.differential import numbered, world_of
 
 
 @pytest.mark.parametrize(
     ("expected", "is_compiled", "name"),
     [
-        (run.WORTH_LOADING - 1, True, "simpy"),
-        (run.WORTH_LOADING, True, "fast"),
-        (run.WORTH_COMPILING - 1, False, "simpy"),
-        (run.WORTH_COMPILING, False, "fast"),
+        (WORTH_LOADING - 1, True, "simpy"),
+        (WORTH_LOADING, True, "fast"),
+        (WORTH_COMPILING - 1, False, "simpy"),
+        (WORTH_COMPILING, False, "fast"),
     ],
 )
 def test_auto_counts_what_compiling_costs(
@@ -27,10 +26,8 @@ def test_auto_counts_what_compiling_costs(
 ) -> None:
     monkeypatch.setattr(fast, "must_compile", lambda world: not is_compiled)
     world: Any = SimpleNamespace(expected_rps=np.array([expected]), slot_ns=1_000_000_000)
-    chosen: Any = SimpleNamespace(engine="auto")
-    assert run.engine_for(chosen, world) == name
-    chosen.engine = "fluid"
-    assert run.engine_for(chosen, world) == "fluid"
+    assert engine_for("auto", world) == name
+    assert engine_for("fluid", world) == "fluid"
 
 
 def test_kernels_must_be_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from glbdes.units import G_PER_KG, KG_PER_T, KWH_PER_MWH, L_PER_M3, S_PER_H
 from glbdes.world import Policy, World, meter
 from tests.worlds import ListSink, make_fleet, make_requests, make_signals, make_world
 
-FOLDER = Path(__file__).resolve().parents[2] / "../shared/data/paper"
+FOLDER = Path(__file__).resolve().parents[1] / "../shared/data/paper"
 REGIONS = ["Texas", "Virginia", "Georgia", "Nevada", "Germany"]
 REGIONS += ["Belguim", "Netherlands", "Denmark", "Japan", "Singapore"]  # their spelling
 SLOTS = 457

@@ -1,0 +1,169 @@
+"""The regions' pools of replicas as arrays, with what each region can do and what a request takes there.
+
+A key that neither a region nor [fleet] gives is the profile's. Regions with a `capacity` in MW have no replicas.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glbdes.errors import ScenarioError
+from glbdes.hardware import profile
+from glbdes.hardware.clock import span_ns, span_or_never_ns
+from glbdes.hardware.physics import NEVER_NS
+from glbdes.hardware.profile import Profile
+from glbdes.scenario.model import Pool, Region
+from glbdes.units import J_PER_KWH, KWH_PER_MWH, S_PER_H
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Value = TypeVar("Value", int, float)
+
+
+class Fleet(NamedTuple):
+    """Replicas and queues of each region, as arrays [r] (prefill tables [profile, tokens])."""
+
+    replicas: Ints
+    max_batch: Ints  # requests that one replica holds at a time
+    kv_tokens: Ints  # KV-cache room of one replica, tokens
+    max_queue: Ints  # requests that may wait in the region's queue
+    a_s: Floats  # iteration time: a + beta*batch + gamma*context
+    beta_s: Floats
+    gamma_s: Floats
+    e0_j: Floats  # iteration energy: e0 + e1*batch + e2*context
+    e1_j: Floats
+    e2_j: Floats
+    idle_w: Floats
+    sleep_w: Floats
+    host_w: Floats
+    sleep_after_ns: Ints  # NEVER_NS: replicas do not sleep
+    wake_ns: Ints
+    profile: Ints  # row of the prefill tables
+    prefill_s: Floats  # [profile, tokens]
+    chained_s: Floats  # [profile, tokens] the same of a prompt that begins where another ended
+    prefill_j: Floats  # [profile, tokens]
+
+
+class Service(NamedTuple):
+    """What regions can do and what it takes; arrays [r]."""
+
+    fleet: Fleet
+    capacity_rps: Floats  # of all replicas, busy all the time
+    it_kwh_per_request: Floats
+    servers: Ints | None  # requests that all replicas serve at a time; None: there are no replicas
+
+
+def replicas(
+    shared: Pool,
+    regions: Mapping[str, Region],
+    mix: tuple[Ints, Ints],
+    longest: int,
+    clock_ns: int,
+    folder: Path | None = None,
+) -> Service:
+    """Pools of replicas: each region's own keys, and those of `shared` for what it does not say.
+
+    `mix` : (prompt, output) tokens of typical requests, int[n] each; `longest` : tokens of the longest that can come.
+
+    Raises `ProfileError` for profiles that are missing or wrong, `ScenarioError` for batches that nobody measured.
+    """
+    pools = {name: _pool(shared, region) for name, region in regions.items()}
+    loaded = {pool.profile: profile.load(pool.profile, folder) for pool in pools.values() if pool.profile is not None}
+    measured = [loaded[pool.profile or ""] for pool in pools.values()]
+    _check_batches(pools, measured)
+    fleet = _fleet(list(zip(pools.values(), measured, strict=True)), list(loaded.values()), clock_ns, longest)
+    prompt, output = mix
+    fits = np.maximum(fleet.kv_tokens / np.mean(prompt + output), 1).astype(np.int64)  # requests of mean size
+    most = np.minimum(fleet.max_batch, fits)
+    full = list(zip(measured, most.tolist(), strict=True))
+    rps = [profile.capacity_rps(one, prompt, output, batch) for one, batch in full]
+    joules = [profile.it_j_per_request(one, prompt, output, batch) for one, batch in full]
+    return Service(fleet, np.array(rps) * fleet.replicas, np.array(joules) / J_PER_KWH, most * fleet.replicas)
+
+
+def megawatts(regions: Mapping[str, Region]) -> Service:
+    """Regions as the fluid model has them: a unit of load is 1 MW, so an hour of it is 1 MWh. There are no replicas."""
+    mw = [region.capacity for region in regions.values()]
+    ones, none = np.ones(len(mw), dtype=np.int64), np.zeros(len(mw))
+    fleet = Fleet(
+        replicas=ones,
+        max_batch=ones,
+        kv_tokens=ones,
+        max_queue=0 * ones,
+        a_s=none,
+        beta_s=none,
+        gamma_s=none,
+        e0_j=none,
+        e1_j=none,
+        e2_j=none,
+        idle_w=none,
+        sleep_w=none,
+        host_w=none,
+        sleep_after_ns=NEVER_NS * ones,
+        wake_ns=0 * ones,
+        profile=0 * ones,
+        prefill_s=np.zeros((1, 1)),
+        chained_s=np.zeros((1, 1)),
+        prefill_j=np.zeros((1, 1)),
+    )
+    return Service(fleet, np.array(mw, dtype=np.float64), np.full(len(mw), KWH_PER_MWH / S_PER_H), None)
+
+
+def _pool(shared: Pool, own: Pool) -> Pool:
+    """The region's own keys, and those of [fleet] for what it does not say."""
+    keys = Pool.model_fields
+    said = {key: getattr(own, key) if getattr(own, key) is not None else getattr(shared, key) for key in keys}
+    return Pool.model_construct(**said)
+
+
+def _check_batches(pools: Mapping[str, Pool], profiles: Sequence[Profile]) -> None:
+    """No batch may be larger than what its profile was measured with: iteration times beyond that are unknown."""
+    problems = []
+    for (name, pool), measured in zip(pools.items(), profiles, strict=True):
+        if _first(pool.max_batch, 1) > measured.max_batch:
+            rule = f"must be <= {measured.max_batch}, the largest batch that profile '{measured.name}' was measured at"
+            problems.append(f"regions.{name}.max_batch = {pool.max_batch} (here or in [fleet]), {rule}")
+    if problems:
+        raise ScenarioError(problems)
+
+
+def _fleet(pools: Sequence[tuple[Pool, Profile]], profiles: Sequence[Profile], clock_ns: int, longest: int) -> Fleet:
+    """The pools of all regions as arrays; keys that neither region nor [fleet] gives are the profile's.
+
+    Prefill tables go up to `longest`, the tokens of the longest request that there can be.
+    """
+
+    def column(values: Sequence[float | int | None], dtype: type) -> NDArray[Any]:
+        return np.array(values, dtype=dtype)
+
+    kv_tokens = [_first(pool.kv_tokens, measured.kv_tokens) for pool, measured in pools]
+    tables = [measured.prefill_table(longest) for measured in profiles]
+    chained = [measured.serving.chained_factor for measured in profiles]
+    return Fleet(
+        replicas=column([_first(pool.replicas, 1) for pool, _ in pools], np.int64),
+        max_batch=column([_first(pool.max_batch, measured.max_batch) for pool, measured in pools], np.int64),
+        kv_tokens=column(kv_tokens, np.int64),
+        max_queue=column([_first(pool.max_queue, NEVER_NS) for pool, _ in pools], np.int64),
+        a_s=column([measured.a_s for _, measured in pools], np.float64),
+        beta_s=column([measured.beta_s for _, measured in pools], np.float64),
+        gamma_s=column([measured.gamma_s for _, measured in pools], np.float64),
+        e0_j=column([measured.e0_j for _, measured in pools], np.float64),
+        e1_j=column([measured.e1_j for _, measured in pools], np.float64),
+        e2_j=column([measured.e2_j for _, measured in pools], np.float64),
+        idle_w=column([_first(pool.idle_w, measured.idle_w) for pool, measured in pools], np.float64),
+        sleep_w=column([measured.sleep_w for _, measured in pools], np.float64),
+        host_w=column([_first(pool.host_w, measured.host_w) for pool, measured in pools], np.float64),
+        sleep_after_ns=column([span_or_never_ns(pool.sleep_after_s, clock_ns) for pool, _ in pools], np.int64),
+        wake_ns=column([span_ns(pool.wake_s or 0.0, clock_ns) for pool, _ in pools], np.int64),
+        profile=column([profiles.index(measured) for _, measured in pools], np.int64),
+        prefill_s=np.stack([seconds for seconds, _ in tables]),
+        chained_s=np.stack([factor * seconds for factor, (seconds, _) in zip(chained, tables, strict=True)]),
+        prefill_j=np.stack([joules for _, joules in tables]),
+    )
+
+
+def _first(own: Value | None, otherwise: Value) -> Value:
+    return otherwise if own is None else own

@@ -1,0 +1,28 @@
+"""When regions are down."""
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from glbdes.hardware.clock import span_ns
+from glbdes.scenario.model import Fault, Time
+from glbdes.units import S_PER_H
+
+
+class Outage(NamedTuple):
+    """Region `region` serves nothing from `down_ns` (included) to `up_ns` (excluded)."""
+
+    region: int
+    down_ns: int
+    up_ns: int
+
+
+def outages(faults: Sequence[Fault], regions: Collection[str], time: Time) -> tuple[Outage, ...]:
+    """When regions are down, on the simulated clock: real hours shrink with the slots."""
+    names, shrink = list(regions), time.simulated_s / time.slot_s
+    found = []
+    for fault in faults:
+        if fault.signal is None:
+            down_ns = span_ns(fault.start_h * S_PER_H * shrink, time.clock_ns)
+            up_ns = span_ns(fault.end_h * S_PER_H * shrink, time.clock_ns)
+            found.append(Outage(names.index(fault.region), down_ns, max(up_ns, down_ns + time.clock_ns)))
+    return tuple(sorted(found, key=lambda outage: (outage.down_ns, outage.region)))
