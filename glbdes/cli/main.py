@@ -65,6 +65,7 @@ for command in (*cli_study.COMMANDS, cli_optimum.optimum):
 @click.option("--seed", type=int, metavar="N", help="Draw other requests.")
 @settings
 @signal_source
+@cli_study.allow_policy
 @as_json
 @click.option("--quiet", is_flag=True, help="No progress; print only where the records are.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in DIR.")
@@ -92,15 +93,16 @@ def simulate(scenario: str, out: Path | None, as_json: bool, quiet: bool, signal
 @click.argument("scenario")
 @settings
 @signal_source
+@cli_study.allow_policy
 @as_json
-def check(scenario: str, overrides: tuple[str, ...], signals: Path | None, as_json: bool) -> None:
-    """Validate SCENARIO and tell what would be simulated."""
+def check(scenario: str, overrides: tuple[str, ...], signals: Path | None, as_json: bool, **choices: Any) -> None:
+    """Validate SCENARIO and tell what would be simulated. Its policy is loaded, but makes no plan."""
     from glbdes.present import tables
     from glbdes.present.preview import preview
     from glbdes.study import run
     from glbdes.world import build
 
-    plan = run.prepare(scenario, overrides=overrides)
+    plan = run.prepare(scenario, overrides=overrides, **choices)
     run.router(plan)
     found = preview(plan.scenario, build.build(plan.scenario, plan.folder, signals))
     if as_json:
@@ -130,7 +132,8 @@ def summary(folder: Path, as_json: bool) -> None:
 @main.command("check-policy")
 @click.argument("name")
 @click.option("--set", "arguments", multiple=True, metavar="KEY=VALUE", help="An argument of its constructor.")
-def check_policy(name: str, arguments: tuple[str, ...]) -> None:
+@cli_study.allow_policy
+def check_policy(name: str, arguments: tuple[str, ...], allow_policy: tuple[str, ...]) -> None:
     """Hold the policy NAME to the contract that the built-in ones pass."""
     from glbdes import policy
     from glbdes.policy import contract
@@ -139,8 +142,8 @@ def check_policy(name: str, arguments: tuple[str, ...]) -> None:
 
     given: dict[str, Any] = {}
     overrides.apply(given, arguments)
-    policy.load(name, given, Path.cwd())
-    found = contract.check(lambda: policy.load(name, given, Path.cwd()), name)
+    policy.load(name, given, Path.cwd(), allow_policy)
+    found = contract.check(lambda: policy.load(name, given, Path.cwd(), allow_policy), name)
     _print([tables.checks(name, found)])
     broken = sum(not one.passed for one in found)
     if broken:
