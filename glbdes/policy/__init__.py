@@ -71,7 +71,7 @@ def find(name: str, folder: Path | None = None, allow: str | Iterable[str] = ())
 
 
 def _made(factory: Factory, arguments: Mapping[str, Any]) -> Policy:
-    policy = guard.ran(factory(**arguments))
+    policy = guard.ran(factory(**arguments), "it")
     if not callable(getattr(policy, "plan", None)):
         raise PolicyError(f"makes a {type(policy).__name__}, which has no method plan(view)")
     return policy

@@ -6,6 +6,7 @@ rights; this keeps mistakes from passing, not malice.
 """
 
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 MOST_TOLD: Final = 1000  # characters of a policy's own message
+_NAME, _MODULE = vars(type)["__name__"], vars(type)["__module__"]  # whatever a class makes of them
 _LATER: Final = (CoroutineType, GeneratorType, AsyncGeneratorType)
 _PACKAGE: Final = str(Path(__file__).resolve().parents[1]) + os.sep
 _RAISE: Final = bytes([opmap["RAISE_VARARGS"]])
@@ -38,10 +40,11 @@ def call(told: str, function: Callable[Given, Result], *args: Given.args, **kwar
         with np.errstate():
             return function(*args, **kwargs)
     except BaseException as error:
-        if _from_outside(error, error.__traceback__):
+        trace = sys.exc_info()[2]
+        if _from_outside(error, trace):
             raise
-        kind = RefusalError if isinstance(error, RefusalError) else PolicyError
-        raise kind(f"{plain(told)}: {_said(error)}") from error
+        kind = RefusalError if issubclass(type(error), RefusalError) else PolicyError
+        raise kind(f"{plain(told)}: {_said(error, trace)}") from error
     finally:
         if warnings.filters != filters:
             warnings.filters = filters
@@ -58,13 +61,13 @@ def staying() -> Iterator[None]:
             os.chdir(folder)
 
 
-def ran(result: Result) -> Result:
-    """`result` of a call. Raises `PolicyError` if it is no result, but a promise to run what was called later."""
+def ran(result: Result, what: str) -> Result:
+    """What calling `what` returned. Raises `PolicyError` if that is no result, but a promise to run it later."""
     if isinstance(result, _LATER):
         if isinstance(result, CoroutineType):
             result.close()  # or Python says that nobody awaited it
         kind = type(result).__name__
-        raise PolicyError(f"a call returned a {kind}, so nothing of it has run: must be without async and yield")
+        raise PolicyError(f"{what} returned a {kind}, so nothing of it has run: must do without async and yield")
     return result
 
 
@@ -81,10 +84,11 @@ def _from_outside(error: BaseException, trace: TracebackType | None) -> bool:
 
     Ctrl-C strikes between two instructions. Where the innermost one is a `raise` of the policy's, it is no Ctrl-C.
     """
-    if isinstance(error, Exception):
+    if issubclass(type(error), Exception):
         return False
     if type(error) is not KeyboardInterrupt:
-        return type(error).__module__.startswith("glbdes.")
+        module = _MODULE.__get__(type(error))
+        return type(module) is str and module.startswith("glbdes.")
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     if trace is None:
@@ -93,14 +97,16 @@ def _from_outside(error: BaseException, trace: TracebackType | None) -> bool:
     return code.co_filename.startswith(_PACKAGE) or code.co_code[trace.tb_lasti :][:1] != _RAISE
 
 
-def _said(error: BaseException) -> str:
-    """What `error` says, and where it was raised, on whatever terms it can be told."""
+def _said(error: BaseException, trace: TracebackType | None) -> str:
+    """What `error` says, and where it was raised. Of the error itself, nothing is believed."""
+    kind = str(_NAME.__get__(type(error)))
     try:
-        text = str(error) if isinstance(error, GlbdesError) else f"{type(error).__name__}: {error}"
+        text = "".join([str(error)])  # a plain one, even if it was not
     except BaseException:  # a message of the policy's own making may raise anything, too
-        text = f"{type.__getattribute__(type(error), '__name__')}, which cannot be told: its message raises an error"
-    where = "" if isinstance(error, GlbdesError) else _where(error.__traceback__)
-    return plain(text) + where
+        text = "whose message cannot be had"
+    if issubclass(type(error), GlbdesError):
+        return plain(text)
+    return plain(f"{kind}: {text}" if text else kind) + _where(trace)
 
 
 def plain(text: str) -> str:

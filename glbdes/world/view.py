@@ -120,7 +120,7 @@ def ask(policy: Policy, view: View, name: str) -> tuple[Floats, dict[str, Floats
 
 
 def _answer(policy: Policy, view: View, mask: Bools) -> tuple[Floats, dict[str, Floats]]:
-    weights = checked_plan(guard.ran(policy.plan(view)), mask)
+    weights = checked_plan(guard.ran(policy.plan(view), "plan()"), mask)
     return weights, checked_duals(_optional(policy, "duals"), mask.shape[1])
 
 
@@ -146,7 +146,7 @@ def observer(policy: Policy, name: str) -> Callable[[Outcome], None] | None:
 
 
 def _told(observe: Callable[[Outcome], object], outcome: Outcome) -> None:
-    guard.ran(observe(outcome))
+    guard.ran(observe(outcome), "observe()")
 
 
 class Planner:
