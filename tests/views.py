@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from glbdes.world import Floats, View, view
+from glbdes.world import Floats, View
+from glbdes.world.view import Shown
 from tests.worlds import make_requests, make_signals, make_world
 
 
@@ -32,6 +33,4 @@ def make_view(
         signals=make_signals(slots, len(capacity), **{"pue": 1.0, **signals}),
     )
     nothing: Floats = np.zeros(len(capacity))
-    return view.make(
-        world, 0, demand, np.zeros((0, len(demand))), np.ones(len(capacity), dtype=bool), nothing, nothing, nothing
-    )
+    return Shown(world).view(0, demand, np.ones(len(capacity), dtype=bool), nothing, nothing, nothing)

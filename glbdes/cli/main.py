@@ -16,7 +16,7 @@ from rich.console import Console
 
 from glbdes.cli.optimum import optimum
 from glbdes.cli.output import Refusal, orderly, say, show, stopped, told
-from glbdes.cli.study import COMMANDS
+from glbdes.cli.study import COMMANDS, allow_policy
 from glbdes.errors import GlbdesError, PolicyError, RecordsError
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -71,6 +71,7 @@ for command in (*COMMANDS, optimum):
 @click.option("--seed", type=int, metavar="N", help="Draw other requests.")
 @settings
 @signal_source
+@allow_policy
 @as_json
 @click.option("--quiet", is_flag=True, help="No progress; print only where the records are.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in DIR.")
@@ -98,15 +99,16 @@ def simulate(scenario: str, out: Path | None, as_json: bool, quiet: bool, signal
 @click.argument("scenario")
 @settings
 @signal_source
+@allow_policy
 @as_json
-def check(scenario: str, overrides: tuple[str, ...], signals: Path | None, as_json: bool) -> None:
-    """Validate SCENARIO and tell what would be simulated."""
+def check(scenario: str, overrides: tuple[str, ...], signals: Path | None, as_json: bool, **choices: Any) -> None:
+    """Validate SCENARIO and tell what would be simulated. Its policy is loaded, but makes no plan."""
     from glbdes.present import tables
     from glbdes.present.preview import preview
     from glbdes.study import run
     from glbdes.world import build
 
-    plan = run.prepare(scenario, overrides=overrides)
+    plan = run.prepare(scenario, overrides=overrides, **choices)
     run.router(plan)
     found = preview(plan.scenario, build.build(plan.scenario, plan.folder, signals))
     if as_json:
@@ -136,7 +138,8 @@ def summary(folder: Path, as_json: bool) -> None:
 @main.command("check-policy")
 @click.argument("name")
 @click.option("--set", "arguments", multiple=True, metavar="KEY=VALUE", help="An argument of its constructor.")
-def check_policy(name: str, arguments: tuple[str, ...]) -> None:
+@allow_policy
+def check_policy(name: str, arguments: tuple[str, ...], allow_policy: tuple[str, ...]) -> None:
     """Hold the policy NAME to the contract that the built-in ones pass."""
     from glbdes import policy
     from glbdes.policy import contract
@@ -145,8 +148,8 @@ def check_policy(name: str, arguments: tuple[str, ...]) -> None:
 
     given: dict[str, Any] = {}
     overrides.apply(given, arguments)
-    policy.load(name, given, Path.cwd())
-    found = contract.check(lambda: policy.load(name, given, Path.cwd()), name)
+    policy.load(name, given, Path.cwd(), allow_policy)
+    found = contract.check(lambda: policy.load(name, given, Path.cwd(), allow_policy), name)
     show([tables.checks(name, found)])
     broken = sum(not one.passed for one in found)
     if broken:

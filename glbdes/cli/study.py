@@ -20,6 +20,9 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 workers_option = click.option(
     "--workers", type=click.IntRange(min=1), metavar="N", help="Processes; default: one a processor."
 )
+allow_policy = click.option(
+    "--allow-policy", multiple=True, metavar="PACKAGE", help="Let policies of this installed package run."
+)
 quiet_option = click.option("--quiet", is_flag=True, help="No progress; print only where the results are.")
 
 
@@ -31,6 +34,7 @@ quiet_option = click.option("--quiet", is_flag=True, help="No progress; print on
 @click.option("--engine", metavar="NAME", help="Use this engine instead of the scenario's.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key of the scenario.")
 @click.option("--signals", type=click.Path(path_type=Path), metavar="PATH", help="Take signals from there instead.")
+@allow_policy
 @workers_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
 @quiet_option
@@ -80,6 +84,7 @@ def report(source: Path, out: Path, formats: str) -> None:
 @click.argument("file", metavar="SWEEP.toml", type=FILE)
 @click.option("-o", "--out", type=FOLDER, metavar="DIR", help="Where results go; default: the file's name in runs/.")
 @click.option("--dask", metavar="ADDRESS", help="Use the workers of this dask scheduler: tcp://host:port.")
+@allow_policy
 @workers_option
 @quiet_option
 def sweep(file: Path, workers: int | None, quiet: bool, **choices: Any) -> None:

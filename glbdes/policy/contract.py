@@ -4,21 +4,24 @@ A policy may be any object with `plan(view)`; what it must not do is break a pla
 mind, or look ahead. Every built-in passes; `glbdes check-policy` runs the same checks on yours.
 """
 
+import os
+import random
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from glbdes.errors import RefusalError
+from glbdes.errors import GlbdesError, PolicyError, RefusalError
 from glbdes.signals import Signals
 from glbdes.units import S_PER_H
-from glbdes.world import Bools, Floats, Outcome, Policy, View
+from glbdes.world import Bools, Floats, Outcome, Policy, View, guard
 from glbdes.world.arrays import freeze
-from glbdes.world.view import ask
+from glbdes.world.view import ask, observer
 
 Factory = Callable[[], Policy]
 SLOTS = 24
@@ -59,6 +62,7 @@ def check(factory: Factory, name: str = "policy") -> list[Check]:
         *((f"valid plans: {fleet.name}", _plans, fleet) for fleet in fleets),
         *((f"valid plans, or a refusal: {fleet.name}", _plans_or_refusal, fleet) for fleet in _objectives(usual)),
         ("input left untouched", _untouched, usual),
+        ("the process left as it is", _undisturbed, usual),
         ("deterministic: two fresh instances agree", _deterministic, usual),
         ("blind to the future", _blind, usual),
         ("blind to the future beyond known prices", _blind, replace(usual, ahead=AHEAD)),
@@ -68,10 +72,10 @@ def check(factory: Factory, name: str = "policy") -> list[Check]:
 
 def _attempt(rule: str, run: Callable[[], object]) -> Check:
     try:
-        run()
-    except Exception as error:  # a policy may raise anything, and whatever it is, the check has failed
-        told = str(error) if isinstance(error, _Broken) else f"{type(error).__name__}: {error}"
-        return Check(rule, False, told)
+        with guard.staying():
+            run()
+    except (GlbdesError, _Broken) as error:
+        return Check(rule, False, str(error))
     return Check(rule, True, "")
 
 
@@ -87,6 +91,45 @@ def _plans_or_refusal(factory: Factory, fleet: _Fleet, name: str) -> None:
 
 def _untouched(factory: Factory, fleet: _Fleet, name: str) -> None:
     _plans(factory, fleet, name, watch=True)
+
+
+def _undisturbed(factory: Factory, fleet: _Fleet, name: str) -> None:
+    """What other code in the process relies on is not a policy's to change. (The first rules have made policies and
+    had their plans by now, so that modules which change it when they are first imported have been imported.)"""
+
+    def watched(call: Callable[..., Any], *args: Any) -> Any:
+        before = _process()
+        result = call(*args)
+        for what, state in _process().items():
+            if state != before[what]:
+                raise PolicyError(f"changed {what}, which is not its own")
+        return result
+
+    class Watched:
+        def __init__(self) -> None:
+            self.policy = watched(factory)
+
+        def plan(self, view: View) -> Any:
+            return watched(self.policy.plan, view)
+
+        def observe(self, outcome: Outcome) -> None:
+            if hasattr(self.policy, "observe"):
+                watched(self.policy.observe, outcome)
+
+    _plans(Watched, fleet, name)
+
+
+def _process() -> dict[str, object]:
+    """What belongs to the whole process, as it is now."""
+    kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002  (only looked at)
+    return {
+        "the working folder": os.getcwd(),
+        "the environment": dict(os.environ),
+        "NumPy's error handling": np.geterr(),
+        "the warning filters": list(warnings.filters),
+        "the generator of `random`": random.getstate(),
+        "the generator of `numpy.random`": (kind, np.asarray(keys).tobytes(), *rest),
+    }
 
 
 def _deterministic(factory: Factory, fleet: _Fleet, name: str) -> None:
@@ -121,38 +164,42 @@ def _same(first: list[Floats], second: list[Floats], told: str) -> None:
 
 def _plans(factory: Factory, fleet: _Fleet, name: str, watch: bool = False) -> list[Floats]:
     """The plans of all slots, each held to the rules; outcomes are those of a fluid world."""
-    policy = factory()
-    fleet = deepcopy(fleet)  # whatever this policy does to its input, the next one gets it whole
+    policy = guard.call(f"policy '{name}'", factory)
+    tell = observer(policy, name)
+    theirs = deepcopy(fleet)  # whatever this policy does to its input, nobody else is told
     sums = np.zeros((3, len(fleet.capacity_rps)))  # cost, carbon, water so far
     plans = []
     for slot in range(SLOTS):
-        view = _view(fleet, slot, sums)
-        before = _bytes(view) if watch else []
-        weights = ask(policy, view, name)
-        if watch and _bytes(view) != before:
-            changed = [key for (key, a), (_, b) in zip(_bytes(view), before, strict=True) if a != b]
-            raise _Broken(f"slot {slot}: plan() changed its input: view.{changed[0]}")
-        plans.append(weights)
-        _check_duals(policy, slot, len(fleet.capacity_rps))
-        outcome = _outcome(view, weights)
+        view = _view(theirs, slot, sums)
+        before = _bytes(theirs, view) if watch else {}
+        weights, _ = ask(policy, view, name)
+        if watch:
+            _must_be(before, _bytes(theirs, view), f"slot {slot}: plan() changed its input: ")
+        outcome = _outcome(_view(fleet, slot, sums), weights)
         sums += np.stack((outcome.cost_usd, outcome.carbon_kg, outcome.water_l))
-        if hasattr(policy, "observe"):
-            policy.observe(outcome)
+        if tell is not None:
+            before = _bytes(theirs, outcome) if watch else {}
+            tell(outcome)
+            if watch:
+                _must_be(before, _bytes(theirs, outcome), f"slot {slot}: observe() changed its input: ")
+        plans.append(weights)
     return plans
 
 
-def _bytes(view: View) -> list[tuple[str, bytes]]:
-    """Every array of the view by name, as it is now."""
-    arrays = [(field.name, getattr(view, field.name)) for field in fields(View)]
-    arrays += [(f"past.{field.name}", getattr(view.past, field.name)) for field in fields(Signals)]
-    return [(key, value.tobytes()) for key, value in arrays if isinstance(value, np.ndarray)]
+def _bytes(fleet: _Fleet, shown: View | Outcome) -> dict[str, bytes]:
+    """Every array of what is shown by name, as it is now, and of what lies behind it."""
+    parts = [(type(shown).__name__.lower(), shown), ("the fleet", fleet), ("the past and the future", fleet.signals)]
+    past = getattr(shown, "past", None)
+    if isinstance(past, Signals):
+        parts.append(("view.past", past))
+    found = [(f"{place}.{field.name}", getattr(part, field.name)) for place, part in parts for field in fields(part)]
+    return {name: value.tobytes() for name, value in found if isinstance(value, np.ndarray)}
 
 
-def _check_duals(policy: Policy, slot: int, regions: int) -> None:
-    for key, value in (getattr(policy, "duals", None) or {}).items():
-        dual = np.asarray(value, dtype=np.float64)
-        if key not in ("carbon", "water") or dual.shape != (regions,) or not np.isfinite(dual).all():
-            raise _Broken(f"slot {slot}: duals['{key}'] of shape {dual.shape}, must be finite prices [{regions}]")
+def _must_be(before: dict[str, bytes], after: dict[str, bytes], told: str) -> None:
+    for name, value in before.items():
+        if after.get(name) != value:
+            raise _Broken(f"{told}{name}")
 
 
 def _view(fleet: _Fleet, slot: int, sums: Floats) -> View:

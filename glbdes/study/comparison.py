@@ -56,6 +56,7 @@ class Job(NamedTuple):
     signals: Path | None
     folder: Path
     optimum_usd: float | None
+    allow_policy: tuple[str, ...] = ()
 
 
 class Done(NamedTuple):
@@ -133,28 +134,32 @@ def compare(
     overrides: Sequence[str] = (),
     signals: str | Path | None = None,
     out: str | Path | None = None,
+    allow_policy: str | Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Comparison:
     """Run each of `policies` on the same requests, with the scenario's seed and the `seeds` - 1 that follow it.
 
     `workers` processes at a time; more than one needs `if __name__ == "__main__":` in a script that calls this.
-    `engine`, `overrides` and `signals` are those of `glbdes.simulate`. Everything goes to the folder `out`, or to a new
-    one in runs/: the runs' records, runs.parquet, and the table as comparison.parquet, .csv, .md and .tex.
+    `engine`, `overrides`, `signals` and `allow_policy` are those of `glbdes.simulate`. Everything goes to the folder
+    `out`, or to a new one in runs/: the runs' records, runs.parquet, and the table as comparison.parquet, .csv, .md and
+    .tex.
 
     Raises a `GlbdesError`, and leaves no folder behind, if anything of this cannot be done.
     """
     _check(policies, seeds)
     at = None if signals is None else Path(signals)
-    plans = [run.prepare(source, policy=name, engine=engine, overrides=overrides) for name in policies]
+    choices: dict[str, Any] = {"engine": engine, "overrides": overrides, "allow_policy": allow_policy}
+    plans = [run.prepare(source, policy=name, **choices) for name in policies]
     for plan in plans:
         run.router(plan)
     first = plans[0].scenario
     targets = numbered(Path("runs") / f"{first.name}-comparison") if out is None else iter([Path(out)])
     with fresh(targets) as folder:
         begin_s = time.perf_counter()
-        optimum_usd = _optimum_usd(plans[0], at)
+        optimum_usd, runs_at = _optimum_usd(plans[0], at), folder.path / "runs"
+        shared = (engine, tuple(overrides), at)
         jobs = [
-            Job(source, name, seed, engine, tuple(overrides), at, folder.path / "runs" / _name(name, seed), optimum_usd)
+            Job(source, name, seed, *shared, runs_at / _name(name, seed), optimum_usd, plans[0].allow_policy)
             for seed in range(first.seed, first.seed + seeds)
             for name in policies
         ]
@@ -210,6 +215,7 @@ def _simulate(job: Job) -> Done:
         overrides=job.overrides,
         signals=job.signals,
         out=job.folder,
+        allow_policy=job.allow_policy,
     )
     row = headline.row(headline.written(finished.path), finished.info, job.optimum_usd)
     return Done(row, _digest(finished.records), finished.info["engine"])

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -30,7 +30,7 @@ from glbdes.records.columns import Names
 from glbdes.records.sketch import LATENCIES, Sketch
 from glbdes.scenario import Scenario, overrides
 from glbdes.units import NS_PER_S
-from glbdes.world import Floats, Policy, World, build
+from glbdes.world import Floats, Policy, World, build, guard
 
 if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a second
     from altair.typing import ChartType
@@ -56,6 +56,7 @@ class Plan:
     source: str | None  # the file that was read
     text: str | None  # what it said
     overrides: tuple[str, ...]  # what was changed of it, in order
+    allow_policy: tuple[str, ...] = ()  # packages whose policies may run
 
     @property
     def name(self) -> str:
@@ -143,6 +144,7 @@ def simulate(
     out: str | Path | None = None,
     runs: str | Path | None = None,
     overwrite: bool = False,
+    allow_policy: str | Sequence[str] = (),
     progress: Progress | None = None,
     tell: Tell | None = None,
 ) -> Run:
@@ -151,12 +153,13 @@ def simulate(
     `policy`, `engine` and `seed` replace the scenario's; arguments of another policy are dropped. `overrides` are
     `key.path=value` settings of any key. `signals` is a file or folder to take signals from instead. Records go to the
     folder `out`, or to a new one in the folder `runs`, or, without either, to one that is removed when Python ends.
-    `progress(ended, expected)` is called now and then with numbers of requests, `tell(text)` before what takes its time
-    without any ending.
+    A policy of the user's own runs if it lies beside the scenario or in the current folder; those of installed packages
+    need a name in `allow_policy`. `progress(ended, expected)` is called now and then with numbers of requests,
+    `tell(text)` before what takes its time without any ending.
 
     Raises a `GlbdesError`, and leaves no folder behind, if anything of this cannot be done.
     """
-    plan = prepare(source, policy=policy, engine=engine, seed=seed, overrides=overrides)
+    plan = prepare(source, policy=policy, engine=engine, seed=seed, overrides=overrides, allow_policy=allow_policy)
     at = None if signals is None else Path(signals)
     if out is not None:
         return Run(execute(plan, [Path(out)], signals=at, overwrite=overwrite, progress=progress, tell=tell))
@@ -179,6 +182,7 @@ def prepare(
     engine: str | None = None,
     seed: int | None = None,
     overrides: Sequence[str] = (),
+    allow_policy: str | Sequence[str] = (),
 ) -> Plan:
     """The scenario that is meant, with all replacements made. Raises `ScenarioError`."""
     changes = [*overrides]
@@ -189,7 +193,8 @@ def prepare(
     plan = _changed(source, changes)
     if policy is not None and policy != plan.scenario.policy.name:
         plan = _changed(source, [f"policy={{name={json.dumps(policy)}}}", *changes])
-    return plan
+    allowed = (allow_policy,) if isinstance(allow_policy, str) else tuple(allow_policy)
+    return replace(plan, allow_policy=allowed)
 
 
 def _changed(source: str | Path | Scenario, changes: Sequence[str]) -> Plan:
@@ -227,7 +232,8 @@ def execute(
         keep = chosen.records.keep
         sketch = Sketch(world, _limits_s(chosen)) if by_request and keep < 1.0 else None
         options: dict[str, Any] = {"by_request": by_request, "keep": keep, "sketch": sketch}
-        with records.Writer(folder.path, world, names, chosen.time.start_utc, **options) as writer:
+        at = folder.path.absolute()  # wherever a policy goes
+        with guard.staying(), records.Writer(at, world, names, chosen.time.start_utc, **options) as writer:
             ENGINES[engine](
                 world, chosen_policy, writer, policy_name=chosen.policy.name, progress=_told(world, progress)
             )
@@ -259,7 +265,7 @@ def router(plan: Plan) -> Policy | None:
     chosen = plan.scenario.policy
     if chosen.name == OFFLINE and not chosen.arguments:
         return None
-    return policy.load(chosen.name, chosen.arguments, plan.folder)
+    return policy.load(chosen.name, chosen.arguments, plan.folder, plan.allow_policy)
 
 
 def _told(world: World, progress: Progress | None) -> Callable[[int], None] | None:

@@ -117,6 +117,7 @@ def sweep(
     out: str | Path | None = None,
     workers: int = 1,
     dask: str | None = None,
+    allow_policy: str | Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Swept:
     """Simulate every point of a sweep file that has not been yet, and write the table.
@@ -124,11 +125,12 @@ def sweep(
     Results go to the folder `out` (default: the file's name in runs/): a file a point, sweep.parquet and sweep.csv.
     Call it again to go on after an interruption. `workers` processes at a time (more than one needs
     `if __name__ == "__main__":` in a script), or the workers of the dask scheduler at the address `dask`.
+    `allow_policy` is that of `glbdes.simulate`.
 
     Raises `ScenarioError` for the file's faults, and `RecordsError` if the folder is in use or not a sweep's. A point
     that cannot be simulated has an `error` in its row and is tried again the next time.
     """
-    found = sweep_file.load(file)
+    found = sweep_file.load(file, allow_policy)
     folder = Path(out) if out is not None else Path("runs") / found.name
     with _claimed(folder):
         done = {point.key: result for point in found.points if (result := _read(folder, point.key)) is not None}

@@ -20,7 +20,7 @@ import hashlib
 import itertools
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -61,8 +61,11 @@ class Sweep:
         return list(dict.fromkeys(key for point in self.points for key in point.settings))
 
 
-def load(path: str | Path) -> Sweep:
-    """The sweep in a file. Raises `ScenarioError` with every problem of it: unknown keys, points that cannot be."""
+def load(path: str | Path, allow_policy: str | Sequence[str] = ()) -> Sweep:
+    """The sweep in a file. Raises `ScenarioError` with every problem of it: unknown keys, points that cannot be.
+
+    Policies of packages in `allow_policy` may run, as in `glbdes.simulate`.
+    """
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -76,7 +79,7 @@ def load(path: str | Path) -> Sweep:
     beside = path.parent / source
     scenario = str(beside) if beside.is_file() else source
     signals = None if "signals" not in document else (path.parent / document["signals"]).resolve()
-    points = _points(document, scenario, signals, path)
+    points = _points(document, scenario, signals, path, allow_policy)
     return Sweep(path.stem, text, scenario, signals, points)
 
 
@@ -139,12 +142,14 @@ def _settings(document: Mapping[str, Any]) -> Iterator[Settings]:
             yield {key: values[i if len(values) > 1 else 0] for key, values in block.items()}
 
 
-def _points(document: Mapping[str, Any], scenario: str, signals: Path | None, path: Path) -> tuple[Point, ...]:
+def _points(
+    document: Mapping[str, Any], scenario: str, signals: Path | None, path: Path, allow_policy: str | Sequence[str]
+) -> tuple[Point, ...]:
     points: dict[str, Point] = {}
     problems: dict[str, None] = {}  # in order, each once
     for settings in _settings(document):
         try:
-            plan = _plan(document, scenario, settings)
+            plan = _plan(document, scenario, settings, allow_policy)
             run.router(plan)
         except GlbdesError as error:
             problems |= dict.fromkeys(str(error).splitlines())
@@ -158,13 +163,14 @@ def _points(document: Mapping[str, Any], scenario: str, signals: Path | None, pa
     return tuple(points.values())
 
 
-def _plan(document: Mapping[str, Any], scenario: str, settings: Settings) -> Plan:
+def _plan(document: Mapping[str, Any], scenario: str, settings: Settings, allow_policy: str | Sequence[str]) -> Plan:
     changes = [f"{key}={_toml(value)}" for key, value in settings.items() if key != POLICY]
     return run.prepare(
         scenario,
         policy=settings.get(POLICY),
         engine=document.get("engine"),
         overrides=[*document.get("set", ()), *changes],
+        allow_policy=allow_policy,
     )
 
 

@@ -6,10 +6,10 @@ and the contract between engine, policy and sink; how a scenario becomes a world
 counters of a slot mean in joules and grams is in `meter.py`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from math import inf
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ from glbdes.world.waiting import Waiting
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+
+FOOTPRINTS: Final = ("carbon", "water")  # what policies may show prices of
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +96,9 @@ class World:
 class View:
     """What a policy may know when it plans a slot: this slot's signals and demand, and the past.
 
-    Arrays are read-only. `capacity_rps` is what a plan may use; `mask[g, r]` is False where a gateway may not send to
-    a region or the region is down. `past` and `past_demand_rps` end with the slot before this one. Footprints are the
-    metered ones so far.
+    Arrays are read-only copies, the policy's own. `capacity_rps` is what a plan may use; `mask[g, r]` is False where a
+    gateway may not send to a region or the region is down. `past` and `past_demand_rps` end with the slot before this
+    one. Footprints are the metered ones so far.
     """
 
     slot: int
@@ -143,7 +145,7 @@ class View:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a slot turned out to be: metered, and scaled to the slot's real length."""
+    """What a slot turned out to be: metered, and scaled to the slot's real length. Arrays are read-only copies."""
 
     slot: int
     demand_rps: Floats  # [g] what arrived
@@ -157,8 +159,8 @@ class Outcome:
 class Policy(Protocol):
     """Any object with `plan`; `observe(outcome)` and the attribute `duals` are optional.
 
-    `duals`, if there, maps "carbon" and "water" to the policy's present price of each region's footprint, [r], in
-    USD per kg and per L; it is written to the records.
+    `duals`, if there, maps some of `FOOTPRINTS` to the policy's present price of each region's footprint, [r], finite,
+    in USD per kg and per L; it is written to the records.
     """
 
     def plan(self, view: View, /) -> Floats:
@@ -238,32 +240,68 @@ class Sink(Protocol):
 PLAN_TOLERANCE = 1e-6
 
 
-def checked_plan(weights: object, mask: Bools, policy: str, slot: int) -> Floats:
-    """`weights` as a plan whose rows sum to exactly 1, or `PolicyError` with the rule that it breaks."""
-
-    def broken(rule: str) -> PolicyError:
-        return PolicyError(f"policy '{policy}', slot {slot}: {rule}")
-
-    try:
-        plan = np.array(weights, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise broken(f"plan() returned {type(weights).__name__}, must be an array of numbers: {error}") from error
-    if plan.shape != mask.shape:
-        raise broken(f"plan() returned shape {plan.shape}, must be (gateways, regions) = {mask.shape}")
-    for rule, bad in (
-        ("must be finite", ~np.isfinite(plan)),
-        ("must be >= 0", plan < -PLAN_TOLERANCE),
-        ("must be 0 where the mask forbids the region", ~mask & (np.abs(plan) > PLAN_TOLERANCE)),
-    ):
-        if bad.any():
-            g, r = np.argwhere(bad)[0]
-            raise broken(f"weights[{g}, {r}] = {plan[g, r]:g}, {rule}")
+def checked_plan(weights: object, mask: Bools) -> Floats:
+    """`weights` as a new array, a plan whose rows sum to exactly 1, or `PolicyError` with the rule that it breaks."""
+    plan = _numbers(weights, "plan() returned", mask.shape, "(gateways, regions)")
+    most = np.where(mask, 1.0 + PLAN_TOLERANCE, PLAN_TOLERANCE)
+    if not ((plan >= -PLAN_TOLERANCE) & (plan <= most)).all():
+        raise PolicyError(_broken(plan, mask))
     plan = np.where(mask, np.maximum(plan, 0.0), 0.0)
     sums = plan.sum(axis=1)
     if (np.abs(sums - 1.0) > PLAN_TOLERANCE).any():
         g = int(np.argmax(np.abs(sums - 1.0)))
-        raise broken(f"weights of gateway {g} sum to {sums[g]:g}, must be 1")
+        raise PolicyError(f"weights of gateway {g} sum to {sums[g]:g}, must be 1")
     return np.asarray(plan / sums[:, None], dtype=np.float64)
+
+
+def _broken(plan: Floats, mask: Bools) -> str:
+    """The first rule that a weight of `plan` breaks."""
+    for rule, bad in (
+        ("must be finite", ~np.isfinite(plan)),
+        ("must be >= 0", plan < -PLAN_TOLERANCE),
+        ("must be 0 where the mask forbids the region", ~mask & (plan > PLAN_TOLERANCE)),
+        ("must be <= 1", plan > 1.0 + PLAN_TOLERANCE),
+    ):
+        if bad.any():
+            g, r = np.argwhere(bad)[0]
+            return f"weights[{g}, {r}] = {plan[g, r]:g}, {rule}"
+    raise AssertionError("a plan that breaks no rule")
+
+
+def checked_duals(shown: object, regions: int) -> dict[str, Floats]:
+    """`shown`, the attribute `duals` of a policy, as new arrays [r] by footprint. Raises `PolicyError`."""
+    if shown is None:
+        return {}
+    if not isinstance(shown, Mapping):
+        raise PolicyError(f"duals is a {type(shown).__name__}, must map footprints to prices [region]")
+    duals: dict[str, Floats] = {}
+    for key, value in shown.items():
+        name = next((known for known in FOOTPRINTS if type(key) is str and key == known), None)
+        if name is None:
+            raise PolicyError(f"duals[{key!r}]: unknown footprint, must be one of {', '.join(FOOTPRINTS)}")
+        duals[name] = _numbers(value, f"duals['{name}'] is", (regions,), "(regions,)")
+        if not np.isfinite(duals[name]).all():
+            r = int(np.argmin(np.isfinite(duals[name])))
+            raise PolicyError(f"duals['{name}'][{r}] = {duals[name][r]:g}, must be finite")
+    return duals
+
+
+def _numbers(value: object, what: str, shape: tuple[int, ...], axes: str) -> Floats:
+    """`value` as a new array, or `PolicyError` unless it holds real numbers in this shape. Nothing else is converted:
+    complex numbers would lose a part, texts and objects would run who knows what."""
+    try:
+        given = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise PolicyError(f"{what} {type(value).__name__}, must be an array of numbers: {error}") from error
+    if given.dtype.kind not in "biuf":
+        found = f"an array of {given.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise PolicyError(f"{what} {found}, must be an array of real numbers")
+    if given.shape != shape:
+        raise PolicyError(f"{what} an array of shape {given.shape}, must be {axes} = {shape}")
+    if given.dtype == np.float64:
+        return np.array(given)
+    with np.errstate(over="ignore"):  # of longer floats; what is infinite then is told
+        return np.array(given, dtype=np.float64)
 
 
 def freeze(value: Any) -> Any:
@@ -274,6 +312,6 @@ def freeze(value: Any) -> Any:
         for item in value:
             freeze(item)
     elif hasattr(value, "__dataclass_fields__"):
-        for field in fields(value):
-            freeze(getattr(value, field.name))
+        for name in value.__dataclass_fields__:  # `fields` takes longer than all the rest of it
+            freeze(getattr(value, name))
     return value

@@ -3,77 +3,150 @@
 Every engine drives its policy through a `Planner`, so that no two engines can differ in what a policy knew.
 """
 
-import traceback
-from typing import Any
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from glbdes.errors import GlbdesError, PolicyError
-from glbdes.world import meter
-from glbdes.world.arrays import Bools, Floats, Outcome, Policy, SlotRecord, View, World, checked_plan, freeze
+from glbdes.errors import PolicyError
+from glbdes.signals import Signals
+from glbdes.world import guard, meter
+from glbdes.world.arrays import (
+    Bools,
+    Floats,
+    Outcome,
+    Policy,
+    SlotRecord,
+    View,
+    World,
+    checked_duals,
+    checked_plan,
+)
+from glbdes.world.waiting import Waiting
 
+Kind = TypeVar("Kind", bound=np.generic)
 
-def make(
-    world: World,
-    slot: int,
-    demand_rps: Floats,
-    past_demand_rps: Floats,
-    up: Bools,
-    cost_usd: Floats,
-    carbon_kg: Floats,
-    water_l: Floats,
-) -> View:
-    """The view of `slot`. A gateway whose every region is down keeps its usual mask: it is owed a plan all the same."""
-    mask = world.allowed & up
-    isolated = ~mask.any(axis=1)
-    mask[isolated] = world.allowed[isolated]
-    seen = world.seen
-    ahead = 0 if world.price_ahead_slots is None else int(world.price_ahead_slots[slot])
-    view = View(
-        slot=slot,
-        slots=world.slots,
-        slot_s=world.slot_s,
-        demand_rps=demand_rps.copy(),
-        capacity_rps=world.capacity_rps,
-        it_kwh_per_request=world.it_kwh_per_request,
-        price_usd_per_kwh=seen.price_usd_per_kwh[slot],
-        carbon_g_per_kwh=seen.carbon_g_per_kwh[slot],
-        wue_l_per_kwh=seen.wue_l_per_kwh[slot],
-        ewif_l_per_kwh=seen.ewif_l_per_kwh[slot],
-        pue=seen.pue[slot],
-        latency_s=world.latency_s,
-        mask=mask,
-        past=seen.upto(slot),
-        past_demand_rps=past_demand_rps,
-        cost_usd=cost_usd.copy(),
-        carbon_kg=carbon_kg.copy(),
-        water_l=water_l.copy(),
-        carbon_usd_per_kg=world.carbon_usd_per_kg,
-        water_usd_per_l=world.water_usd_per_l,
-        price_ahead_usd_per_kwh=seen.price_usd_per_kwh[slot + 1 : slot + 1 + ahead],
-        footprint_price_usd=world.footprint_price_usd,
-        norm=world.norm,
-        delay_usd_per_s=world.delay_usd_per_s,
-        waiting=world.waiting,
-    )
-    freeze(view)
-    return view
+_SIGNALS = tuple(field.name for field in fields(Signals))
 
 
-def ask(policy: Policy, view: View, name: str) -> Floats:
-    """The policy's plan for `view`, held to the contract. Whatever goes wrong inside the policy is a `PolicyError`."""
-    return checked_plan(_guarded(policy.plan, view, name, view.slot), view.mask, name, view.slot)
+class Shown:
+    """A policy's own copies of a world: of what stays as it is, and of the past as it comes.
+
+    Read-only arrays can be made writable, and lead to those that they are parts of. What is shown here leads nowhere
+    else: not to what the engine computes with or writes, and not to the future.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.past = Signals(*(np.zeros_like(getattr(world.seen, name)) for name in _SIGNALS))
+        self.past_demand_rps = np.zeros((world.slots, world.gateways))
+        self._told = 0  # slots of `past` so far
+        self._capacity_rps = _own(world.capacity_rps)
+        self._it_kwh_per_request = _own(world.it_kwh_per_request)
+        self._latency_s = _own(world.latency_s)
+        self._footprint_price_usd = _own(world.footprint_price_usd)
+        self._waiting = None if world.waiting is None else Waiting(*map(_own, world.waiting))
+
+    def view(
+        self, slot: int, demand_rps: Floats, up: Bools, cost_usd: Floats, carbon_kg: Floats, water_l: Floats
+    ) -> View:
+        """The view of `slot`, after all before it. A gateway whose every region is down keeps its usual mask: it is
+        owed a plan all the same."""
+        world, seen = self.world, self.world.seen
+        mask = world.allowed & up
+        isolated = ~mask.any(axis=1)
+        mask[isolated] = world.allowed[isolated]
+        ahead = 0 if world.price_ahead_slots is None else int(world.price_ahead_slots[slot])
+        past_demand_rps = self.past_demand_rps[:slot]
+        past_demand_rps.setflags(write=False)
+        return View(
+            slot=slot,
+            slots=world.slots,
+            slot_s=world.slot_s,
+            demand_rps=_own(demand_rps),
+            capacity_rps=self._capacity_rps,
+            it_kwh_per_request=self._it_kwh_per_request,
+            price_usd_per_kwh=_own(seen.price_usd_per_kwh[slot]),
+            carbon_g_per_kwh=_own(seen.carbon_g_per_kwh[slot]),
+            wue_l_per_kwh=_own(seen.wue_l_per_kwh[slot]),
+            ewif_l_per_kwh=_own(seen.ewif_l_per_kwh[slot]),
+            pue=_own(seen.pue[slot]),
+            latency_s=self._latency_s,
+            mask=_own(mask),
+            past=self._past(slot),
+            past_demand_rps=past_demand_rps,
+            cost_usd=_own(cost_usd),
+            carbon_kg=_own(carbon_kg),
+            water_l=_own(water_l),
+            carbon_usd_per_kg=world.carbon_usd_per_kg,
+            water_usd_per_l=world.water_usd_per_l,
+            price_ahead_usd_per_kwh=_own(seen.price_usd_per_kwh[slot + 1 : slot + 1 + ahead]),
+            footprint_price_usd=self._footprint_price_usd,
+            norm=world.norm,
+            delay_usd_per_s=world.delay_usd_per_s,
+            waiting=self._waiting,
+        )
+
+    def _past(self, slot: int) -> Signals:
+        """What was seen in the slots before `slot`."""
+        new = slice(self._told, slot)
+        self._told = slot
+        parts = []
+        for name in _SIGNALS:
+            past = getattr(self.past, name)
+            past[new] = getattr(self.world.seen, name)[new]
+            parts.append(past[:slot])
+            parts[-1].setflags(write=False)
+        return Signals(*parts)
 
 
-def _guarded(call: Any, argument: Any, name: str, slot: int) -> Any:
+def _own(array: NDArray[Kind]) -> NDArray[Kind]:
+    """A read-only copy."""
+    copy = array.copy()
+    copy.setflags(write=False)
+    return copy
+
+
+def ask(policy: Policy, view: View, name: str) -> tuple[Floats, dict[str, Floats]]:
+    """The policy's plan for `view` and the duals that it then shows, both held to the contract and copied.
+
+    Raises `PolicyError` for whatever goes wrong inside the policy, and for what breaks the contract.
+    """
+    told = f"policy '{name}', slot {view.slot}"
+    mask = view.mask.copy()  # whatever becomes of the view, the plan is held to this one
+    return guard.call(told, _answer, policy, view, mask)
+
+
+def _answer(policy: Policy, view: View, mask: Bools) -> tuple[Floats, dict[str, Floats]]:
+    weights = checked_plan(guard.ran(policy.plan(view), "plan()"), mask)
+    return weights, checked_duals(_optional(policy, "duals"), mask.shape[1])
+
+
+def _optional(policy: Policy, name: str) -> Any:
+    """What the policy has under `name`; None if it has none. One that is there and cannot be had is an error."""
     try:
-        return call(argument)
-    except GlbdesError:
-        raise
-    except Exception as error:  # a user's code may raise anything; the traceback's last frame is what helps them
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{frame.filename}:{frame.lineno}"
-        raise PolicyError(f"policy '{name}', slot {slot}: {type(error).__name__}: {error} ({where})") from error
+        return getattr(policy, name)
+    except AttributeError as error:
+        if any(name in vars(kind) for kind in type(policy).__mro__):
+            raise PolicyError(f"its {name} cannot be had: {type(error).__name__}: {error}") from error
+        return None
+
+
+def observer(policy: Policy, name: str) -> Callable[[Outcome], None] | None:
+    """How to tell the policy what a slot turned out to be; None if it does not want to know.
+
+    Raises `PolicyError` for whatever goes wrong inside the policy, now and whenever it is told.
+    """
+    observe = guard.call(f"policy '{name}'", _optional, policy, "observe")
+    if observe is None:
+        return None
+    return lambda outcome: guard.call(f"policy '{name}', slot {outcome.slot}", _told, observe, outcome)
+
+
+def _told(observe: Callable[[Outcome], object], outcome: Outcome) -> None:
+    guard.ran(observe(outcome), "observe()")
 
 
 class Planner:
@@ -86,37 +159,33 @@ class Planner:
         self.world = world
         self.policy = policy
         self.name = name
-        self.past_demand_rps = np.zeros((world.slots, world.gateways))
+        self.shown = Shown(world)
+        self.last_demand_rps = np.zeros(world.gateways)
         self.cost_usd = np.zeros(world.regions)
         self.carbon_kg = np.zeros(world.regions)
         self.water_l = np.zeros(world.regions)
+        self._duals: dict[str, Floats] = {}
+        self._tell = observer(policy, name)
 
     def plan(self, slot: int, demand_rps: Floats, up: Bools) -> Floats:
         """Weights [g, r] for `slot`, in which `demand_rps` [g] arrives; `up` [r] says which regions serve."""
-        view = make(
-            self.world,
-            slot,
-            self._known_demand(slot, demand_rps),
-            self.past_demand_rps[:slot],
-            up,
-            self.cost_usd,
-            self.carbon_kg,
-            self.water_l,
-        )
-        self.past_demand_rps[slot] = demand_rps
-        return ask(self.policy, view, self.name)
+        known_rps = self._known_demand(slot, demand_rps)
+        view = self.shown.view(slot, known_rps, up, self.cost_usd, self.carbon_kg, self.water_l)
+        weights, self._duals = ask(self.policy, view, self.name)
+        self.last_demand_rps = demand_rps
+        self.shown.past_demand_rps[slot] = demand_rps
+        return weights
 
     def _known_demand(self, slot: int, truth: Floats) -> Floats:
         if self.world.demand == "truth":
             return truth
         if self.world.demand == "last" and slot > 0:
-            return np.asarray(self.past_demand_rps[slot - 1])
+            return self.last_demand_rps
         return np.asarray(self.world.expected_rps[slot])
 
     def duals(self) -> dict[str, Floats]:
-        """The policy's present prices of carbon and water [r], if it shows any."""
-        shown = getattr(self.policy, "duals", None) or {}
-        return {key: np.array(value, dtype=np.float64) for key, value in shown.items()}
+        """The policy's prices of carbon and water [r] when it planned last, if it shows any."""
+        return self._duals
 
     def observe(self, record: SlotRecord) -> None:
         """Take in a slot that has ended, and tell the policy if it wants to know."""
@@ -125,16 +194,15 @@ class Planner:
         self.cost_usd += caused.cost_usd
         self.carbon_kg += caused.carbon_kg
         self.water_l += caused.water_l
-        told = getattr(self.policy, "observe", None)
-        if told is None:
-            return
-        outcome = Outcome(
-            slot=record.slot,
-            demand_rps=record.demand_rps,
-            dispatched=record.dispatched,
-            it_kwh=it_kwh,
-            cost_usd=caused.cost_usd,
-            carbon_kg=caused.carbon_kg,
-            water_l=caused.water_l,
-        )
-        _guarded(told, outcome, self.name, record.slot)
+        if self._tell is not None:
+            self._tell(
+                Outcome(
+                    slot=record.slot,
+                    demand_rps=_own(record.demand_rps),
+                    dispatched=_own(record.dispatched),
+                    it_kwh=_own(it_kwh),
+                    cost_usd=_own(caused.cost_usd),
+                    carbon_kg=_own(caused.carbon_kg),
+                    water_l=_own(caused.water_l),
+                )
+            )

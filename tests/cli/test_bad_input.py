@@ -139,7 +139,7 @@ CASES = [
     Bad("too short load", r"load\.csv: 2 rows of load, must have one for each", write("load.csv", "load\n1\n1\n"), tuple(LOAD)),
     # policies
     policy("NaN", r"NaN', slot 0: weights\[0, 0\] = nan, must be finite"),
-    policy("WrongShape", r"plan\(\) returned shape \(1, 2\), must be \(gateways, regions\) = \(2, 2\)"),
+    policy("WrongShape", r"plan\(\) returned an array of shape \(1, 2\), must be \(gateways, regions\) = \(2, 2\)"),
     policy("Negative", r"weights\[0, 0\] = -1\.5, must be >= 0"),
     policy("NotOne", r"weights of gateway 0 sum to 2, must be 1"),
     policy("Nothing", r"plan\(\) returned"),

@@ -11,7 +11,7 @@ from glbdes.policy.ahead import EGLBAhead
 from glbdes.policy.forecast import FORECASTS, persistence
 from glbdes.policy.window import Window, expected, served
 from glbdes.world import View, World
-from glbdes.world.view import make
+from glbdes.world.view import Shown
 from tests.paper import PARTIAL, named, objective_usd, paper_world, par, totals
 from tests.policy.test_eglb import outcome, step_view
 
@@ -26,7 +26,9 @@ def day_ahead(world: World, published_h: int = 13) -> World:
 def view_at(world: World, slot: int) -> View:
     nothing = np.zeros(world.regions)
     up = np.ones(world.regions, dtype=bool)
-    return make(world, slot, world.expected_rps[slot], world.expected_rps[:slot], up, nothing, nothing, nothing)
+    shown = Shown(world)
+    shown.past_demand_rps[:slot] = world.expected_rps[:slot]
+    return shown.view(slot, world.expected_rps[slot], up, nothing, nothing, nothing)
 
 
 def test_view_holds_the_prices_known_ahead_and_no_others():

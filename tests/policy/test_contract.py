@@ -17,7 +17,7 @@ ARGUMENTS += [("eglb", {"eta_per_usd": 1e-3, "z_max_usd": [1.0, 2.0]})]
 def test_built_in_keeps_every_rule(name, arguments):
     checks = policy.check(lambda: policy.load(name, arguments), name)
     assert [check for check in checks if not check.passed] == []
-    assert len(checks) == 16
+    assert len(checks) == 17
 
 
 def uniform(view: View) -> np.ndarray:

@@ -28,6 +28,9 @@ class Angry:
     def __init__(self):
         raise RuntimeError("not today")
 
+    def plan(self, view):
+        return view.mask
+
 
 value = 3
 """
@@ -95,7 +98,7 @@ MISTAKES = [
     ("OWN:value", {}, "'value' is a int, must be a class or a function"),
     ("OWN:Mine", {}, "argument 'share' is missing"),
     ("OWN:Mine", {"share": 1, "flor": 2}, "unknown argument 'flor'; did you mean 'floor'?"),
-    ("OWN:NoPlan", {}, "makes a NoPlan, which has no method plan(view)"),
+    ("OWN:NoPlan", {}, "'NoPlan' is a class which has no method plan(view)"),
     ("OWN:Angry", {}, "RuntimeError: not today"),
 ]
 
