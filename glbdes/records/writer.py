@@ -34,6 +34,7 @@ from glbdes.world import SlotRecord, World
 
 FORMAT: Final = 2  # of the run folder; a change of columns raises it
 ROW_GROUP: Final = 1 << 18  # rows held back until they are written together
+HELD: Final = 1 << 11  # slots held back, however few rows they have
 
 
 class Writer:
@@ -131,12 +132,13 @@ def sampled(request_id: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
 
 
 class _Table:
-    """One Parquet file, written in row groups of about `ROW_GROUP` rows."""
+    """One Parquet file, written in row groups of about `ROW_GROUP` rows, of `HELD` additions at most."""
 
     def __init__(self, path: Path, schema: Any) -> None:
         self.schema = schema
-        self.pending: list[Any] = []
-        self.rows = 0
+        self.held: list[Mapping[str, Any]] = []
+        self.rows = 0  # held
+        self.written = 0
         names = [field.name for field in schema if field.type == NAME]
         # Times and ids climb, so their differences are short; of floats, only the leading bytes repeat.
         encodings = {field.name: "DELTA_BINARY_PACKED" for field in schema if field.type in (pa.int64(), pa.int32())}
@@ -151,24 +153,33 @@ class _Table:
         )
 
     def add(self, columns: Mapping[str, Any]) -> None:
-        arrays = [_array(columns[field.name]).cast(field.type) for field in self.schema]
-        self.pending.append(pa.Table.from_arrays(arrays, schema=self.schema))
-        self.rows += len(arrays[0])
-        if self.rows >= ROW_GROUP:
+        """Add rows, arrays by column. Views are copied: what they look at may be another slot's by the time of writing."""
+        self.held.append({name: _own(column) for name, column in columns.items()})
+        self.rows += len(next(iter(columns.values())))
+        if self.rows >= ROW_GROUP or len(self.held) >= HELD:
             self.flush()
 
     def flush(self) -> None:
         if self.rows:
-            self.writer.write_table(pa.concat_tables(self.pending).combine_chunks(), row_group_size=ROW_GROUP)
-        self.pending, self.rows = [], 0
+            arrays = [_joined([one[field.name] for one in self.held]).cast(field.type) for field in self.schema]
+            self.writer.write_table(pa.Table.from_arrays(arrays, schema=self.schema), row_group_size=ROW_GROUP)
+        self.written += self.rows
+        self.held, self.rows = [], 0
 
     def close(self) -> None:
         self.flush()
         self.writer.close()
 
 
-def _array(column: Any) -> Any:
-    return column if isinstance(column, pa.Array) else pa.array(column)
+def _own(column: Any) -> Any:
+    return column.copy() if isinstance(column, np.ndarray) and column.base is not None else column
+
+
+def _joined(parts: list[Any]) -> Any:
+    """Arrays of one column below one another, converted once: a small array costs as much as a large one."""
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return pa.array(np.concatenate(parts))
+    return pa.concat_arrays([part if isinstance(part, pa.Array) else pa.array(part) for part in parts])
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
