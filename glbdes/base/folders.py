@@ -3,7 +3,6 @@
 This module knows nothing of what is in a run; it owns the promise that a folder under its final name is whole.
 """
 
-import json
 import os
 import re
 import shutil
@@ -14,24 +13,21 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from glbdes.base import seals
 from glbdes.errors import RecordsError
 
 MARK = "run.json"  # what a finished run holds, and therefore what may be overwritten
 
 
 def read_mark(folder: Path, mark: str, version: int, what: str) -> dict[str, Any]:
-    """What the file `mark` of a finished `folder` says. Raises `RecordsError` if there is none of this format."""
+    """What the sealed file `mark` of a finished `folder` says.
+
+    Raises `RecordsError` if there is none, or it is of another format or not as it was written.
+    """
     path = folder / mark
     if not path.is_file():
         raise RecordsError(f"{folder}: not {what}, it has no {mark}")
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RecordsError(f"{path}: not JSON: {error}") from error
-    found = info.get("format") if isinstance(info, dict) else None
-    if found != version:
-        raise RecordsError(f"{path}: format = {found}, must be {version}")
-    return dict(info)
+    return seals.opened(path, version)
 
 
 class Fresh:

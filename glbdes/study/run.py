@@ -21,11 +21,11 @@ import pandas as pd
 import pyarrow.dataset as ds
 
 from glbdes import policy
-from glbdes.base.folders import MARK, fresh, numbered, safe_name
+from glbdes.base.folders import fresh, numbered, safe_name
 from glbdes.engine import fluid
 from glbdes.engine.simpy import engine as simpy_engine
 from glbdes.optimum import offline
-from glbdes.records import Summary, metrics
+from glbdes.records import Records, Summary, metrics
 from glbdes.records import writer as records
 from glbdes.records.books import counting
 from glbdes.records.columns import Names
@@ -108,7 +108,10 @@ class Run:
 
     @classmethod
     def open(cls, path: str | Path) -> "Run":
-        """The run in a folder. Raises `RecordsError` if there is no finished, undamaged one."""
+        """The run in a folder. Raises `RecordsError` if there is no finished one.
+
+        Files are held to their checksums when they are first read: all of them for `summary`, else the table asked for.
+        """
         return cls(path)
 
     @cached_property
@@ -272,9 +275,10 @@ def execute(
             "build_s": built_s - begin_s,
             "wall_s": wall_s,
             "invariants": invariants,
+            "files": writer.files(),
         }
-        records.write_json(folder.path / MARK, info)
-        records.write_json(folder.path / "summary.json", metrics.summary(records.open_run(folder.path)))
+        written = Records(folder.path, info, checked=set(info["files"]))
+        records.finish(folder.path, info, metrics.summary(written))
     return folder.path
 
 
