@@ -163,6 +163,25 @@ def seal_again(folder: Path, **changes: Any) -> None:
     path.write_bytes(seals.sealed(info))
 
 
+DAMAGES = ("a byte", "cut off", "empty", "deep", "long number", "a list", "older")
+
+
+def damaged(folder: Path, name: str, kind: str) -> None:
+    """One of `DAMAGES` done to the file `name` in `folder`."""
+    whole = (folder / name).read_bytes()
+    middle = len(whole) // 2
+    contents = {
+        "a byte": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
+        "cut off": whole[:middle],
+        "empty": b"",
+        "deep": b"[" * 100_000,
+        "long number": b'{"format": ' + b"1" * 5000 + b"}",
+        "a list": b"[2]",
+        "older": b'{"format": 1}',
+    }
+    (folder / name).write_bytes(contents[kind])
+
+
 def little(folder: Path) -> Path:
     """A scenario of two regions and its profile, as files in `folder`; runs in a moment."""
     folder.mkdir()
