@@ -1,13 +1,15 @@
 """Small runs for tests of records and figures: a world, an engine, and the folder that they wrote."""
 
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from glbdes.base import seals
 from glbdes.engine.simpy import engine as simpy_engine
-from glbdes.records import Records
+from glbdes.records import Records, metrics
 from glbdes.records import writer as records
 from glbdes.records.books import counting
 from glbdes.records.columns import Names
@@ -18,6 +20,7 @@ from tests.worlds import Fixed, make_fleet, make_requests, make_signals, make_wo
 
 NAMES = Names(("north", "south"), ("alpha", "beta", "gamma"), ("chat", "batch"))
 START = datetime(2022, 9, 22)
+PLACE = {"latitude_deg": 0.0, "longitude_deg": 0.0}
 LIMITS = {"chat": {"ttft_s": 1.0, "tpot_s": 0.0077, "e2e_s": None}, "batch": {"ttft_s": None, "tpot_s": None}}
 
 
@@ -124,20 +127,59 @@ def write(folder: Path, world: World, **info: Any) -> Records:
         "engine": "simpy",
         "policy": "even",
         "seed": 1,
+        "source": None,
+        "overrides": [],
+        "signals": None,
+        "versions": {},
+        "sketch": None,
+        "scenario_text": None,
         "request_weight": world.weight,
         "simulated_s": world.horizon_ns / NS_PER_S,
         "wall_s": 2.0,
         "invariants": residuals,
         "scenario": {
             "name": "busy",
+            "description": "",
+            "time": {"slots": world.slots, "slot_s": world.slot_s},
             "slo": LIMITS,
-            "regions": {name: {} for name in NAMES.regions},
+            "regions": dict.fromkeys(NAMES.regions, PLACE),
+            "gateways": dict.fromkeys(NAMES.gateways, PLACE),
             "objective": {"carbon_usd_per_t": 1500.0, "water_usd_per_m3": 60.0},
         },
+        "files": writer.files(),
         **info,
     }
-    records.write_json(folder / "run.json", provenance)
+    made = Records(folder, provenance, checked=set(provenance["files"]))
+    records.finish(folder, provenance, metrics.summary(made))
     return records.open_run(folder)
+
+
+def seal_again(folder: Path, **changes: Any) -> None:
+    """Make run.json fit what the files are now: what remains are faults that no checksum tells of."""
+    path = folder / "run.json"
+    info = {key: value for key, value in json.loads(path.read_text()).items() if key != seals.KEY} | changes
+    for name, file in info["files"].items() if isinstance(info.get("files"), dict) else ():
+        file["sha256"] = seals.checksum(folder / name)
+    path.write_bytes(seals.sealed(info))
+
+
+DAMAGES = ("a byte", "cut off", "empty", "deep", "long number", "a list", "older")
+
+
+def damaged(folder: Path, name: str, kind: str) -> None:
+    """One of `DAMAGES` done to the file `name` in `folder`."""
+    whole = (folder / name).read_bytes()
+    middle = len(whole) // 2
+    contents = {
+        "a byte": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
+        "cut off": whole[:middle],
+        "empty": b"",
+        "deep": b"[" * 100_000,
+        "long number": b'{"format": ' + b"1" * 5000 + b"}",
+        "a list": b"[2]",
+        "older": b'{"format": 1}',
+    }
+    (folder / name).write_bytes(contents[kind])
 
 
 def little(folder: Path) -> Path:

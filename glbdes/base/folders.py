@@ -4,7 +4,6 @@ This module knows nothing of what is in a run; it owns the promise that a folder
 """
 
 import errno
-import json
 import os
 import re
 import shutil
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from glbdes.base import claims
+from glbdes.base import claims, seals
 from glbdes.base.files import reason
 from glbdes.errors import RecordsError
 
@@ -29,18 +28,14 @@ Tell = Callable[[str], None]
 
 
 def read_mark(folder: Path, mark: str, version: int, what: str) -> dict[str, Any]:
-    """What the file `mark` of a finished `folder` says. Raises `RecordsError` if there is none of this format."""
+    """What the sealed file `mark` of a finished `folder` says.
+
+    Raises `RecordsError` if there is none, or it is of another format or not as it was written.
+    """
     path = folder / mark
     if not path.is_file():
         raise RecordsError(f"{folder}: not {what}, it has no {mark}")
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RecordsError(f"{path}: not JSON: {error}") from error
-    found = info.get("format") if isinstance(info, dict) else None
-    if found != version:
-        raise RecordsError(f"{path}: format = {found}, must be {version}")
-    return dict(info)
+    return seals.opened(path, version)
 
 
 class Fresh:

@@ -16,6 +16,7 @@ Forecast = Callable[[Floats, int, int], Floats]
 DAYS_KEPT = 3  # of `trailing`
 DECAY = 0.7  # of `hourly`: what a day is worth against the day after it
 DAYS_MEANT = 14  # of `hourly`: DECAY ** 14 < 0.01
+DAYS_SEEN = max(1, DAYS_KEPT, DAYS_MEANT)  # what none of them looks back beyond
 
 
 def persistence(known: Floats, n: int, day: int) -> Floats:

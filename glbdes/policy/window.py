@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from glbdes.policy import transport
-from glbdes.policy.forecast import Forecast, slots_per_day
+from glbdes.policy.forecast import DAYS_SEEN, Forecast, slots_per_day
 from glbdes.units import G_PER_KG
 from glbdes.world import Floats, View, World
 
@@ -48,9 +48,10 @@ def foretold(view: View, truth: World, knows: Collection[str], forecast: Forecas
 def _series(view: View, ahead: int, forecast: Forecast) -> dict[str, Floats]:
     """Signals [1 + ahead, r] and demand [1 + ahead, g]: the present, then forecasts."""
     day = slots_per_day(view.slot_s)
+    seen = slice(-DAYS_SEEN * day, None)  # a long past is not copied anew in each slot
 
     def series(past: Floats, now: Floats) -> Floats:
-        return np.concatenate((now[None], forecast(np.concatenate((past, now[None])), ahead, day)))
+        return np.concatenate((now[None], forecast(np.concatenate((past[seen], now[None])), ahead, day)))
 
     found = {name: series(getattr(view.past, name), getattr(view, name)) for name in _SIGNALS}
     return found | {"demand_rps": series(view.past_demand_rps, view.demand_rps)}

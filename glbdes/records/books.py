@@ -181,6 +181,6 @@ def _quantities(it_kwh: Floats, caused: Footprint) -> Floats:
 
 
 def _relative(difference: Floats, scale: Floats) -> Floats:
-    """|difference| / scale, 0 where both are 0 and infinite where only the scale is."""
+    """|difference| / scale; without a scale 0 where nothing differs, infinite where something does or is no number."""
     size = np.abs(difference)
-    return np.asarray(np.where(scale > 0, size / np.where(scale > 0, scale, 1.0), np.where(size > 0, np.inf, 0.0)))
+    return np.asarray(np.where(scale > 0, size / np.where(scale > 0, scale, 1.0), np.where(size == 0, 0.0, np.inf)))

@@ -4,8 +4,9 @@ Units are in the names. Energies and footprints of slots are scaled to real time
 `request_weight` is how many real ones each stands for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -149,8 +150,8 @@ def slot_columns(
     signals = ("price_usd_per_kwh", "carbon_g_per_kwh", "wue_l_per_kwh", "ewif_l_per_kwh", "pue")
     columns = {
         "slot": np.full(n, slot, dtype=np.int32),
-        "time_utc": pa.array([start] * n, type=pa.timestamp("ms")),
-        "region": _named(np.arange(n), names.regions),
+        "time_utc": np.full(n, np.datetime64(start, "ms")),
+        "region": _each(names.regions),
         "load": dispatched_rps / world.capacity_rps,
         "utilisation": pa.array(busy_ns / np.maximum(powered_ns, 1), mask=unmeasured),
         **{key: meters[key] for key in ("arrived", *physics.STATUS_NAMES, "queue_max")},
@@ -188,15 +189,29 @@ def delay_s(record: SlotRecord, world: World, by_request: bool) -> tuple[Floats,
 def plan_columns(record: SlotRecord, names: Names, classes: int) -> dict[str, Any]:
     """Columns of `PLANS` for one slot, a row a gateway (with limits: and class) and region."""
     gateways, regions = record.weights.shape
-    row = np.repeat(np.arange(gateways), regions)
     return {
         "slot": np.full(gateways * regions, record.slot, dtype=np.int32),
-        "gateway": _named(row // classes, names.gateways),
-        "slo": _named(row % classes if classes > 1 else np.full(len(row), -1), names.slo),
-        "region": _named(np.tile(np.arange(regions), gateways), names.regions),
+        **_rows(names, gateways, regions, classes),
         "weight": record.weights.ravel(),
         "dispatched": record.dispatched.ravel(),
         "demand_rps": np.repeat(record.demand_rps, regions),
+    }
+
+
+@lru_cache(maxsize=1)  # the same in every slot of a run
+def _each(names: tuple[str, ...]) -> Any:
+    """All of `names`, in order."""
+    return _named(np.arange(len(names)), names)
+
+
+@lru_cache(maxsize=1)
+def _rows(names: Names, gateways: int, regions: int, classes: int) -> Mapping[str, Any]:
+    """Whose each row of a slot's plan is."""
+    row = np.repeat(np.arange(gateways), regions)
+    return {
+        "gateway": _named(row // classes, names.gateways),
+        "slo": _named(row % classes if classes > 1 else np.full(len(row), -1), names.slo),
+        "region": _named(np.tile(np.arange(regions), gateways), names.regions),
     }
 
 

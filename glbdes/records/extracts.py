@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from glbdes.records.writer import Records, reading
+from glbdes.records.writer import PLANS_FILE, SLOTS_FILE, Records, reading
 
 MOST_ROWS: Final = 4000  # of a table over time; altair refuses to draw more than 5000
 PARTS: Final = {"prefill_kwh": "prefill", "decode_kwh": "decode", "idle_kwh": "idle", "host_kwh": "host"}
@@ -41,7 +41,9 @@ def duals(runs: Runs) -> pd.DataFrame:
     """A row a policy that shows duals, time and region: carbon_usd_per_kg and water_usd_per_l. Empty if none does."""
     columns = {"carbon_dual_usd_per_kg": "carbon_usd_per_kg", "water_dual_usd_per_l": "water_usd_per_l"}
     shown = {
-        label: one for label, one in runs.items() if any(one.slots[key].null_count < len(one.slots) for key in columns)
+        label: one
+        for label, one in runs.items()
+        if any(column.null_count < len(column) for column in one.read(SLOTS_FILE, list(columns)).columns)
     }
     points = max(2, MOST_ROWS // max(1, sum(_regions(one) for one in shown.values())))
     if not shown:
@@ -68,7 +70,7 @@ def hours(runs: Runs) -> pd.DataFrame:
 
     def one(records: Records) -> pd.DataFrame:
         plans = _plans(records)
-        time = records.slots.select(["slot", "time_utc"]).to_pandas().drop_duplicates("slot").set_index("slot")
+        time = records.read(SLOTS_FILE, ["slot", "time_utc"]).to_pandas().drop_duplicates("slot").set_index("slot")
         plans["hour"] = plans["slot"].map(time["time_utc"].dt.hour)
         sums = plans.groupby(["gateway", "region", "hour"], sort=False, observed=True)[["dispatched"]].sum()
         total = sums.groupby(["gateway", "hour"], observed=True)["dispatched"].transform("sum")
@@ -111,19 +113,21 @@ def _over(runs: Runs, extract: Any) -> pd.DataFrame:
     for label, records in runs.items():
         part = extract(records)
         part = part.reset_index() if part.index.names[0] is not None else part.reset_index(drop=True)
+        for name in part.columns.intersection(["gateway", "region"]):
+            part[name] = part[name].astype(str)
         parts.append(part.assign(policy=label)[["policy", *part.columns]])
     joined: pd.DataFrame = pd.concat(parts, ignore_index=True)
     return joined
 
 
 def _slots(records: Records, columns: list[str]) -> pd.DataFrame:
-    frame: pd.DataFrame = records.slots.select(["region", *columns]).to_pandas()
+    frame: pd.DataFrame = records.read(SLOTS_FILE, ["region", *columns]).to_pandas()
     return frame.assign(region=frame["region"].astype(str))
 
 
 def _plans(records: Records) -> pd.DataFrame:
-    frame: pd.DataFrame = records.plans.select(["slot", "gateway", "region", "dispatched"]).to_pandas()
-    frame["gateway"], frame["region"] = frame["gateway"].astype(str), frame["region"].astype(str)
+    """Names stay codes: there are as many rows as slots x gateways x regions."""
+    frame: pd.DataFrame = records.read(PLANS_FILE, ["slot", "gateway", "region", "dispatched"]).to_pandas()
     return frame
 
 

@@ -4,7 +4,6 @@ The row is that of comparisons and sweeps: names carry units, nothing in it depe
 wall, and what an engine cannot tell (latency of a flow) is NaN.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +12,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from glbdes.base import seals
 from glbdes.records.metrics import LATENCIES, QUANTILES, Summary
+from glbdes.records.writer import SUMMARY_FILE
 from glbdes.world import Bools, Floats
 
 CONFIDENCE: Final = 0.95
@@ -59,7 +60,7 @@ def row(summary: Summary, info: Mapping[str, Any], optimum_usd: float | None) ->
 
 def written(folder: Path) -> Summary:
     """The summary that a run wrote a moment ago; `metrics.summary` would read its requests once more."""
-    found: Summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    found: Summary = seals.parsed(folder / SUMMARY_FILE)
     return found
 
 

@@ -7,14 +7,16 @@ are those that the run sketched (`sketch.py`). Requests are counted as simulated
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
+from glbdes.errors import RecordsError
 from glbdes.hardware.physics import STATUS_NAMES
 from glbdes.records import sketch
-from glbdes.records.writer import Records, reading
+from glbdes.records.writer import REQUESTS_FILE, SLOTS_FILE, Records, reading
 from glbdes.units import G_PER_KG, KG_PER_T, L_PER_M3
 from glbdes.world import Floats
 
@@ -36,7 +38,8 @@ Summary = dict[str, Any]
 
 
 def summary(records: Records) -> Summary:
-    """The figures of `summary.json`. Raises `RecordsError` if the records are damaged."""
+    """The figures of `summary.json`. Raises `RecordsError` if any file of the run is damaged."""
+    records.check()
     info = records.info
     by_request = bool(info["by_request"])
     counts = _by_status(records)
@@ -150,17 +153,18 @@ def _positions(column: Any, names: Any) -> Any:
 
 def _regions(records: Records) -> dict[str, dict[str, Any]]:
     """Totals of each region, requests that ended there as served, and the busy share of its replicas."""
-    slots = records.slots
     names = list(records.info["scenario"]["regions"])
-    region = _positions(slots["region"].combine_chunks(), names)
+    places = records.read(SLOTS_FILE, ["region", "utilisation"])
+    with reading(records.folder / SLOTS_FILE):
+        region = _positions(places["region"].combine_chunks(), names)
 
     def total(values: Floats) -> Floats:
         return np.asarray(np.bincount(region, weights=values, minlength=len(names)), dtype=np.float64)
 
     sums = {key: total(_column(records, key)) for key in REGIONAL}
     served = total(_column(records, "served"))
-    load = total(_column(records, "load")) / (len(slots) // len(names))
-    busy = _column(records, "utilisation")
+    load = total(_column(records, "load")) / (len(region) // len(names))
+    busy = np.asarray(places["utilisation"].to_numpy(), dtype=np.float64)  # nulls are NaN
     measured = ~np.isnan(busy)
     times = total(measured.astype(np.float64))
     share = total(np.where(measured, busy, 0.0)) / np.maximum(times, 1.0)
@@ -209,23 +213,37 @@ def _objective_terms(scenario: Mapping[str, Any]) -> str:
 def _meter_residual(records: Records) -> float:
     """|weight * sum over requests + unattributed - meter| / sum |meter|: the worst of energy, cost, carbon, water."""
     weight = records.info["request_weight"]
-    worst = 0.0
+    residuals = []
     for charged, metered, unattributed, factor in _ACCOUNTS:
         meter = _column(records, metered)
         scale = float(np.abs(meter).sum())
         requests = weight * factor * float(_request_column(records, charged).sum())
         difference = requests + float(_column(records, unattributed).sum()) - float(meter.sum())
-        worst = max(worst, abs(difference) / scale if scale > 0 else 0.0)
-    return worst
+        if scale == 0 and difference != 0:
+            raise RecordsError(f"{records.folder}: requests were charged {charged}, the meters saw none")
+        residuals.append(abs(difference) / scale if scale > 0 else 0.0)
+    return float(np.max(residuals))  # NaN if one is
 
 
 def _column(records: Records, name: str) -> Floats:
-    """A column of slots.parquet; nulls are NaN."""
-    return np.asarray(records.slots[name].cast(pa.float64()).to_numpy(), dtype=np.float64)
+    """A column of slots.parquet, without nulls."""
+    column = records.read(SLOTS_FILE, [name])[name]
+    if column.null_count:
+        raise RecordsError(f"{records.folder / SLOTS_FILE}: {name} is missing in {column.null_count} rows")
+    return _finite(column, records.folder / SLOTS_FILE, name)
 
 
 def _request_column(records: Records, name: str) -> Floats:
     """A column of the requests, without its nulls."""
-    with reading(records.folder / "requests"):
+    path = records.folder / REQUESTS_FILE
+    with reading(path):
         column = records.requests.to_table(columns=[name])[name]
-    return np.asarray(column.drop_null().to_numpy(), dtype=np.float64)
+    return _finite(column.drop_null(), path, name)
+
+
+def _finite(column: pa.ChunkedArray, path: Path, name: str) -> Floats:
+    values = np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
+    if not np.isfinite(values).all():
+        worst = float(values[np.argmin(np.isfinite(values))])
+        raise RecordsError(f"{path}: {name} = {worst}, must be finite")
+    return values

@@ -1,6 +1,6 @@
 """Records: what a run writes, and how it is read again.
 
-    run.json           where the run came from: scenario, seed, versions, engine, wall time, invariants
+    run.json           where the run came from: scenario, seed, versions, engine, wall time, invariants, checksums
     summary.json       the headline figures (`metrics.py`)
     requests/          one row a request, about in the order in which they ended; within a row group by id
     slots.parquet      one row a slot and region: load, queue, energy, footprints, signals, duals
@@ -9,11 +9,10 @@
 The columns are in `columns.py`. This module owns files and formats; it computes no statistics.
 """
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -25,15 +24,23 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from glbdes.base import seals
 from glbdes.base.folders import MARK, read_mark
-from glbdes.errors import RecordsError
+from glbdes.errors import RecordsError, nearest
 from glbdes.records.books import Books
 from glbdes.records.columns import NAME, PLANS, REQUESTS, SLOTS, Names, plan_columns, request_columns, slot_columns
+from glbdes.records.info import RunInfo, listed, validated
 from glbdes.records.sketch import Sketch
 from glbdes.world import SlotRecord, World
 
-FORMAT: Final = 2  # of the run folder; a change of columns raises it
+FORMAT: Final = 3  # of the run folder; a change of columns raises it
 ROW_GROUP: Final = 1 << 18  # rows held back until they are written together
+REQUESTS_FILE: Final = "requests/part-0.parquet"
+SLOTS_FILE: Final = "slots.parquet"
+PLANS_FILE: Final = "plans.parquet"
+SCHEMAS: Final = {REQUESTS_FILE: REQUESTS, SLOTS_FILE: SLOTS, PLANS_FILE: PLANS}
+SUMMARY_FILE: Final = "summary.json"
+HELD: Final = 1 << 11  # slots held back, however few rows they have
 
 
 class Writer:
@@ -60,14 +67,15 @@ class Writer:
         self.sketch = sketch
         self.start_utc = start_utc.replace(tzinfo=None)
         self.books = Books(world, names.regions, by_request=by_request)
+        self.folder = folder
         (folder / "requests").mkdir()
-        self._requests = _Table(folder / "requests" / "part-0.parquet", REQUESTS)
+        self._requests = _Table(folder / REQUESTS_FILE, REQUESTS)
         self._ended: list[NDArray[Any]] = []  # not written yet
         self._rows = 0
         self._thread = ThreadPoolExecutor(1)  # compression waits for no interpreter
         self._writing: Future[None] | None = None
-        self._slots = _Table(folder / "slots.parquet", SLOTS)
-        self._plans = _Table(folder / "plans.parquet", PLANS)
+        self._slots = _Table(folder / SLOTS_FILE, SLOTS)
+        self._plans = _Table(folder / PLANS_FILE, PLANS)
 
     def __enter__(self) -> "Writer":
         return self
@@ -85,6 +93,11 @@ class Writer:
             self._thread.shutdown(cancel_futures=True)
             for table in tables:
                 table.abandon()
+
+    def files(self) -> dict[str, dict[str, Any]]:
+        """Rows and checksum of each file, when all is written."""
+        tables = {REQUESTS_FILE: self._requests, SLOTS_FILE: self._slots, PLANS_FILE: self._plans}
+        return {name: file_info(self.folder / name, table.written) for name, table in tables.items()}
 
     def requests(self, chunk: NDArray[Any]) -> None:
         """Write ended requests, `REQUEST_DTYPE`; the chunk is the writer's to keep."""
@@ -133,19 +146,20 @@ def sampled(request_id: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
 
 
 class _Table:
-    """One Parquet file, written in row groups of about `ROW_GROUP` rows."""
+    """One Parquet file, written in row groups of about `ROW_GROUP` rows, of `HELD` additions at most."""
 
     def __init__(self, path: Path, schema: Any) -> None:
         self.schema = schema
-        self.pending: list[Any] = []
-        self.rows = 0
-        names = [field.name for field in schema if field.type == NAME]
+        self.held: list[Mapping[str, Any]] = []
+        self.rows = 0  # held
+        self.written = 0
+        names = [one.name for one in schema if one.type == NAME]
         # Times and ids climb, so their differences are short; of floats, only the leading bytes repeat.
-        encodings = {field.name: "DELTA_BINARY_PACKED" for field in schema if field.type in (pa.int64(), pa.int32())}
+        encodings = {one.name: "DELTA_BINARY_PACKED" for one in schema if one.type in (pa.int64(), pa.int32())}
         for name in ("prompt_tokens", "output_tokens"):  # do not climb, and some are common
             if encodings.pop(name, None):
                 names.append(name)
-        encodings |= {field.name: "BYTE_STREAM_SPLIT" for field in schema if field.type == pa.float64()}
+        encodings |= {one.name: "BYTE_STREAM_SPLIT" for one in schema if one.type == pa.float64()}
         if encodings.pop("request_weight", None):
             names.append("request_weight")  # one value throughout
         self.writer = pq.ParquetWriter(
@@ -153,16 +167,18 @@ class _Table:
         )
 
     def add(self, columns: Mapping[str, Any]) -> None:
-        arrays = [_array(columns[field.name]).cast(field.type) for field in self.schema]
-        self.pending.append(pa.Table.from_arrays(arrays, schema=self.schema))
-        self.rows += len(arrays[0])
-        if self.rows >= ROW_GROUP:
+        """Add rows, arrays by column. Views are copied: what they look at may be another slot's when it is written."""
+        self.held.append({name: _own(column) for name, column in columns.items()})
+        self.rows += len(next(iter(columns.values())))
+        if self.rows >= ROW_GROUP or len(self.held) >= HELD:
             self.flush()
 
     def flush(self) -> None:
         if self.rows:
-            self.writer.write_table(pa.concat_tables(self.pending).combine_chunks(), row_group_size=ROW_GROUP)
-        self.pending, self.rows = [], 0
+            arrays = [_joined([one[c.name] for one in self.held]).cast(c.type) for c in self.schema]
+            self.writer.write_table(pa.Table.from_arrays(arrays, schema=self.schema), row_group_size=ROW_GROUP)
+        self.written += self.rows
+        self.held, self.rows = [], 0
 
     def close(self) -> None:
         self.flush()
@@ -174,45 +190,86 @@ class _Table:
             self.writer.close()
 
 
-def _array(column: Any) -> Any:
-    return column if isinstance(column, pa.Array) else pa.array(column)
+def _own(column: Any) -> Any:
+    return column.copy() if isinstance(column, np.ndarray) and column.base is not None else column
+
+
+def _joined(parts: list[Any]) -> Any:
+    """Arrays of one column below one another, converted once: a small array costs as much as a large one."""
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return pa.array(np.concatenate(parts))
+    return pa.concat_arrays([part if isinstance(part, pa.Array) else pa.array(part) for part in parts])
+
+
+def file_info(path: Path, rows: int | None = None) -> dict[str, Any]:
+    """What run.json says of a file (`info.File`)."""
+    return {"rows": rows, "sha256": seals.checksum(path)}
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write `value` as strict JSON: a number that is none is an error, not a `NaN` that other readers refuse."""
-    path.write_text(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write `value` as strict JSON (`seals.text`)."""
+    path.write_text(seals.text(value), encoding="utf-8")
+
+
+def finish(folder: Path, info: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
+    """Write the summary and, last, run.json: `info` with its `files`, which vouches for them all, and sealed."""
+    write_json(folder / SUMMARY_FILE, summary)
+    files = {**info["files"], SUMMARY_FILE: file_info(folder / SUMMARY_FILE)}
+    (folder / MARK).write_bytes(seals.sealed({**info, "files": files}))
 
 
 @dataclass(frozen=True)
 class Records:
-    """A finished run's records, read when asked for. Whatever is damaged raises `RecordsError`."""
+    """A finished run's records, read when asked for. Whatever is damaged raises `RecordsError`.
+
+    A file is held to its checksum once, before it is read; `checked` are those that have been.
+    """
 
     folder: Path
     info: dict[str, Any]  # run.json
+    checked: set[str] = field(default_factory=set)
 
     @cached_property
     def requests(self) -> ds.Dataset:
         """All requests, not read yet."""
-        folder = self.folder / "requests"
-        with reading(folder):
-            dataset = ds.dataset(folder, format="parquet")
-        _must_have(dataset.schema, REQUESTS, folder)
+        path = self._path(REQUESTS_FILE)
+        with reading(path):
+            dataset = ds.dataset(path, format="parquet")
+            rows = dataset.count_rows()
+        _must_be(dataset.schema, REQUESTS, path)
+        _must_have(rows, self.info["files"][REQUESTS_FILE]["rows"], path)
         return dataset
 
     @cached_property
     def slots(self) -> pa.Table:
-        return self._table("slots.parquet", SLOTS)
+        return self.read(SLOTS_FILE)
 
     @cached_property
     def plans(self) -> pa.Table:
-        return self._table("plans.parquet", PLANS)
+        return self.read(PLANS_FILE)
 
-    def _table(self, name: str, schema: Any) -> Any:
+    def read(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """The table in slots.parquet or plans.parquet, or some of its columns, for whoever needs no more."""
+        path = self._path(name)
+        with reading(path), pq.ParquetFile(path) as file:
+            _must_be(file.schema_arrow, SCHEMAS[name], path)
+            _must_have(file.metadata.num_rows, self.info["files"][name]["rows"], path)
+            return file.read(columns)
+
+    def check(self) -> None:
+        """Hold every file to its checksum, and look for files that are none of this run's."""
+        for name in self.info["files"]:
+            self._path(name)
+        for path in sorted((self.folder / REQUESTS_FILE).parent.glob("*.parquet")):
+            if path.relative_to(self.folder).as_posix() not in self.info["files"]:
+                raise RecordsError(f"{path}: is none of this run's files")
+
+    def _path(self, name: str) -> Path:
         path = self.folder / name
-        with reading(path):
-            table = pq.read_table(path)
-        _must_have(table.schema, schema, path)
-        return table
+        if name not in self.checked:
+            seals.check(path, self.info["files"][name]["sha256"])
+            self.checked.add(name)
+        return path
 
 
 def open_run(folder: str | Path) -> Records:
@@ -220,7 +277,13 @@ def open_run(folder: str | Path) -> Records:
     folder = Path(folder)
     if not folder.is_dir():
         raise RecordsError(f"{folder}: no such folder")
-    return Records(folder, read_mark(folder, MARK, FORMAT, "a finished run"))
+    info = validated(read_mark(folder, MARK, FORMAT, "a finished run"), RunInfo, folder / MARK)
+    listed(info, (*SCHEMAS, SUMMARY_FILE), folder / MARK)
+    scenario, rows = info["scenario"], info["files"][SLOTS_FILE]["rows"]
+    wanted = scenario["time"]["slots"] * len(scenario["regions"])
+    if rows != wanted:
+        raise RecordsError(f"{folder / MARK}: files.{SLOTS_FILE}.rows = {rows}, must be {wanted}: slots x regions")
+    return Records(folder, info)
 
 
 @contextmanager
@@ -234,9 +297,20 @@ def reading(path: Path) -> Iterator[None]:
         raise RecordsError(f"{path}: damaged, or not Parquet: {str(error).splitlines()[0]}") from error
 
 
-def _must_have(found: Any, wanted: Any, path: Path) -> None:
-    for field in wanted:
-        if field.name not in found.names:
-            raise RecordsError(f"{path}: column '{field.name}' is missing")
-        if found.field(field.name).type != field.type:
-            raise RecordsError(f"{path}: {field.name} is {found.field(field.name).type}, must be {field.type}")
+def _must_be(found: Any, wanted: Any, path: Path) -> None:
+    """Raise `RecordsError` unless the columns are those of the schema `wanted`."""
+    for column in wanted:
+        if column.name not in found.names:
+            raise RecordsError(f"{path}: column '{column.name}' is missing")
+        if found.field(column.name).type != column.type:
+            raise RecordsError(f"{path}: {column.name} is {found.field(column.name).type}, must be {column.type}")
+    for name in found.names:
+        if name not in wanted.names:
+            raise RecordsError(f"{path}: unknown column '{name}'{nearest(name, wanted.names)}")
+    if len(found.names) != len(wanted.names):
+        raise RecordsError(f"{path}: {len(found.names)} columns, must be {len(wanted.names)}, each once")
+
+
+def _must_have(rows: int, wanted: int, path: Path) -> None:
+    if rows != wanted:
+        raise RecordsError(f"{path}: {rows} rows, must be {wanted}")

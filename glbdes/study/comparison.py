@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pydantic import Field
 
-from glbdes import records
+from glbdes.base import seals
 from glbdes.base.folders import fresh, numbered, read_mark, safe_name
 from glbdes.base.jobs import each
 from glbdes.base.revision import commit
@@ -27,6 +28,9 @@ from glbdes.errors import InfeasibleError, InvariantError, ScenarioError
 from glbdes.optimum import offline
 from glbdes.present.study_tables import COMPARISON, latex, lines, markdown
 from glbdes.records import Records, headline
+from glbdes.records import writer as records
+from glbdes.records.info import Digest, File, Said, listed, validated
+from glbdes.records.writer import PLANS_FILE
 from glbdes.scenario import Scenario
 from glbdes.study import run
 from glbdes.study.run import Plan, Run
@@ -39,10 +43,26 @@ if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a se
 
 POLICIES: Final = ("nearest", "cost", "carbon", "water", "cost_carbon_water", "eglb", "receding_horizon", "offline")
 MARK: Final = "comparison.json"
-FORMAT: Final = 1
+FORMAT: Final = 2
+TABLES: Final = ("comparison.parquet", "runs.parquet")
 SAME: Final = ("request_id", "gateway", "slo", "prompt_tokens", "output_tokens", "arrival_ns")  # whatever the policy
 
 Progress = Callable[[int, int], None]  # runs ended, runs in all
+
+
+class ComparisonInfo(Said):
+    """comparison.json."""
+
+    scenario: str
+    engine: str
+    policies: Annotated[list[str], Field(min_length=1)]
+    seeds: Annotated[list[int], Field(min_length=1)]
+    overrides: list[str]
+    signals: str | None
+    requests_sha256: dict[str, Digest]
+    version: str
+    commit: str | None
+    files: dict[str, File]
 
 
 class Job(NamedTuple):
@@ -76,8 +96,13 @@ class Comparison:
 
     @classmethod
     def open(cls, path: str | Path) -> "Comparison":
-        """The comparison in a folder. Raises `RecordsError` if there is none."""
-        return cls(Path(path), read_mark(Path(path), MARK, FORMAT, "a finished comparison"))
+        """The comparison in a folder. Raises `RecordsError` if there is none, or its tables are damaged."""
+        folder = Path(path)
+        info = read_mark(folder, MARK, FORMAT, "a finished comparison")
+        listed(validated(info, ComparisonInfo, folder / MARK), TABLES, folder / MARK)
+        for name, file in info["files"].items():
+            seals.check(folder / name, file["sha256"])
+        return cls(folder, info)
 
     @property
     def policies(self) -> list[str]:
@@ -87,12 +112,12 @@ class Comparison:
     @cached_property
     def table(self) -> pd.DataFrame:
         """A row a policy: means over seeds, and confidence intervals (`headline.by_policy`)."""
-        return _read(self.path / "comparison.parquet")
+        return _read(self.path / TABLES[0])
 
     @cached_property
     def runs(self) -> pd.DataFrame:
         """A row a run."""
-        return _read(self.path / "runs.parquet")
+        return _read(self.path / TABLES[1])
 
     def run(self, policy: str, seed: int | None = None) -> Run:
         """The run of `policy`; of the first seed unless another is named. Raises `RecordsError` if there is none."""
@@ -180,8 +205,9 @@ def compare(
             "version": version("glbdes"),
             "commit": commit(),
             "wall_s": time.perf_counter() - begin_s,
+            "files": {name: records.file_info(folder.path / name) for name in TABLES},
         }
-        records.write_json(folder.path / MARK, info)
+        (folder.path / MARK).write_bytes(seals.sealed(info))
     return Comparison.open(folder.path)
 
 
@@ -236,7 +262,7 @@ def _digest(run_records: Records) -> str:
     ids, gateways, classes, lengths and arrivals.
     """
     table = run_records.requests.to_table(columns=list(SAME)).sort_by("request_id")
-    digest = hashlib.sha256(run_records.plans["demand_rps"].to_numpy().tobytes())
+    digest = hashlib.sha256(run_records.read(PLANS_FILE, ["demand_rps"])["demand_rps"].to_numpy().tobytes())
     for name in SAME:
         column = table[name]
         if pa.types.is_dictionary(column.type):
@@ -269,7 +295,7 @@ def _write(folder: Path, runs: pd.DataFrame) -> None:
 
 def _read(path: Path) -> pd.DataFrame:
     with records.reading(path):
-        frame: pd.DataFrame = pq.read_table(path).to_pandas()
+        frame: pd.DataFrame = pq.read_table(path, partitioning=None).to_pandas()
     return frame
 
 

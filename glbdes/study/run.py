@@ -20,11 +20,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.dataset as ds
 
-from glbdes import policy, records, scenario
-from glbdes.base.folders import MARK, fresh, numbered, safe_name
+from glbdes import policy, scenario
+from glbdes.base.folders import fresh, numbered, safe_name
 from glbdes.engine.choice import ENGINES, WITHOUT_REQUESTS, engine_for, expected_requests, must_compile
 from glbdes.optimum import offline
-from glbdes.records import Summary, metrics
+from glbdes.records import Records, Summary, metrics
+from glbdes.records import writer as records
 from glbdes.records.books import counting
 from glbdes.records.columns import Names
 from glbdes.records.sketch import LATENCIES, Sketch
@@ -79,7 +80,10 @@ class Run:
 
     @classmethod
     def open(cls, path: str | Path) -> "Run":
-        """The run in a folder. Raises `RecordsError` if there is no finished, undamaged one."""
+        """The run in a folder. Raises `RecordsError` if there is no finished one.
+
+        Files are held to their checksums when they are first read: all of them for `summary`, else the table asked for.
+        """
         return cls(path)
 
     @cached_property
@@ -248,9 +252,10 @@ def execute(
             "build_s": built_s - begin_s,
             "wall_s": wall_s,
             "invariants": invariants,
+            "files": writer.files(),
         }
-        records.write_json(folder.path / MARK, info)
-        records.write_json(folder.path / "summary.json", metrics.summary(records.open_run(folder.path)))
+        written = Records(folder.path, info, checked=set(info["files"]))
+        records.finish(folder.path, info, metrics.summary(written))
     return folder.path
 
 

@@ -4,7 +4,6 @@ A point's figures are one small file, written whole or not at all, in the sweep'
 files in the order of the sweep file, so it does not depend on workers or interruptions. Runs' records are not kept.
 """
 
-import json
 import shutil
 import tempfile
 import time
@@ -21,7 +20,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from glbdes import records
+from glbdes.base import seals
 from glbdes.base.claims import claimed
 from glbdes.base.files import HALF, put, reason
 from glbdes.base.folders import read_mark
@@ -30,6 +29,8 @@ from glbdes.errors import GlbdesError, InfeasibleError, RecordsError
 from glbdes.optimum import offline
 from glbdes.present import study_tables
 from glbdes.records import headline
+from glbdes.records import writer as records
+from glbdes.records.info import Count, File, Finite, Said, listed, validated
 from glbdes.study import run, sweep_file
 from glbdes.study.run import Plan, Run
 from glbdes.study.sweep_file import Point
@@ -41,12 +42,34 @@ if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a se
     from glbdes.present.figures import Figure
 
 MARK: Final = "sweep.json"
-FORMAT: Final = 1
+FORMAT: Final = 2  # of sweep.json, and of a point's file
+TABLE: Final = "sweep.parquet"
 POINTS, WORK, LOCK = "points", "work", "lock"  # in the sweep's folder
 RETRIES: Final = 5  # of a point whose dask worker died
 
 Progress = Callable[[int, int], None]  # points ended, points in all
 Result = dict[str, Any]  # figures or error, wall_s
+
+
+class SweepInfo(Said):
+    """sweep.json."""
+
+    name: str
+    scenario: str
+    signals: str | None
+    keys: list[str]
+    points: Count
+    failed: Count
+    version: str
+    text: str
+    files: dict[str, File]
+
+
+class PointInfo(Said):
+    """A point's file."""
+
+    figures: dict[str, Finite | None]
+    wall_s: Finite
 
 
 class Job(NamedTuple):
@@ -67,15 +90,19 @@ class Swept:
 
     @classmethod
     def open(cls, path: str | Path) -> "Swept":
-        """The sweep in a folder. Raises `RecordsError` if there is none, or it has not ended."""
-        return cls(Path(path), read_mark(Path(path), MARK, FORMAT, "a sweep that has ended"))
+        """The sweep in a folder. Raises `RecordsError` if there is none, it has not ended, or its table is damaged."""
+        folder = Path(path)
+        info = read_mark(folder, MARK, FORMAT, "a sweep that has ended")
+        listed(validated(info, SweepInfo, folder / MARK), [TABLE], folder / MARK)
+        seals.check(folder / TABLE, info["files"][TABLE]["sha256"])
+        return cls(folder, info)
 
     @cached_property
     def table(self) -> pd.DataFrame:
         """A row a point: the swept keys, `headline.FIGURES`, and `error` where it could not be simulated."""
-        path = self.path / "sweep.parquet"
+        path = self.path / TABLE
         with records.reading(path):
-            frame: pd.DataFrame = pq.read_table(path).to_pandas()
+            frame: pd.DataFrame = pq.read_table(path, partitioning=None).to_pandas()
         return frame
 
     @property
@@ -141,7 +168,7 @@ def sweep(
         for job, result in _on_dask(jobs, dask) if dask else each(measure, jobs, workers):
             done[job.key] = result
             if "error" not in result:
-                put(folder / POINTS / f"{job.key}.json", json.dumps(result, indent=1))
+                put(folder / POINTS / f"{job.key}.json", seals.sealed({"format": FORMAT, **result}))
             told(len(done), len(found.points))
         _write(folder, found, done)
     return Swept.open(folder)
@@ -211,17 +238,18 @@ def _claimed(folder: Path) -> Iterator[None]:
 
 
 def _read(folder: Path, key: str) -> Result | None:
-    """A point's figures if it has been simulated."""
+    """A point's figures if it has been simulated, by this version."""
     path = folder / POINTS / f"{key}.json"
-    try:
-        found: Result = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except ValueError as error:
-        raise RecordsError(f"{path}: damaged: {error}; delete it to simulate the point again") from error
-    if list(found.get("figures", ())) != list(headline.FIGURES):
-        return None  # of another version: simulated again
-    return found
+    try:
+        found = seals.parsed(path)
+        if not isinstance(found, dict) or found.get("format") != FORMAT:
+            return None
+        found = validated(seals.opened(path, FORMAT), PointInfo, path)
+    except RecordsError as error:
+        raise RecordsError(f"{error}; delete it to simulate the point again") from error
+    return found if list(found["figures"]) == list(headline.FIGURES) else None
 
 
 def _write(folder: Path, found: sweep_file.Sweep, done: Mapping[str, Result]) -> None:
@@ -229,7 +257,7 @@ def _write(folder: Path, found: sweep_file.Sweep, done: Mapping[str, Result]) ->
     table = pd.DataFrame(rows, columns=["point", *found.keys, *headline.FIGURES, "error"])
     for key in found.keys:
         table[key] = _alike([point.settings.get(key) for point in found.points])
-    for name, text in (("sweep.parquet", table.to_parquet(index=False)), ("sweep.csv", table.to_csv(index=False))):
+    for name, text in ((TABLE, table.to_parquet(index=False)), ("sweep.csv", table.to_csv(index=False))):
         put(folder / name, text)
     info = {
         "format": FORMAT,
@@ -241,8 +269,9 @@ def _write(folder: Path, found: sweep_file.Sweep, done: Mapping[str, Result]) ->
         "failed": int(table["error"].notna().sum()),
         "version": version("glbdes"),
         "text": found.text,
+        "files": {TABLE: records.file_info(folder / TABLE, len(table))},
     }
-    put(folder / MARK, json.dumps(info, indent=2, ensure_ascii=False))
+    put(folder / MARK, seals.sealed(info))
 
 
 def _alike(values: Sequence[Any]) -> "pd.Series[Any]":

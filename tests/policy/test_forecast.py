@@ -49,3 +49,13 @@ def test_a_series_that_repeats_itself_is_foretold_in_any_shape(name, n):
 @pytest.mark.parametrize(("slot_s", "slots"), [(3600, 24), (900, 96), (86400, 1), (7 * 86400, 1)])
 def test_slots_per_day(slot_s, slots):
     assert slots_per_day(slot_s) == slots
+
+
+@pytest.mark.parametrize("name", FORECASTS)
+@pytest.mark.parametrize("day", [1, 2, 24])
+def test_nobody_looks_back_farther_than_is_said(name, day):
+    """So policies need not hand over, or copy, a past that grows."""
+    long = np.random.default_rng(3).random((20 * day + 1, 2))
+    for n in (1, day, 3 * day + 1):
+        seen = long[-forecast.DAYS_SEEN * day - 1 :]
+        np.testing.assert_array_equal(FORECASTS[name](seen, n, day), FORECASTS[name](long, n, day))

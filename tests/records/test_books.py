@@ -119,6 +119,18 @@ def test_a_number_that_is_none_does_not_pass():
         check(world, sink, generated)
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("field", ["prefill_j", "decode_j", "idle_j", "attributed_j"])
+@pytest.mark.filterwarnings("ignore:invalid value")  # inf - inf
+def test_nor_does_one_on_a_meter(field, number):
+    """Not even where everything that is compared is none: NaN against NaN is no balance."""
+    world, sink, generated = recorded(busy_world())
+    for record in sink.slots:
+        record.meters[field] = number
+    with pytest.raises(InvariantError, match=r"slots attribute|energy in"):
+        check(world, sink, generated)
+
+
 def test_an_engine_without_requests_keeps_books_by_slot():
     world = dataclasses.replace(busy_world(full_attribution=True), expected_rps=np.full((4, 2), 3.0))
     sink = ListSink()

@@ -3,12 +3,13 @@
 import json
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from glbdes.records import metrics
 from glbdes.records import writer as records
-from tests.runs import LIMITS, NAMES, busy_world, write
+from tests.runs import LIMITS, NAMES, busy_world, seal_again, write
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,10 @@ def test_the_meter_check_is_made_on_the_files(tmp_path, figures):
     assert figures["meter_residual"] < 1e-9
     write(tmp_path, busy_world())
     path = tmp_path / "requests" / "part-0.parquet"
-    pq.write_table(pq.read_table(path)[:-50], path)
+    table = pq.read_table(path)
+    dearer = pc.multiply(table["cost_usd"], 1.001)
+    pq.write_table(table.set_column(table.schema.get_field_index("cost_usd"), "cost_usd", dearer), path)
+    seal_again(tmp_path)
     assert metrics.summary(records.open_run(tmp_path))["meter_residual"] > 1e-6
 
 

@@ -9,6 +9,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from glbdes.engine import fluid
 from glbdes.engine.simpy import engine as simpy_engine
 from glbdes.errors import RecordsError
 from glbdes.hardware import physics
@@ -17,7 +18,7 @@ from glbdes.records.columns import PLANS, REQUESTS, SLOTS
 from glbdes.units import G_PER_KG, J_PER_KWH, NS_PER_S
 from glbdes.world import meter
 from tests.runs import NAMES, START, busy_world, write
-from tests.worlds import Fixed, ListSink
+from tests.worlds import Fixed, ListSink, make_requests, make_signals, make_world
 
 
 @pytest.fixture
@@ -156,6 +157,61 @@ def test_row_groups_are_bounded_and_memory_does_not_grow_with_the_run(tmp_path, 
     assert len(sizes) > 5
 
 
+class Watched:
+    """A sink that hands everything on, and notes how many slots are held back after each."""
+
+    def __init__(self, writer):
+        self.writer = writer
+        self.requests = writer.requests
+        self.held = []
+
+    def slot(self, record):
+        self.writer.slot(record)
+        self.held.append((len(self.writer._slots.held), len(self.writer._plans.held)))
+
+
+def many_slots(tmp_path, slots):
+    world = make_world(make_requests([]), slots=slots, gateways=2, regions=3, signals=make_signals(slots, 3))
+    with records.Writer(tmp_path, world, NAMES, START, by_request=False) as writer:
+        watched = Watched(writer)
+        fluid.run(world, Fixed(np.full((2, 3), 1 / 3)), watched, policy_name="even")
+    return watched.held
+
+
+def test_slots_and_plans_are_written_as_they_come_and_not_held_to_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "HELD", 7)
+    held = many_slots(tmp_path, slots=100)
+    assert held == [(n % 7, n % 7) for n in range(1, 101)]
+    for name, rows in (("slots", 3), ("plans", 6)):
+        metadata = pq.read_metadata(tmp_path / f"{name}.parquet")
+        sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+        assert sizes == [7 * rows] * 14 + [2 * rows]
+        slot = pq.read_table(tmp_path / f"{name}.parquet")["slot"].to_pylist()
+        assert slot == [n for n in range(100) for _ in range(rows)]
+
+
+def test_what_an_engine_does_to_its_arrays_afterwards_is_not_written(tmp_path):
+    """Rows wait to be written together; meanwhile the engine may use its arrays for another slot."""
+
+    class Reused(Watched):
+        def slot(self, record):
+            super().slot(record)
+            for array in (record.meters, record.dispatched, record.weights, record.demand_rps):
+                array[...] = np.zeros((), array.dtype)
+
+    def engine(sink):
+        world = busy_world()
+        simpy_engine.run(world, Fixed(np.full((2, 3), 1 / 3)), sink)
+
+    tables = []
+    for name, kind in (("plain", Watched), ("reused", Reused)):
+        (tmp_path / name).mkdir()
+        with records.Writer(tmp_path / name, busy_world(), NAMES, START) as writer:
+            engine(kind(writer))
+        tables.append([pq.read_table(tmp_path / name / f"{file}.parquet") for file in ("slots", "plans")])
+    assert tables[0] == tables[1]
+
+
 def test_requests_are_small_on_disk(tmp_path):
     write(tmp_path, busy_world(n=20_000))
     assert (tmp_path / "requests" / "part-0.parquet").stat().st_size / 20_000 < 45  # bytes a request
@@ -201,7 +257,7 @@ def test_damage_inside_a_file_is_told_when_it_is_read(tmp_path, written):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(None, "it has no run.json"), ("{", "not JSON"), ("{}", "format = None, must be 2"), ("[]", "format = None")],
+    [(None, "it has no run.json"), ("{", "not JSON"), ("{}", "format = None, must be 3"), ("[]", "format = None")],
 )
 def test_a_folder_that_is_no_finished_run_is_refused(tmp_path, text, message):
     if text is not None:

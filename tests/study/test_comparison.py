@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -11,13 +12,13 @@ import pytest
 from click.testing import CliRunner
 
 import glbdes
-from glbdes.base import jobs
+from glbdes.base import jobs, seals
 from glbdes.cli.main import main
 from glbdes.errors import GlbdesError, InvariantError, PolicyError, RecordsError
 from glbdes.present import study_tables
 from glbdes.study import Comparison, compare
 from glbdes.study import comparison as comparing
-from tests.runs import little
+from tests.runs import DAMAGES, damaged, little
 
 POLICIES = ("nearest", "cost", "eglb", "offline")
 
@@ -101,6 +102,35 @@ def test_a_comparison_is_opened_again(found):
     assert "nearest, cost, eglb, offline, 2 seed(s)" in repr(again)
     with pytest.raises(RecordsError, match="not a finished comparison"):
         Comparison.open(found.path / "runs")
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+@pytest.mark.parametrize("name", ["comparison.json", "comparison.parquet", "runs.parquet", "runs/cost-seed7/run.json"])
+def test_a_damaged_comparison_says_so(found, tmp_path, name, kind):
+    folder = shutil.copytree(found.path, tmp_path / "comparison")
+    damaged(folder, name, kind)
+    told = CliRunner().invoke(main, ["report", str(folder), "-o", str(tmp_path / "page.html")])
+    assert told.exit_code == 2, told.output
+    assert isinstance(told.exception, SystemExit)
+    assert told.stderr.count("Error: ") == 1
+    assert str(folder / name) in "".join(told.stderr.splitlines())
+    assert not (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"policies": []}, "policies = .*, must have at least 1 entry"),
+        ({"seeds": ["7"]}, r"seeds\.0 = '7', must be a whole number"),
+        ({"requests_sha256": {"7": "x"}}, r"requests_sha256\.7 = 'x'"),
+        ({"files": {}}, r"files\.comparison\.parquet: missing"),
+    ],
+)
+def test_comparison_json_says_what_it_must(found, tmp_path, change, told):
+    info = json.loads((found.path / "comparison.json").read_text()) | change
+    (tmp_path / "comparison.json").write_bytes(seals.sealed(info))
+    with pytest.raises(RecordsError, match=rf"comparison\.json: {told}"):
+        Comparison.open(tmp_path)
 
 
 @pytest.mark.parametrize(

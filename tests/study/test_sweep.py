@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +16,13 @@ import pytest
 from click.testing import CliRunner
 
 import glbdes
+from glbdes.base import seals
 from glbdes.cli.main import main
 from glbdes.errors import RecordsError, ScenarioError
 from glbdes.records import headline
 from glbdes.study import sweep_file
 from glbdes.study.sweep import Swept, sweep
-from tests.runs import little
+from tests.runs import DAMAGES, damaged, little
 
 SWEEP = """
 scenario = "little.toml"
@@ -205,6 +207,50 @@ def test_a_sweep_file_s_faults_are_told_before_anything_runs(folder, tmp_path, t
     with pytest.raises(ScenarioError, match=says):
         sweep(file, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+@pytest.mark.parametrize("name", ["sweep.json", "sweep.parquet"])
+def test_a_damaged_sweep_says_so(undisturbed, tmp_path, name, kind):
+    folder = shutil.copytree(undisturbed.path, tmp_path / "sweep")
+    damaged(folder, name, kind)
+    told = CliRunner().invoke(main, ["report", str(folder), "-o", str(tmp_path / "page.html")])
+    assert told.exit_code == 2, told.output
+    assert isinstance(told.exception, SystemExit)
+    assert told.stderr.count("Error: ") == 1
+    assert str(folder / name) in "".join(told.stderr.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"keys": "seed"}, "keys = 'seed', must be a"),
+        ({"points": -1}, "points = -1, must be >= 0"),
+        ({"text": None}, "text = None, must be a string"),
+        ({"files": {}}, r"files\.sweep\.parquet: missing"),
+    ],
+)
+def test_sweep_json_says_what_it_must(undisturbed, tmp_path, change, told):
+    info = json.loads((undisturbed.path / "sweep.json").read_text()) | change
+    (tmp_path / "sweep.json").write_bytes(seals.sealed(info))
+    with pytest.raises(RecordsError, match=rf"sweep\.json: {told}"):
+        Swept.open(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["a byte", "cut off", "empty", "deep", "long number"])
+def test_a_point_that_is_damaged_in_any_way_is_told_of(undisturbed, folder, tmp_path, kind):
+    out = shutil.copytree(undisturbed.path, tmp_path / "out")
+    victim = sorted((out / "points").iterdir())[0]
+    damaged(out / "points", victim.name, kind)
+    with pytest.raises(RecordsError, match=rf"{victim.name}: .*; delete it to simulate the point again"):
+        sweep(folder / "small.toml", out=out)
+
+
+def test_a_point_of_an_older_version_is_simulated_again(undisturbed, folder, tmp_path):
+    out = shutil.copytree(undisturbed.path, tmp_path / "out")
+    victim = sorted((out / "points").iterdir())[0]
+    victim.write_text(json.dumps({"figures": {"cost_usd": 1.0}, "wall_s": 1.0}))
+    assert _same(sweep(folder / "small.toml", out=out).path, undisturbed.path)
 
 
 def test_a_damaged_point_is_told_of(undisturbed, folder, tmp_path):
