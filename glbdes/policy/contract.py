@@ -98,7 +98,7 @@ def _undisturbed(factory: Factory, fleet: _Fleet, name: str) -> None:
     had their plans by now, so that modules which change it when they are first imported have been imported.)"""
 
     def watched(call: Callable[..., Any], *args: Any) -> Any:
-        random.random(), np.random.random()  # noqa: B018, NPY002  (so that no seed brings them back to here)
+        random.random(), np.random.random()  # noqa: NPY002  (so that no seed brings them back to here)
         before = _process()
         result = call(*args)
         for what, state in _process().items():

@@ -15,7 +15,8 @@ from glbdes.engine.simpy import engine as simpy_engine
 from glbdes.errors import PolicyError
 from glbdes.signals import Signals
 from glbdes.world import Outcome, View
-from glbdes.world.arrays import FOOTPRINTS, checked_duals, checked_plan
+from glbdes.world.answers import checked_duals, checked_plan
+from glbdes.world.arrays import FOOTPRINTS
 from glbdes.world.view import Shown
 from tests.random_worlds import random_world
 from tests.worlds import ListSink
