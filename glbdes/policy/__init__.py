@@ -63,7 +63,7 @@ def find(name: str, folder: Path | None = None, allow: str | Iterable[str] = ())
     module_name, _, attribute = name.partition(":")
     if not all((*module_name.split("."), attribute)):
         raise PolicyError(
-            f"policy '{guard.plain(name)}' is unknown{nearest(name, BUILT_IN)} "
+            f"policy '{guard.plain(name, '')}' is unknown{nearest(name, BUILT_IN)} "
             f"(built-in: {', '.join(BUILT_IN)}; your own: 'package.module:Class')"
         )
     with guard.staying():

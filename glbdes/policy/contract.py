@@ -98,6 +98,7 @@ def _undisturbed(factory: Factory, fleet: _Fleet, name: str) -> None:
     had their plans by now, so that modules which change it when they are first imported have been imported.)"""
 
     def watched(call: Callable[..., Any], *args: Any) -> Any:
+        random.random(), np.random.random()  # noqa: NPY002  (so that no seed brings them back to here)
         before = _process()
         result = call(*args)
         for what, state in _process().items():
@@ -116,7 +117,12 @@ def _undisturbed(factory: Factory, fleet: _Fleet, name: str) -> None:
             if hasattr(self.policy, "observe"):
                 watched(self.policy.observe, outcome)
 
-    _plans(Watched, fleet, name)
+    drawn = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        _plans(Watched, fleet, name)
+    finally:
+        random.setstate(drawn[0])
+        np.random.set_state(drawn[1])  # noqa: NPY002
 
 
 def _process() -> dict[str, object]:

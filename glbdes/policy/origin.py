@@ -57,7 +57,7 @@ class Origin:
         Raises `PolicyError` if something else of that name goes before it.
         """
         top = module_name.partition(".")[0]
-        mine = [str(folder) for folder in self.folders]
+        mine = self._paths()
         PathFinder.invalidate_caches()  # a file may be a moment old
         first, found = _runs_first(module_name, mine)
         if found is None:
@@ -73,6 +73,9 @@ class Origin:
             raise PolicyError(f"{found.origin}: {there}: rename one of them")
         _, anywhere = _runs_first(module_name, [*mine, *sys.path])
         return anywhere is not None and anywhere.origin == found.origin
+
+    def _paths(self) -> list[str]:
+        return [str(folder) for folder in self.folders]
 
     def _lies_here(self, found: ModuleSpec) -> bool:
         """Whether a file that was looked for in the user's folders really is there, and is theirs."""
@@ -91,11 +94,14 @@ class Origin:
         if _in_standard_library(top):
             kind = "of the standard library"
         else:
-            found = _installed(top)
-            if found is None:
+            found, linked = _installed(top), _runs_first(module_name, self._paths())[1]
+            if found is not None:
+                kind = f"installed ({found})"
+            elif linked is not None and linked.origin is not None:
+                kind = f"{linked.origin}, which is {_resolved(linked.origin)}"
+            else:
                 places = "the scenario's folder, the current one and on Python's path"
                 return f"cannot import '{module_name}': ModuleNotFoundError: there is none in {places}"
-            kind = f"installed ({found})"
         told = "only modules beside the scenario or in the current folder run without being asked for"
         how = f"if you want it to run, say --allow-policy {top} (in Python: allow_policy=[{top!r}])"
         return f"module '{module_name}' is {kind}; {told}; {how}"
@@ -117,7 +123,7 @@ class Origin:
     def _importable(self, first: bool) -> Iterator[None]:
         """The user's folders on the import path: before all others, or, for what is installed, behind them."""
         before = list(sys.path)
-        mine = [str(folder) for folder in self.folders]
+        mine = self._paths()
         sys.path[:] = [*mine, *before] if first else [*before, *mine]
         try:
             yield

@@ -6,7 +6,7 @@ and the contract between engine, policy and sink; how a scenario becomes a world
 counters of a slot mean in joules and grams is in `meter.py`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Final, Protocol
@@ -14,7 +14,6 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from glbdes.errors import PolicyError
 from glbdes.hardware import Fleet
 from glbdes.signals import Signals
 from glbdes.units import G_PER_KG, NS_PER_S
@@ -235,73 +234,6 @@ class Sink(Protocol):
     def slot(self, record: SlotRecord, /) -> None:
         """A slot that has ended."""
         ...
-
-
-PLAN_TOLERANCE = 1e-6
-
-
-def checked_plan(weights: object, mask: Bools) -> Floats:
-    """`weights` as a new array, a plan whose rows sum to exactly 1, or `PolicyError` with the rule that it breaks."""
-    plan = _numbers(weights, "plan() returned", mask.shape, "(gateways, regions)")
-    most = np.where(mask, 1.0 + PLAN_TOLERANCE, PLAN_TOLERANCE)
-    if not ((plan >= -PLAN_TOLERANCE) & (plan <= most)).all():
-        raise PolicyError(_broken(plan, mask))
-    plan = np.where(mask, np.maximum(plan, 0.0), 0.0)
-    sums = plan.sum(axis=1)
-    if (np.abs(sums - 1.0) > PLAN_TOLERANCE).any():
-        g = int(np.argmax(np.abs(sums - 1.0)))
-        raise PolicyError(f"weights of gateway {g} sum to {sums[g]:g}, must be 1")
-    return np.asarray(plan / sums[:, None], dtype=np.float64)
-
-
-def _broken(plan: Floats, mask: Bools) -> str:
-    """The first rule that a weight of `plan` breaks."""
-    for rule, bad in (
-        ("must be finite", ~np.isfinite(plan)),
-        ("must be >= 0", plan < -PLAN_TOLERANCE),
-        ("must be 0 where the mask forbids the region", ~mask & (plan > PLAN_TOLERANCE)),
-        ("must be <= 1", plan > 1.0 + PLAN_TOLERANCE),
-    ):
-        if bad.any():
-            g, r = np.argwhere(bad)[0]
-            return f"weights[{g}, {r}] = {plan[g, r]:g}, {rule}"
-    raise AssertionError("a plan that breaks no rule")
-
-
-def checked_duals(shown: object, regions: int) -> dict[str, Floats]:
-    """`shown`, the attribute `duals` of a policy, as new arrays [r] by footprint. Raises `PolicyError`."""
-    if shown is None:
-        return {}
-    if not isinstance(shown, Mapping):
-        raise PolicyError(f"duals is a {type(shown).__name__}, must map footprints to prices [region]")
-    duals: dict[str, Floats] = {}
-    for key, value in shown.items():
-        name = next((known for known in FOOTPRINTS if type(key) is str and key == known), None)
-        if name is None:
-            raise PolicyError(f"duals[{key!r}]: unknown footprint, must be one of {', '.join(FOOTPRINTS)}")
-        duals[name] = _numbers(value, f"duals['{name}'] is", (regions,), "(regions,)")
-        if not np.isfinite(duals[name]).all():
-            r = int(np.argmin(np.isfinite(duals[name])))
-            raise PolicyError(f"duals['{name}'][{r}] = {duals[name][r]:g}, must be finite")
-    return duals
-
-
-def _numbers(value: object, what: str, shape: tuple[int, ...], axes: str) -> Floats:
-    """`value` as a new array, or `PolicyError` unless it holds real numbers in this shape. Nothing else is converted:
-    complex numbers would lose a part, texts and objects would run who knows what."""
-    try:
-        given = np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise PolicyError(f"{what} {type(value).__name__}, must be an array of numbers: {error}") from error
-    if given.dtype.kind not in "biuf":
-        found = f"an array of {given.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
-        raise PolicyError(f"{what} {found}, must be an array of real numbers")
-    if given.shape != shape:
-        raise PolicyError(f"{what} an array of shape {given.shape}, must be {axes} = {shape}")
-    if given.dtype == np.float64:
-        return np.array(given)
-    with np.errstate(over="ignore"):  # of longer floats; what is infinite then is told
-        return np.array(given, dtype=np.float64)
 
 
 def freeze(value: Any) -> Any:

@@ -44,7 +44,7 @@ def call(told: str, function: Callable[Given, Result], *args: Given.args, **kwar
         if _from_outside(error, trace):
             raise
         kind = RefusalError if issubclass(type(error), RefusalError) else PolicyError
-        raise kind(f"{plain(told)}: {_said(error, trace)}") from error
+        raise kind(f"{plain(told, '')}: {_said(error, trace)}") from error
     finally:
         if warnings.filters != filters:
             warnings.filters = filters
@@ -109,10 +109,10 @@ def _said(error: BaseException, trace: TracebackType | None) -> str:
     return plain(f"{kind}: {text}" if text else kind) + _where(trace)
 
 
-def plain(text: str) -> str:
-    """`text` without what a terminal might obey or could not show, and not longer than anybody reads."""
+def plain(text: str, kept: str = "\n") -> str:
+    """`text` without what a terminal might obey or could not show, but `kept`, and not longer than anybody reads."""
     shown = text if len(text) <= MOST_TOLD else f"{text[:MOST_TOLD]}..."
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in shown)
+    return "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in shown)
 
 
 def _where(trace: TracebackType | None) -> str:

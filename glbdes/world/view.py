@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from glbdes.errors import PolicyError
 from glbdes.signals import Signals
 from glbdes.world import guard, meter
+from glbdes.world.answers import checked_duals, checked_plan
 from glbdes.world.arrays import (
     Bools,
     Floats,
@@ -21,8 +22,6 @@ from glbdes.world.arrays import (
     SlotRecord,
     View,
     World,
-    checked_duals,
-    checked_plan,
 )
 from glbdes.world.waiting import Waiting
 

@@ -1,10 +1,14 @@
 """Every built-in keeps the contract, and each rule of the contract catches a policy that breaks it."""
 
+import os
+import warnings
+
 import numpy as np
 import pytest
 
 from glbdes import policy
 from glbdes.world import View
+from tests import bad_policies
 
 ARGUMENTS = [(name, {}) for name in policy.BUILT_IN]
 ARGUMENTS += [("receding_horizon", {"window_h": 6.0, "forecast": "hourly", "feedback": "metered"})]
@@ -111,11 +115,83 @@ class WrongDuals:
         return uniform(view)
 
 
+class Smuggler:
+    """Writes into what it is told."""
+
+    def plan(self, view):
+        return uniform(view)
+
+    def observe(self, outcome):
+        outcome.dispatched.setflags(write=True)
+        outcome.dispatched[0] = 0
+
+
+class Mole:
+    """Writes into the array behind its view."""
+
+    def plan(self, view):
+        view.price_usd_per_kwh.base.setflags(write=True)
+        view.price_usd_per_kwh.base[-1] = 0.0
+        return uniform(view)
+
+
+class Traveller:
+    """Goes elsewhere, and stays there."""
+
+    def plan(self, view):
+        os.chdir("/")
+        return uniform(view)
+
+
+class Meddler:
+    """Has other code's rounding errors raised."""
+
+    def plan(self, view):
+        return uniform(view)
+
+    def observe(self, outcome):
+        np.seterr(all="raise")
+
+
+class Hush:
+    """Wants no warnings, whoever's they are."""
+
+    def __init__(self):
+        warnings.simplefilter("ignore")
+
+    def plan(self, view):
+        return uniform(view)
+
+
+class Seeder:
+    """Draws from everybody's generator, always the same."""
+
+    def plan(self, view):
+        np.random.seed(1)  # noqa: NPY002
+        weights = np.random.random(view.mask.shape) * view.mask  # noqa: NPY002
+        return weights / weights.sum(axis=1, keepdims=True)
+
+
+class Setter:
+    """Leaves a note in the environment."""
+
+    def plan(self, view):
+        os.environ["GLBDES_TEST_NOTE"] = str(view.slot)
+        return uniform(view)
+
+
 BROKEN = [
     (Forgetful, "valid plans: several gateways and regions", "sum to 0.9, must be 1"),
     (Trespasser, "valid plans: a region goes down", "must be 0 where the mask forbids"),
     (Trespasser, "valid plans: a gateway may not use every region", "must be 0 where the mask forbids"),
     (Writer, "input left untouched", "view.demand_rps"),
+    (Smuggler, "input left untouched", "observe() changed its input: outcome.dispatched"),
+    (Mole, "input left untouched", "plan() changed its input: the past and the future.price_usd_per_kwh"),
+    (Traveller, "the process left as it is", "changed the working folder"),
+    (Meddler, "the process left as it is", "changed NumPy's error handling"),
+    (Hush, "the process left as it is", "changed the warning filters"),
+    (Seeder, "the process left as it is", "changed the generator of `numpy.random`"),
+    (Setter, "the process left as it is", "changed the environment"),
     (Gambler, "deterministic: two fresh instances agree", "the same input gave two plans"),
     (Leaky, "deterministic: two fresh instances agree", "the same input gave two plans"),
     (Seer, "blind to the future", "slot 12: the plan depends on what happens later"),
@@ -127,10 +203,29 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("broken", "rule", "told"), BROKEN)
-def test_broken_policy_is_caught_by_its_rule(broken, rule, told):
+def test_broken_policy_is_caught_by_its_rule(broken, rule, told, monkeypatch):
+    monkeypatch.setenv("GLBDES_TEST_NOTE", "")
     found = {check.rule: check for check in policy.check(broken, broken.__name__)}
     assert not found[rule].passed
     assert told in found[rule].detail
+
+
+HARMLESS = ("Good", "Writes", "NeedsArgument")  # on the check's fleets, or without their arguments
+BAD = [kind for name, kind in vars(bad_policies).items() if hasattr(kind, "plan") and name not in HARMLESS]
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_whatever_stops_a_run_fails_the_check(bad):
+    checks = policy.check(bad, bad.__name__)
+    assert len(checks) == 17
+    assert not all(check.passed for check in checks)
+
+
+def test_the_check_leaves_the_process_as_it_was():
+    before = (os.getcwd(), np.geterr(), list(warnings.filters))
+    for kind in (Traveller, Meddler, Hush):
+        policy.check(kind)
+    assert (os.getcwd(), np.geterr(), list(warnings.filters)) == before
 
 
 def test_a_rule_that_is_kept_is_not_reported_broken():
