@@ -1,8 +1,9 @@
 """What a real H100 did under load, against the SimPy engine: latency and energy of the served runs, side by side.
 
-    python bench/hardware.py [MEASUREMENTS.json] [--figure docs/figures/hardware.svg]
+    python bench/hardware.py [MEASUREMENTS.json] [--fit 3,11] [--figure docs/figures/hardware.svg]
 
-The profile is fitted to the run of the lowest rate alone (see `glbdes/hardware/fit.py`); the other runs are
+The profile is fitted to the runs that `--fit` names (see `glbdes/hardware/fit.py`), by default to all, as the shipped
+one is: the host's time to all of them, prompts and energy to the one of the lowest rate. The other runs are
 predictions. One replica gets the arrivals, prompts and answers of the run; there is no network. Without an argument the
 measurements are looked for in the data folder beside the checkout.
 
@@ -13,6 +14,7 @@ the errors over these replays says which errors are the model's and which are th
 
 import sys
 from argparse import ArgumentParser
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -162,6 +164,7 @@ def draw(profile: Profile, rate: float, run: Served, path: Path) -> None:
 def main() -> None:
     parser = ArgumentParser(description="A real H100 under load against the SimPy engine.")
     parser.add_argument("measurements", type=Path, nargs="?", default=MEASURED)
+    parser.add_argument("--fit", metavar="RATES", help="fit to the runs at these rates, separated by commas")
     parser.add_argument("--figure", type=Path, help="also draw the distributions (SVG; needs altair and vl-convert)")
     arguments = parser.parse_args()
     if arguments.measurements == MEASURED and not MEASURED.is_file():
@@ -170,14 +173,19 @@ def main() -> None:
     data = read_gpu(arguments.measurements)
     if not data.served:
         parser.error(f"{arguments.measurements} has no served run to compare with")
-    profile, residuals = fit_profile(data)
+    rates = sorted(data.served) if arguments.fit is None else [float(rate) for rate in arguments.fit.split(",")]
+    if not set(rates) <= data.served.keys():
+        parser.error(
+            f"--fit {arguments.fit}: there are runs at {', '.join(f'{rate:g}' for rate in sorted(data.served))}/s"
+        )
+    profile, residuals = fit_profile(replace(data, served={rate: data.served[rate] for rate in rates}))
     console = Console(width=110)
     fits = Table(*RESIDUAL_COLUMNS, title=f"Fit of {profile.name}: {profile.serving.source}", box=SIMPLE)
     for row in residual_rows(residuals):
         fits.add_row(*row)
     console.print(fits)
     for rate, run in sorted(data.served.items()):
-        role = "fitted to this run" if rate == min(data.served) else "predicted"
+        role = "predicted" if rate not in rates else "fitted to it" if rate == min(rates) else "host time fitted to it"
         table = Table("quantity", "unit", title=f"{len(run.arrival_s)} requests at {rate:g}/s ({role})", box=SIMPLE)
         for column in ("measured", "simulated", "error", f"error in {PHASES} replays with shifted arrivals"):
             table.add_column(column, justify="right")

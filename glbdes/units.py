@@ -16,5 +16,6 @@ KWH_PER_MWH: Final = 1_000.0
 G_PER_KG: Final = 1_000.0
 KG_PER_T: Final = 1_000.0
 L_PER_M3: Final = 1_000.0
+BYTES_PER_MIB: Final = 2**20
 EARTH_RADIUS_KM: Final = 6_371.0088
 FIBRE_KM_PER_S: Final = 200_000.0  # light in glass, about two thirds of its vacuum speed

@@ -204,14 +204,15 @@ def fit_profile(measurements: Path, out: Path | None, graph_tokens: int | None, 
     from glbdes.present import tables
 
     assumed = None if serving_of is None else profile.load(serving_of, Path.cwd())
-    fitted, residuals = fit.fit_profile(read_gpu(measurements), graph_tokens=graph_tokens, serving_of=assumed)
+    measured = read_gpu(measurements)
+    fitted, residuals = fit.fit_profile(measured, graph_tokens=graph_tokens, serving_of=assumed)
     rows = fit.residual_rows(residuals)
     show([*tables.profile(fitted), tables.table("Residuals", fit.RESIDUAL_COLUMNS, rows)])
     if out is not None:
         choices = [f"--graph-tokens {graph_tokens}"] * (graph_tokens is not None)
         choices += [f"--serving-of {serving_of}"] * (serving_of is not None)
         made_by = " ".join(["glbdes profile fit", measurements.name, *choices])
-        put(out, fit.to_toml(fitted, residuals, made_by))
+        put(out, fit.to_toml(fitted, residuals, made_by, measured.kv_source))
         say(f"Wrote {out}")
 
 

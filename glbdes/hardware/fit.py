@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
+from scipy.optimize import least_squares, nnls
 
 from glbdes.errors import ProfileError
 from glbdes.hardware.profile import Iteration, Prefill, Profile, Serving
@@ -25,7 +25,9 @@ PAD_TOKENS: Final = 128  # the measured server pads a prompt to a multiple of th
 # Weight of "the factor of served prompts does not change with length" against one served prompt. It decides only
 # where no prompt of a length was served.
 FLATNESS: Final = 0.01
+FULL_TOKENS: Final = 512  # a prompt of so many tokens keeps all of the device busy
 GAP_S: Final = 0.001  # a prompt that begins within this of another's end follows straight behind it
+HICCUP: Final = 0.01  # relative errors of steps beyond this count by their size, no longer by its square
 
 
 class Decode(NamedTuple):
@@ -83,6 +85,7 @@ class Measurements:
     model: str
     max_batch: int
     kv_tokens: int
+    kv_source: str  # where that comes from
     idle_w: float
     bare_w: float
     decode: Decode
@@ -106,8 +109,9 @@ def fit_profile(
     """The profile that explains `measured` best, and its residuals.
 
     `graph_tokens`: longest prompt that was measured as it will be served; longer ones are ignored and extrapolated.
-    `serving_of`: whose serving overhead to assume if there is no served run. A served run, the one of the lowest rate,
-    always goes before; with neither, the overhead is zero.
+    `serving_of`: whose serving overhead to assume if there is no served run; with neither, the overhead is zero. Of
+    served runs, the host's time is fitted to all together, for it grows with the batch and must not be extrapolated;
+    the rest, prompts and energy, to the one of the lowest rate.
 
     Raises `ProfileError` if fewer than three decode iterations or two prompts are there, or they do not tell the
     coefficients apart.
@@ -116,8 +120,7 @@ def fit_profile(
     prefill = _prefill(measured, graph_tokens)
     serving = Serving()
     if measured.served:
-        rate = min(measured.served)
-        serving, more = _serving(iteration, prefill, measured, rate)
+        serving, more = _serving(iteration, prefill, measured)
         residuals += more
     elif serving_of is not None:
         serving = _assumed(serving_of, prefill)
@@ -144,8 +147,8 @@ def residual_rows(residuals: Sequence[Residual]) -> list[tuple[str, str, str, st
 RESIDUAL_COLUMNS: Final = ("fitted", "points", "mean error", "worst error", "worst at")
 
 
-def to_toml(profile: Profile, residuals: Sequence[Residual], made_by: str) -> str:
-    """`profile` as a TOML file, numbers to six significant digits; `made_by` and the residuals stand on top."""
+def to_toml(profile: Profile, residuals: Sequence[Residual], made_by: str, kv_source: str) -> str:
+    """`profile` as a TOML file, numbers to six digits; `made_by`, `kv_source` and the residuals stand on top."""
     document = profile.model_dump(exclude_none=True)
     tables = {key: value for key, value in document.items() if isinstance(value, dict)}
     width = max((len(residual.what) for residual in residuals), default=0)
@@ -154,6 +157,7 @@ def to_toml(profile: Profile, residuals: Sequence[Residual], made_by: str) -> st
         "# Errors of the fit, mean and worst:",
         *(f"#   {r.what:{width}}  {r.mean:7.2%} {r.worst:7.2%}  ({r.points} points)" for r in residuals),
         "# host_w was not measured; a scenario says what the server around the GPU draws.",
+        *textwrap.wrap(f"kv_tokens: {kv_source}.", width=118, initial_indent="# ", subsequent_indent="#   "),
         "",
     ]
     lines += [f"{key} = {_toml(value)}" for key, value in document.items() if key not in tables]
@@ -168,7 +172,7 @@ ABOUT: Final = {
     "iteration": "A decode iteration of b requests with K context tokens, on the bare device: a + beta*b + gamma*K "
     "seconds, e0 + e1*b + e2*K joules.",
     "prefill": "A prompt by its length, on the bare device, prompts back to back. Linear between these lengths, "
-    "padded; beyond the last one by the last slope, unpadded.",
+    "padded; beyond the last one, unpadded, by what a token and a squared token add (beyond_s).",
     "serving": "What serving adds: host seconds per iteration and per active request in it; time of a served prompt "
     "over a bare one at each of prefill.tokens, and of one that begins where another ended over one that does not; "
     "energy of served work over bare work.",
@@ -220,32 +224,79 @@ def _prefill(measured: Measurements, graph_tokens: int | None) -> Prefill:
         tokens=tuple(prompts.tokens[keep].tolist()),
         time_s=tuple(prompts.time_s[keep].tolist()),
         energy_j=tuple(prompts.energy_j[keep].tolist()),
+        beyond_s=_growth(prompts.tokens, prompts.time_s),
     )
 
 
-def _serving(
-    iteration: Iteration, prefill: Prefill, measured: Measurements, rate: float
-) -> tuple[Serving, list[Residual]]:
-    """What the served run at `rate` took beyond the bare device."""
-    run = measured.served[rate]
-    at = f"served at {rate:g}/s"
-    decode, step_s = _steps(run.work)
-    bare_s = iteration.a_s + iteration.beta_s * decode.batch + iteration.gamma_s * decode.tokens
-    terms = np.column_stack([np.ones(len(bare_s)), decode.batch])
-    iteration_s, request_s = _relative_nnls(terms, step_s - bare_s, step_s).tolist()
+def _growth(tokens: Ints, measured: Floats) -> tuple[float, float] | None:
+    """Seconds that a token and a squared token add to prompts that fill the device; None if fewer than three did.
+
+    Shorter prompts leave it half empty, and would bend the curve by that. Prompts beyond `graph_tokens` count too: what
+    is constant in their time, because they were run otherwise, is no growth.
+    """
+    long = tokens >= FULL_TOKENS
+    if long.sum() < 3:
+        return None
+    terms = np.column_stack([np.ones(long.sum()), tokens[long], tokens[long].astype(np.float64) ** 2])
+    _, each, square = _relative_nnls(terms, measured[long]).tolist()
+    return each, square
+
+
+def _serving(iteration: Iteration, prefill: Prefill, measured: Measurements) -> tuple[Serving, list[Residual]]:
+    """What served runs took beyond the bare device."""
+    lowest = min(measured.served)
+    run, at = measured.served[lowest], f"served at {lowest:g}/s"
+    (iteration_s, request_s), steps = _host(iteration, measured.served)
     factor, chained, prompts = _prefill_factors(prefill, run.work, at)
-    energy_factor = _energy_factor(iteration, prefill, measured, run)
     serving = Serving(
-        source=f"fitted to the run {at}",
+        source=f"host time fitted to {_runs(measured.served)}; prompts and energy to that {at}",
         iteration_s=iteration_s,
         request_s=request_s,
         prefill_factor=factor,
         chained_factor=chained,
-        energy_factor=energy_factor,
+        energy_factor=_energy_factor(iteration, prefill, measured, run),
     )
-    where = [f"batch {b}" for b in decode.batch.tolist()]
-    fitted_s = bare_s + terms @ np.array([iteration_s, request_s])
-    return serving, [_residual(f"iteration time, {at}", fitted_s, step_s, where), prompts]
+    return serving, [*steps, prompts]
+
+
+def _runs(served: Mapping[float, Served]) -> str:
+    rates = [f"{rate:g}/s" for rate in sorted(served)]
+    return f"the run{'s' * (len(rates) > 1)} served at {' and '.join(rates)}"
+
+
+def _host(iteration: Iteration, served: Mapping[float, Served]) -> tuple[tuple[float, float], list[Residual]]:
+    """Seconds of the host in a step, and for each request in it, over all steps of all runs; and what they leave.
+
+    The term per request is robust: least squares on relative errors as long as these are small, for a step during which
+    the host did something else is ten times as far off as others and says nothing of its batch. What such hiccups take
+    on average is in the constant.
+    """
+    found = {rate: _steps(run.work) for rate, run in served.items()}
+    batch = np.concatenate([decode.batch for decode, _ in found.values()])
+    step_s = np.concatenate([seconds for _, seconds in found.values()])
+    bare_s = np.concatenate([_bare_s(iteration, decode) for decode, _ in found.values()])
+    terms = np.column_stack([np.ones(len(batch)), batch])
+    begin = _relative_nnls(terms, step_s - bare_s, step_s)
+    scale = np.array([1e-4, 1e-5])  # seconds, about what it comes to
+    solved = least_squares(
+        lambda x: (bare_s + terms @ (x * scale)) / step_s - 1.0,
+        begin / scale,
+        bounds=(0.0, np.inf),
+        loss="soft_l1",
+        f_scale=HICCUP,
+    )
+    request_s = float(solved.x[1] * scale[1])
+    iteration_s = max(float(np.mean(step_s - bare_s - request_s * batch)), 0.0)
+    residuals = []
+    for rate, (decode, seconds) in found.items():
+        fitted_s = _bare_s(iteration, decode) + iteration_s + request_s * decode.batch
+        where = [f"batch {b}" for b in decode.batch.tolist()]
+        residuals.append(_residual(f"iteration time, served at {rate:g}/s", fitted_s, seconds, where))
+    return (iteration_s, request_s), residuals
+
+
+def _bare_s(iteration: Iteration, decode: Work) -> Floats:
+    return np.asarray(iteration.a_s + iteration.beta_s * decode.batch + iteration.gamma_s * decode.tokens)
 
 
 def _steps(work: Work) -> tuple[Work, Floats]:

@@ -6,18 +6,21 @@ iter_s, energy_counter_w; one prompt at a time), and optionally `served`, by Poi
 (arrival, prompt, output, first, finish), `iterations` ([begin, end, "p", prompt tokens, requests decoding] or
 [begin, end, "d", batch, sum of context tokens]), `energy_j` over `window_s`. Times in seconds, power in watts.
 
-The largest measured batch is the profile's `max_batch`, and the KV cache holds that many requests of `max_ctx` tokens.
+The largest measured batch is the profile's `max_batch`. The KV cache takes what `weight_bytes` leave of 0.9 of the
+card's memory, at `kv_bytes_per_token`; of a card that is not in the table below, what the measurement itself had:
+`max_batch` requests of `max_ctx` tokens.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from glbdes.errors import ProfileError, nearest
 from glbdes.hardware.fit import Decode, Floats, Ints, Measurements, Prompts, Served, Work
+from glbdes.units import BYTES_PER_MIB
 
 
 def read_gpu(path: Path) -> Measurements:
@@ -42,18 +45,39 @@ def read_gpu(path: Path) -> Measurements:
     decode_s = decode.positive("iter_s")
     served = top.value("served", dict) if "served" in document else {}
     max_batch = int(batch.max())
+    kv_tokens, kv_source = _kv_tokens(top, max_batch)
     return Measurements(
         name=path.stem,
         gpu=top.table("gpu").value("name", str),
         model=top.value("model", str),
         max_batch=max_batch,
-        kv_tokens=max_batch * int(top.number("max_ctx")),
+        kv_tokens=kv_tokens,
+        kv_source=kv_source,
         idle_w=top.number("idle_loaded_w"),
         bare_w=top.number("idle_bare_w"),
         decode=Decode(batch, batch * each, decode_s, decode_s * decode.positive("energy_counter_w")),
         prompts=Prompts(tokens[order], time_s, time_s * power_w),
         served={_rate(key, top): _served(top.table("served").table(key)) for key in served},
     )
+
+
+# Memory as the cards themselves report it, MiB (nvidia-smi).
+MEMORY_MIB: Final = {"NVIDIA H100 80GB HBM3": 81_559, "NVIDIA H200": 143_771}
+USED: Final = 0.9  # of it, by the model and its KV cache: what vLLM takes (gpu_memory_utilization)
+
+
+def _kv_tokens(top: "_Table", max_batch: int) -> tuple[int, str]:
+    """Room of the KV cache, and where that comes from."""
+    card = top.table("gpu").value("name", str)
+    if card not in MEMORY_MIB or "weight_bytes" not in top.content:
+        longest = int(top.number("max_ctx"))
+        return max_batch * longest, f"as measured, {max_batch} requests of {longest:,} tokens"
+    room = USED * MEMORY_MIB[card] * BYTES_PER_MIB - top.number("weight_bytes")
+    each = top.number("kv_bytes_per_token")
+    source = f"{USED:g} of {MEMORY_MIB[card]:,} MiB less the weights, at {each:,.0f} bytes a token"
+    if room < each:
+        raise ProfileError(f"{top.place}: weight_bytes = {top.number('weight_bytes'):g}, must leave room ({source})")
+    return int(room // each), source
 
 
 def _rate(key: str, top: "_Table") -> float:

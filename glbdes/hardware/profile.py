@@ -26,6 +26,9 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 # A list in TOML is a tuple here; its length is checked against `prefill.tokens`.
 Positives = Annotated[tuple[Positive, ...], Field(strict=False)]
 
+# Per token and per squared token.
+Growth = Annotated[tuple[NonNegative, NonNegative], Field(strict=False)]
+
 SHIPPED: Final = Path(__file__).resolve().parent / "profiles"
 
 
@@ -47,16 +50,19 @@ class Iteration(Part):
 
 
 class Prefill(Part):
-    """A prompt on the bare device, by its length; linear between the measured lengths and beyond them.
+    """A prompt on the bare device, by its length; linear between the measured lengths.
 
-    Up to the longest measured length a prompt is padded to a multiple of `pad_tokens`, as servers that replay recorded
-    graphs do; a longer one takes the slope of the last two lengths, unpadded.
+    Up to the longest measured length L a prompt is padded to a multiple of `pad_tokens`, as servers that replay
+    recorded graphs do. A longer one of n tokens is not, and takes more by u (n - L) + v (n^2 - L^2) seconds with (u, v)
+    of `beyond_s`, at the power of the longest measured one: its layers grow with n, its attention with n^2. Without
+    `beyond_s` it takes the slope of the last two lengths.
     """
 
     pad_tokens: Annotated[int, Field(ge=1)] = 1
     tokens: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False, min_length=2)]
     time_s: Positives
     energy_j: Positives
+    beyond_s: Growth | None = None
 
 
 class Serving(Part):
@@ -115,10 +121,17 @@ class Profile(Part):
         padded = np.maximum(tokens, 1)
         short = padded <= measured[-1]
         padded = np.where(short, -(-padded // self.prefill.pad_tokens) * self.prefill.pad_tokens, padded)
+        factor, more = self.serving.prefill_factor, self.serving.energy_factor
+        power_w = self.prefill.energy_j[-1] / self.prefill.time_s[-1]
         return (
-            _along(padded, measured, self._served_s()),
-            _along(padded, measured, np.array(self.prefill.energy_j) * self.serving.energy_factor),
+            _along(padded, measured, self._served_s(), self._beyond(1.0 if factor is None else factor[-1])),
+            _along(padded, measured, np.array(self.prefill.energy_j) * more, self._beyond(power_w * more)),
         )
+
+    def _beyond(self, factor: float) -> tuple[float, float] | None:
+        """What a token and a squared token add to a long prompt, times `factor`."""
+        beyond = self.prefill.beyond_s
+        return None if beyond is None else (beyond[0] * factor, beyond[1] * factor)
 
     def prefill_table(self, n_max: int) -> tuple[Floats, Floats]:
         """Seconds and joules of a served prompt by its length, float[n_max + 1] each; entry 0 is never used."""
@@ -194,11 +207,11 @@ def _context(prompt: Ints, output: Ints) -> Floats:
     return steps * (prompt + 0.5 * (steps + 1.0))
 
 
-def _along(x: Ints | Floats, nodes: Floats, values: Floats) -> Floats:
-    """Linear between the nodes, constant before the first, and by the last slope beyond the last."""
-    slope = (values[-1] - values[-2]) / (nodes[-1] - nodes[-2])
-    beyond = np.maximum(np.asarray(x, dtype=np.float64) - nodes[-1], 0.0)
-    return np.asarray(np.interp(x, nodes, values) + slope * beyond)
+def _along(x: Ints | Floats, nodes: Floats, values: Floats, growth: tuple[float, float] | None) -> Floats:
+    """Linear between the nodes, constant before the first; beyond the last by `growth`, or else by the last slope."""
+    slope, curve = growth or ((values[-1] - values[-2]) / (nodes[-1] - nodes[-2]), 0.0)
+    far = np.maximum(np.asarray(x, dtype=np.float64), nodes[-1])
+    return np.asarray(np.interp(x, nodes, values) + (far - nodes[-1]) * (slope + curve * (far + nodes[-1])))
 
 
 def _broken(profile: Profile) -> list[str]:
