@@ -74,9 +74,9 @@ def toml(written: str) -> dict[str, Any]:
 
 
 def json_document(written: str) -> Any:
-    """The document that a JSON text says; NaN and infinity are none of it. Raises `UnreadableError`."""
+    """The document that a JSON text says, NaN and infinity included. Raises `UnreadableError`."""
     try:
-        document = json.loads(written, parse_constant=_no_number)
+        document = json.loads(written)
     except RecursionError as error:
         raise UnreadableError(_too_deep()) from error
     except ValueError as error:  # a JSONDecodeError, or a number of too many digits
@@ -117,7 +117,3 @@ def _told(error: ValueError) -> str:
 
 def _too_deep() -> str:
     return f"tables or lists are nested too deep, must be at most {MOST_DEPTH} within one another"
-
-
-def _no_number(constant: str) -> Any:
-    raise ValueError(f"{constant} is no number of JSON")

@@ -13,10 +13,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from scipy.optimize import nnls
 
 from glbdes.errors import ProfileError
 from glbdes.hardware.profile import Iteration, Prefill, Profile, Serving
+from glbdes.scenario.complaints import complaints
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -109,9 +111,22 @@ def fit_profile(
     `serving_of`: whose serving overhead to assume if there is no served run. A served run, the one of the lowest rate,
     always goes before; with neither, the overhead is zero.
 
-    Raises `ProfileError` if fewer than three decode iterations or two prompts are there, or they do not tell the
-    coefficients apart.
+    Raises `ProfileError` if fewer than three decode iterations or two prompts are there, they do not tell the
+    coefficients apart, or what explains them is no profile.
     """
+    try:
+        with np.errstate(all="ignore"):  # what is not finite is found by the profile's own rules
+            return _fitted(measured, graph_tokens, serving_of)
+    except ValidationError as error:
+        told = "; ".join(complaints(error, Profile))
+        raise ProfileError(f"{measured.name}: the fit is no profile: {told}") from error
+    except (np.linalg.LinAlgError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        raise ProfileError(f"{measured.name}: the measurements cannot be fitted: {error}") from error
+
+
+def _fitted(
+    measured: Measurements, graph_tokens: int | None, serving_of: Profile | None
+) -> tuple[Profile, list[Residual]]:
     iteration, residuals = _iteration(measured)
     prefill = _prefill(measured, graph_tokens)
     serving = Serving()

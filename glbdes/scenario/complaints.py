@@ -92,7 +92,11 @@ def _lines(detail: ErrorDetails, root: type[BaseModel]) -> Iterator[str]:
         yield f"{place}: this name {RULES.get(kind, detail['msg']).format(**context)}"
     else:
         rule = RULES.get(kind, detail["msg"].replace("Input should be", "must be")).format(**context)
-        hint = nearest(brief(detail["input"], MOST_SHOWN + 1), _choices(str(context.get("expected", "")))) if context else ""
+        hint = (
+            nearest(brief(detail["input"], MOST_SHOWN + 1), _choices(str(context.get("expected", ""))))
+            if context
+            else ""
+        )
         yield f"{place} = {shown(key, detail['input'])}, {rule}{hint}"
 
 

@@ -1,4 +1,4 @@
-"""A scenario's plain document, looked into with care: what is absent or of another type is nothing, and breaks no rule."""
+"""A scenario's plain document: what is absent or of another type is nothing, and breaks no rule."""
 
 from collections.abc import Mapping
 from math import inf, nan

@@ -1,11 +1,11 @@
 """A scenario file as frozen, validated models: what to simulate, in the user's units.
 
 This module owns the schema, the rules that one value must meet, and the reading of the file; rules between two values
-are in `rules.py`, how large anything may be is in `sizes.py`. Reading signals and traces, and turning names into arrays, happens later.
+are in `rules.py`, how large anything may be is in `sizes.py`. Reading signals and traces, and turning names into
+arrays, happens later.
 """
 
 import os
-import tomllib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import PydanticCustomError
 
 from glbdes import resources
-from glbdes.errors import ScenarioError, nearest
+from glbdes.base import reading
+from glbdes.errors import ScenarioError, brief, nearest
 from glbdes.scenario import overrides as settings
 from glbdes.scenario.complaints import complaints
 from glbdes.scenario.rules import broken
@@ -58,7 +59,9 @@ class Time(Model):
     slots: Annotated[int, Field(ge=1, le=MOST)]
     slot_s: Seconds = 3600.0
     simulated_s_per_slot: Seconds | None = None  # None: slot_s, nothing is compressed
-    start_utc: Annotated[datetime, Field(strict=False), AfterValidator(dated)] = datetime(2022, 9, 22)  # without an offset: UTC
+    start_utc: Annotated[datetime, Field(strict=False), AfterValidator(dated)] = datetime(
+        2022, 9, 22
+    )  # without an offset: UTC
     clock_ns: Annotated[int, Field(ge=1, le=MOST)] = 1
     max_events: Annotated[int, Field(ge=1, le=MOST)] = 10**9  # expected requests and bursts of a run; more is refused
 
@@ -76,7 +79,9 @@ class Time(Model):
 class SignalsSource(Model):
     """Where price, carbon and water come from; values in a region's own table fill what the source lacks."""
 
-    source: File = "constant"  # "constant"; a file (shipped, or beside the scenario); or a folder in the authors' layout
+    source: File = (
+        "constant"  # "constant"; a file (shipped, or beside the scenario); or a folder in the authors' layout
+    )
     missing: Literal["error", "hold"] = "error"  # a gap in the file: refuse, or hold the last value
     max_stale_slots: Annotated[int, Field(ge=1, le=MOST)] = 24
 
@@ -100,7 +105,9 @@ class Workload(Model):
     diurnal_peak_h: Annotated[float, Field(ge=0, lt=24)] = 14.0  # local hour of the peak
     load_file: File | None = None  # shape "trace": a load per slot (column `load`), for all gateways
     load_scale: Positive = 1.0  # multiplies every gateway's rate
-    burstiness_cv2: Annotated[float, Field(ge=1e-4, le=1e4)] = 4.0  # gamma: squared coefficient of variation of the gaps
+    burstiness_cv2: Annotated[float, Field(ge=1e-4, le=1e4)] = (
+        4.0  # gamma: squared coefficient of variation of the gaps
+    )
     burst_factor: Annotated[float, Field(gt=1, le=1e6)] = 4.0  # mmpp: rate in a burst / mean rate outside one
     burst_fraction: Annotated[float, Field(ge=1e-6, le=1 - 1e-6)] = 0.1  # mmpp: share of time in bursts
     burst_mean_s: Seconds = 5.0  # mmpp: mean length of a burst
@@ -281,13 +288,11 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Scenario, P
         raise ScenarioError(_not_found(str(source)))
     place = _place(path)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ScenarioError(f"cannot be read: {error.strerror}", place) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ScenarioError(f"not valid TOML: {error}", place) from error
+        document = reading.toml(reading.text(path, reading.MOST_TOML_BYTES))
+    except reading.UnreadableError as error:
+        raise ScenarioError(str(error), place) from error
     settings.apply(document, tuple(overrides))
-    return validate(document, place + "".join(f", --set {text}" for text in overrides)), path
+    return validate(document, place + brief("".join(f", --set {text}" for text in overrides))), path
 
 
 def validate(document: dict[str, Any], place: str | None = None) -> Scenario:
@@ -303,10 +308,10 @@ def validate(document: dict[str, Any], place: str | None = None) -> Scenario:
 
 def _not_found(source: str) -> str:
     names = resources.shipped("scenarios")
-    return f"no scenario file '{source}'{nearest(Path(source).stem, names)} (shipped: {', '.join(names)})"
+    return f"no scenario file '{brief(source)}'{nearest(Path(source).stem, names)} (shipped: {', '.join(names)})"
 
 
 def _place(path: Path) -> str:
     """`path` as a person in the working folder would write it."""
     relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
+    return brief(path if relative.startswith("..") else relative)

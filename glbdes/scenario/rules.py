@@ -1,7 +1,8 @@
 """Rules between two values of a scenario, as one table of checks on the plain document.
 
 They work on the document rather than on the models, so that they can be reported together with values that the models
-refuse; what is absent or of the wrong type is left to the models. Rules on one value stand in `model.py`, sizes in `sizes.py`.
+refuse; what is absent or of the wrong type is left to the models. Rules on one value stand in `model.py`, those
+on sizes in `sizes.py`.
 """
 
 from collections import defaultdict

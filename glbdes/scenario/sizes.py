@@ -125,7 +125,9 @@ def _counts(document: Document) -> Iterator[Problem]:
     if gateways * regions > MOST_PAIRS:
         yield Problem("gateways", f": {gateways} x {regions} regions, must be <= {MOST_PAIRS:g}")
     if slots * (gateways + regions) > MOST_CELLS:
-        yield Problem("time.slots", f" = {slots:g} x {gateways + regions} gateways and regions, must be <= {MOST_CELLS:g}")
+        yield Problem(
+            "time.slots", f" = {slots:g} x {gateways + regions} gateways and regions, must be <= {MOST_CELLS:g}"
+        )
     elif slots * gateways * regions > MOST_WEIGHTS:
         what = f"{gateways} gateways x {regions} regions"
         yield Problem("time.slots", f" = {slots:g} x {what}, must be <= {MOST_WEIGHTS:g}")

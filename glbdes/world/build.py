@@ -22,7 +22,7 @@ from glbdes.signals.authors import read_authors_load_by_slot
 from glbdes.units import H_PER_DAY, J_PER_KWH, KG_PER_T, KWH_PER_MWH, L_PER_M3, S_PER_H
 from glbdes.workload import Requests, lengths
 from glbdes.workload import requests as workload
-from glbdes.world import network, waiting
+from glbdes.world import network, sizes, waiting
 from glbdes.world.arrays import Bools, Fleet, Floats, Ints, Outage, World, freeze
 from glbdes.world.feasibility import worst_overload
 from glbdes.world.limits import by_class, row_names
@@ -90,6 +90,7 @@ def build(scenario: Scenario, folder: Path, signals: Path | None = None) -> Worl
         waiting=_waiting(scenario, service) if objective.delay_usd_per_s > 0 else None,
     )
     world = by_class(scenario, world)
+    sizes.check(scenario, world)
     if dispatch.overload == "error":
         _check_load(scenario, world)
     freeze(world)

@@ -1,0 +1,49 @@
+"""What a built world takes to be simulated: more than the clock can count or a machine can hold is refused."""
+
+from typing import Final
+
+import numpy as np
+
+from glbdes.errors import ScenarioError
+from glbdes.scenario import Scenario
+from glbdes.scenario.sizes import MOST_S
+from glbdes.units import NS_PER_S
+from glbdes.world.arrays import Floats, World
+
+MOST_PLACES: Final = 10**8  # of requests on all replicas: the state of an engine
+
+
+def check(scenario: Scenario, world: World) -> None:
+    """Raise `ScenarioError` for more room on replicas than is held, or work that takes longer than is counted."""
+    fleet = world.fleet
+    problems = []
+    places = int(fleet.replicas.sum()) * int(fleet.max_batch.max())
+    if places > MOST_PLACES:
+        problems.append(f"regions: all replicas hold {places:g} requests, must be <= {MOST_PLACES:g}")
+    longest_s, drained_s = _longest_s(world), _drained_s(world)
+    for r, name in enumerate(scenario.regions):
+        if longest_s[r] > MOST_S:
+            problems.append(f"regions.{name}: the longest request takes {longest_s[r]:g} s, must be <= {MOST_S:g} s")
+        elif drained_s[r] > MOST_S:
+            told = f"all requests together take {drained_s[r]:g} s there, must be <= {MOST_S:g} s"
+            problems.append(f"regions.{name}: {told}; add replicas, or lower the load")
+    if problems:
+        raise ScenarioError(problems)
+
+
+def _longest_s(world: World) -> Floats:
+    """[r] what the longest prompt with the longest answer takes in a full batch with a full cache, at most."""
+    fleet = world.fleet
+    tokens = fleet.prefill_s.shape[1]
+    prefill_s = np.maximum(fleet.prefill_s, fleet.chained_s).max(axis=1)[fleet.profile] * fleet.max_batch
+    context = np.minimum(fleet.kv_tokens, np.int64(tokens) * fleet.max_batch)
+    step_s = fleet.a_s + fleet.beta_s * fleet.max_batch + fleet.gamma_s * context
+    return np.asarray(prefill_s + tokens * step_s, dtype=np.float64)
+
+
+def _drained_s(world: World) -> Floats:
+    """[r] how long it takes to serve all requests of the horizon there, whatever a policy does."""
+    if not (world.fleet.a_s > 0).all():  # megawatts, and no requests
+        return np.zeros(world.regions)
+    requests = float(world.expected_rps.sum()) * world.slot_ns / NS_PER_S
+    return np.asarray(requests / world.capacity_rps, dtype=np.float64)
