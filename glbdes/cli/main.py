@@ -16,8 +16,9 @@ from rich.console import Console
 
 from glbdes.cli import optimum as cli_optimum
 from glbdes.cli import study as cli_study
-from glbdes.errors import GlbdesError, PolicyError, RecordsError
+from glbdes.errors import GlbdesError, PolicyError, RecordsError, brief
 
+MOST_CHARACTERS = 1000  # of a line of a message
 WIDTH = 100  # columns where there is no terminal to ask
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -44,7 +45,14 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except GlbdesError as error:
-            raise Refusal(str(error)) from error
+            raise Refusal(_printable(str(error))) from error
+        except MemoryError as error:
+            raise Refusal("out of memory: simulate fewer or shorter slots, or less load") from error
+
+
+def _printable(message: str) -> str:
+    """`message`, whose lines are ours and whose words may be anybody's: escaped where it would not print."""
+    return "\n".join(brief(line, MOST_CHARACTERS) for line in message.split("\n"))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

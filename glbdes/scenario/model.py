@@ -29,6 +29,7 @@ from glbdes.scenario.sizes import (
     MOST_REPLICAS,
     MOST_S,
     MOST_TOKENS,
+    MOST_WAKE_S,
     bearable,
     dated,
     plain,
@@ -43,6 +44,7 @@ NonNegative = Annotated[float, Field(ge=0), AfterValidator(bearable)]
 Seconds = Annotated[float, Field(gt=0, le=MOST_S), AfterValidator(bearable)]
 SomeSeconds = Annotated[float, Field(ge=0, le=MOST_S), AfterValidator(bearable)]
 OneWayS = Annotated[float, Field(ge=0, le=MOST_ONE_WAY_S), AfterValidator(bearable)]
+WakeS = Annotated[float, Field(ge=0, le=MOST_WAKE_S), AfterValidator(bearable)]
 Tokens = Annotated[float, Field(gt=0, le=MOST_TOKENS), AfterValidator(bearable)]
 Knot = Annotated[tuple[NonNegative, SomeSeconds], Field(strict=False)]
 
@@ -63,7 +65,7 @@ class Time(Model):
         2022, 9, 22
     )  # without an offset: UTC
     clock_ns: Annotated[int, Field(ge=1, le=MOST)] = 1
-    max_events: Annotated[int, Field(ge=1, le=MOST)] = 10**9  # expected requests and bursts of a run; more is refused
+    max_events: Annotated[int, Field(ge=1, le=MOST)] = 10**9  # expected in a run: more is refused
 
     @field_validator("start_utc")
     @classmethod
@@ -155,7 +157,7 @@ class Pool(Model):
     host_w: NonNegative | None = None  # default: the profile's
     idle_w: NonNegative | None = None
     sleep_after_s: SomeSeconds | None = None  # default: never
-    wake_s: SomeSeconds | None = None
+    wake_s: WakeS | None = None
 
 
 class Region(Pool, Place):

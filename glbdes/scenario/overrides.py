@@ -5,6 +5,7 @@ from typing import Any
 
 from glbdes.base import reading
 from glbdes.errors import ScenarioError, brief
+from glbdes.scenario.complaints import shown
 
 Path = tuple[str, ...]
 
@@ -45,7 +46,8 @@ def _value(written: str, text: str) -> Any:
         parsed = reading.toml(f"value = {written}")
     except reading.UnreadableError as error:
         if not written or written[0] in "\"'[{" or "\n" in written or written.lstrip("+-").replace("_", "").isdecimal():
-            raise ScenarioError(f"--set {brief(text)}: '{brief(written)}' is no TOML value: {error}") from error
+            told = f"'{brief(written)}' is not a TOML value: {str(error).removeprefix('not valid TOML: ')}"
+            raise ScenarioError(f"--set {brief(text)}: {told}") from error
         return written
     if len(parsed) > 1:
         raise ScenarioError(f"--set {brief(text)}: must be one value")
@@ -66,7 +68,7 @@ def _targets(node: Any, path: Path, last: str, text: str) -> Iterator[tuple[Any,
     elif isinstance(node, list):
         yield from ((node, index) for index in _indices(node, last, text))
     else:
-        where = f"'{brief(last)}' is looked for in {brief(node)}"
+        where = f"'{brief(last)}' is looked for in {shown('', node)}"
         raise ScenarioError(f"--set {brief(text)}: {where}, which is neither a table nor a list")
 
 

@@ -21,6 +21,7 @@ LEAST: Final = 1e-15  # of anything measured that is not 0
 MOST_S: Final = 1e9  # of any duration, 32 years: a tenth of what the clock can count
 MOST_H: Final = MOST_S / S_PER_H
 MOST_ONE_WAY_S: Final = 3600.0  # a request goes back and forth up to `max_attempts` times
+MOST_WAKE_S: Final = 1e5  # a day; who waits for it is in flight that long after the last slot
 MOST_ROWS: Final = 32_000  # regions, and gateways times SLO classes: 16 bits in the records
 MOST_CLASSES: Final = 127  # 8 bits there
 MOST_TOKENS: Final = 10**7  # of a request
@@ -106,7 +107,7 @@ def _time(document: Document) -> Iterator[Problem]:
 
 
 def _end(start: object, horizon_s: float) -> Iterator[Problem]:
-    if isinstance(start, datetime) and FIRST <= start.replace(tzinfo=None) < LAST and not isnan(horizon_s):
+    if isinstance(start, datetime) and FIRST <= start.replace(tzinfo=None) < LAST and 0 <= horizon_s:
         end = start.replace(tzinfo=None) + timedelta(seconds=horizon_s)
         if end >= LAST:
             yield Problem("time.start_utc", f" = {start}: the slots end in {end.year}, must be before {LAST.year}")

@@ -22,8 +22,8 @@ def check(scenario: Scenario, requests: float, most_in_slot: float) -> None:
     if scenario.engine == WITHOUT_REQUESTS:
         return
     bursts, in_slot = _bursts(scenario)
-    events, most = requests + bursts, scenario.time.max_events
-    if not events <= most:
+    most = scenario.time.max_events
+    if not requests + bursts <= most:
         what = f"{requests:.3g} requests" + (f" in {bursts:.3g} bursts" if bursts else "")
         rule = f"must be <= time.max_events = {most:g}; lower the load or the simulated time, or raise time.max_events"
         raise ScenarioError(f"scenario '{scenario.name}': {what} are expected, {rule}")

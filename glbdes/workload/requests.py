@@ -64,8 +64,8 @@ def expected_rps(
         rates = counts[:, None] / scenario.time.simulated_s * _shares(scenario, home_capacity_rps)
     else:
         rates = _base_rps(scenario, home_capacity_rps) * _shape(scenario, folder, load) * workload.load_scale
-        in_slot = rates.sum(axis=1) * scenario.time.simulated_s
-        bounds.check(scenario, float(in_slot.sum()), float(in_slot.max()))
+    in_slot = rates.sum(axis=1) * scenario.time.simulated_s
+    bounds.check(scenario, float(in_slot.sum()), float(in_slot.max()))
     return np.asarray(rates, dtype=np.float64)
 
 

@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 
 from glbdes.errors import ScenarioError
+from glbdes.hardware.physics import LEAST_LOADED, SPILLOVER
 from glbdes.scenario import Scenario
 from glbdes.scenario.sizes import MOST_S
 from glbdes.units import NS_PER_S
@@ -27,8 +28,22 @@ def check(scenario: Scenario, world: World) -> None:
         elif drained_s[r] > MOST_S:
             told = f"all requests together take {drained_s[r]:g} s there, must be <= {MOST_S:g} s"
             problems.append(f"regions.{name}: {told}; add replicas, or lower the load")
+    ticks = _ticks(world, float(drained_s.max()))
+    if ticks > scenario.time.max_events:
+        rule = (
+            f"must be <= time.max_events = {scenario.time.max_events:g}; raise dispatch.telemetry_s, or time.max_events"
+        )
+        problems.append(f"dispatch.telemetry_s: {ticks:.3g} ticks until the last request has ended, {rule}")
     if problems:
         raise ScenarioError(problems)
+
+
+def _ticks(world: World, drained_s: float) -> float:
+    """How often the dispatcher's picture of the regions is renewed, if it is."""
+    if world.telemetry_ns == 0 or world.dispatch not in (LEAST_LOADED, SPILLOVER):
+        return 0.0
+    end_ns = world.horizon_ns + int(world.fleet.wake_ns.max()) + drained_s * NS_PER_S
+    return end_ns / world.telemetry_ns
 
 
 def _longest_s(world: World) -> Floats:
