@@ -16,18 +16,17 @@ from rich.console import Console
 
 from glbdes.cli import optimum as cli_optimum
 from glbdes.cli import study as cli_study
+from glbdes.cli.paths import ANY, FILE, FOLDER
 from glbdes.errors import GlbdesError, PolicyError, RecordsError, brief
 
 MOST_CHARACTERS = 1000  # of a line of a message
 WIDTH = 100  # columns where there is no terminal to ask
 
-FOLDER = click.Path(path_type=Path, file_okay=False)
-FILE = click.Path(path_type=Path, dir_okay=False)
 settings = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key of the scenario: regions.*.replicas=4."
 )
 signal_source = click.option(
-    "--signals", type=click.Path(path_type=Path), metavar="PATH", help="Take signals from this file or folder instead."
+    "--signals", type=ANY, metavar="PATH", help="Take signals from this file or folder instead."
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
 
@@ -194,7 +193,7 @@ def show_profile(name: str) -> None:
 @profile.command("fit")
 @click.argument("measurements", type=FILE, metavar="FILE")
 @click.option("-o", "--out", type=FILE, metavar="TOML", help="Write the profile there.")
-@click.option("--graph-tokens", type=click.IntRange(min=1), metavar="N", help="Ignore longer prompts, extrapolate.")
+@click.option("--graph-tokens", type=click.IntRange(1, 10**9), metavar="N", help="Ignore longer prompts, extrapolate.")
 @click.option("--serving-of", metavar="NAME", help="Assume this profile's serving overhead if none was measured.")
 def fit_profile(measurements: Path, out: Path | None, graph_tokens: int | None, serving_of: str | None) -> None:
     """Fit a profile to the measurements in FILE, and print how well it fits."""
@@ -221,7 +220,9 @@ def signals() -> None:
 
 @signals.command("generate")
 @click.option("-o", "--out", type=FILE, required=True, metavar="FILE", help="Where they go: .csv or .parquet.")
-@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Another seed than that of the shipped signals.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Another seed than that of the shipped signals."
+)
 @click.option("--hours", type=int, metavar="N", help="Length; default: that of the record behind them, 457.")
 @click.option("--unmatched", is_flag=True, help="Do not fit the draw's own statistics to the record's.")
 @click.option("--load", "load_out", type=FILE, metavar="FILE", help="Write a load of the same seed there.")

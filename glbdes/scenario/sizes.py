@@ -107,7 +107,7 @@ def _time(document: Document) -> Iterator[Problem]:
 
 
 def _end(start: object, horizon_s: float) -> Iterator[Problem]:
-    if isinstance(start, datetime) and FIRST <= start.replace(tzinfo=None) < LAST and 0 <= horizon_s:
+    if isinstance(start, datetime) and FIRST <= start.replace(tzinfo=None) < LAST and horizon_s >= 0:
         end = start.replace(tzinfo=None) + timedelta(seconds=horizon_s)
         if end >= LAST:
             yield Problem("time.start_utc", f" = {start}: the slots end in {end.year}, must be before {LAST.year}")

@@ -36,7 +36,7 @@ network = {base_s = 0.001, detour = 1.5}
 objective = {carbon_usd_per_t = 100.0, norm = 2}
 records = {requests = "all"}
 slo = {default = {ttft_s = 1.0, share = 2.0}, slow = {e2e_s = 60.0}}
-faults = [{region = "west", start_h = 1.0, end_h = 1.5}, {region = "east", signal = "carbon", start_h = 1.0, end_h = 2.0}]
+faults = [{region = "west", start_h = 1, end_h = 1.5}, {region = "east", signal = "carbon", start_h = 1, end_h = 2}]
 [workload]
 arrivals = "gamma"
 shape = "diurnal"
