@@ -11,7 +11,7 @@ from glbdes.scenario.sizes import MOST_S
 from glbdes.units import NS_PER_S
 from glbdes.world.arrays import Floats, World
 
-MOST_PLACES: Final = 10**8  # of requests on all replicas: the state of an engine
+MOST_PLACES: Final = 2 * 10**7  # of requests on all replicas: the state of an engine
 
 
 def check(scenario: Scenario, world: World) -> None:
