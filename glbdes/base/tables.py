@@ -37,7 +37,9 @@ def parquet(path: Path) -> pd.DataFrame:
         file = pq.ParquetFile(path)
         rows = file.metadata.num_rows
         if rows <= MOST_ROWS:
-            return pd.DataFrame(file.read().to_pandas())
+            table = file.read()
+            table.validate(full=True)  # text that is none would be met later
+            return pd.DataFrame(table.to_pandas())
     except Exception as error:  # as above, and a truncated file may say anything
         raise UnreadableError(f"cannot be read as Parquet; truncated or damaged? ({_told(error)})") from error
     raise UnreadableError(f"has {rows:,} rows, must have at most {MOST_ROWS:,}")

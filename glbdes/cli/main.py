@@ -220,9 +220,7 @@ def signals() -> None:
 
 @signals.command("generate")
 @click.option("-o", "--out", type=FILE, required=True, metavar="FILE", help="Where they go: .csv or .parquet.")
-@click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Another seed than the shipped signals'."
-)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Another seed than the shipped signals'.")
 @click.option("--hours", type=int, metavar="N", help="Length; default: that of the record behind them, 457.")
 @click.option("--unmatched", is_flag=True, help="Do not fit the draw's own statistics to the record's.")
 @click.option("--load", "load_out", type=FILE, metavar="FILE", help="Write a load of the same seed there.")

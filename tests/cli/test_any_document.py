@@ -235,7 +235,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("any")
 
 
-quick = settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(max_examples=30, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 long = settings(quick, max_examples=5000, derandomize=False, print_blob=True)
 
 
