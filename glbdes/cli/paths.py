@@ -19,7 +19,9 @@ class Place(click.Path):
         if "\0" in str(value) or max(parts, default=0) > MOST_PART_BYTES or sum(parts) > MOST_BYTES:
             rule = f"must have no names of more than {MOST_PART_BYTES} bytes, and no zero bytes"
             self.fail(f"'{brief(value)}', {rule}", param, ctx)
-        return super().convert(value, param, ctx)
+        path = super().convert(value, param, ctx)
+        address = isinstance(path, Path) and not path.is_absolute() and ":" in path.parts[0] if parts else False
+        return Path.cwd() / path if address else path  # "a:b" is taken for an address where Parquet is written
 
 
 ANY: Final = Place(path_type=Path)

@@ -282,6 +282,13 @@ def test_a_byte_order_mark_and_prose_with_many_dots_are_read(folder: Path) -> No
     assert CliRunner().invoke(main, ["check", "any.toml"]).exit_code == 0
 
 
+def test_a_folder_called_like_an_address_is_a_folder(folder: Path) -> None:
+    (folder / "any.toml").write_text(TINY)
+    for arguments in (["simulate", "any.toml", "--quiet", "-o", "s3:"], ["summary", "s3:"]):
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 0, result.output
+
+
 def test_a_run_of_a_policy_with_a_long_name_has_a_folder(folder: Path) -> None:
     (folder / f"{'p' * 150}.py").write_text("from glbdes.policy.baselines import Nearest as Own\n")
     (folder / "any.toml").write_text(TINY.replace('{name = "eglb", step = 0.5}', f'{{name = "{"p" * 150}:Own"}}'))
