@@ -5,6 +5,12 @@ The command line turns every `GlbdesError` into one message and exit code 2. Any
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from itertools import islice
+from typing import Final
+
+MOST_PROBLEMS: Final = 20  # that are told of one by one
+MOST_SHOWN: Final = 200  # characters of one thing that a user wrote
+MOST_KNOWN: Final = 1000  # names that are searched for a near one
 
 
 class GlbdesError(Exception):
@@ -18,7 +24,10 @@ class ScenarioError(GlbdesError):
         self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
         self.source = source
         place = f" ({source})" if source else ""
-        super().__init__("\n".join(f"{problem}{place}" for problem in self.problems))
+        told = [f"{problem}{place}" for problem in self.problems[:MOST_PROBLEMS]]
+        if len(self.problems) > MOST_PROBLEMS:
+            told.append("and more")
+        super().__init__("\n".join(told))
 
 
 class SignalError(GlbdesError):
@@ -55,5 +64,18 @@ class InvariantError(GlbdesError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the known name closest to `name`, or an empty string."""
-    match = get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean '{match[0]}'?" if match else ""
+    if len(name) > MOST_SHOWN:
+        return ""
+    match = get_close_matches(name, list(islice(known, MOST_KNOWN)), n=1, cutoff=0.5)
+    return f"; did you mean '{brief(match[0])}'?" if match else ""
+
+
+def brief(written: object, most: int = MOST_SHOWN) -> str:
+    """What a user wrote, on one line and not too long: the middle left out, what does not print escaped."""
+    try:
+        text = str(written)
+    except ValueError:  # Python writes no number of thousands of digits
+        text = "a number of thousands of digits"
+    if len(text) > most:
+        text = f"{text[: most // 2]} ... {text[-most // 4 :]}"
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)

@@ -4,6 +4,7 @@ In a checkout they are the top-level folders `scenarios/` and `traces/`; in a wh
 the user has always goes before what is shipped.
 """
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -31,9 +32,14 @@ def find(kind: Kind, name: str, folder: Path | None = None) -> Path | None:
     A shipped file is called by its bare name; a scenario's name goes without `.toml`.
     """
     path = (folder or Path()) / name
-    if path.is_file() or (kind == "traces" and path.is_dir()):
+    if is_file(path) or (kind == "traces" and os.path.isdir(path)):
         return path
     if Path(name).name != name:
         return None
     inside = root(kind) / (f"{name}.toml" if kind == "scenarios" and not name.endswith(".toml") else name)
-    return inside if inside.is_file() else None
+    return inside if is_file(inside) else None
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; no name is too long or too strange to ask."""
+    return os.path.isfile(path)

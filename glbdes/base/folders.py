@@ -18,6 +18,7 @@ from glbdes.base import claims, seals
 from glbdes.base.files import reason
 from glbdes.errors import RecordsError
 
+MOST_NAME = 80  # characters of a part of a folder's name
 MARK = "run.json"  # what a finished run holds, and therefore what may be overwritten
 INCOMPLETE = ".incomplete-"  # a folder in the making
 REPLACED = ".replaced-"  # a run that a new one takes the place of
@@ -132,7 +133,7 @@ def numbered(target: Path) -> Iterator[Path]:
 
 def safe_name(text: str) -> str:
     """`text` as part of a folder's name."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", text).strip("._") or "run"
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", text)[:MOST_NAME].strip("._") or "run"
 
 
 def _first_free(target: Path, names: Iterator[Path]) -> Path:

@@ -16,16 +16,17 @@ from rich.console import Console
 
 from glbdes.cli.optimum import optimum
 from glbdes.cli.output import Refusal, orderly, say, show, stopped, told
+from glbdes.cli.paths import ANY, FILE, FOLDER
 from glbdes.cli.study import COMMANDS, allow_policy
-from glbdes.errors import GlbdesError, PolicyError, RecordsError
+from glbdes.errors import GlbdesError, PolicyError, RecordsError, brief
 
-FOLDER = click.Path(path_type=Path, file_okay=False)
-FILE = click.Path(path_type=Path, dir_okay=False)
+MOST_CHARACTERS = 1000  # of a line of a message
+
 settings = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key of the scenario: regions.*.replicas=4."
 )
 signal_source = click.option(
-    "--signals", type=click.Path(path_type=Path), metavar="PATH", help="Take signals from this file or folder instead."
+    "--signals", type=ANY, metavar="PATH", help="Take signals from this file or folder instead."
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
 
@@ -41,16 +42,21 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except GlbdesError as error:
-            raise Refusal(str(error)) from error
+            raise Refusal(_printable(str(error))) from error
         except KeyboardInterrupt as error:
             stopped(error)
         except MemoryError as error:
-            raise Refusal("out of memory") from error
+            raise Refusal("out of memory: simulate fewer or shorter slots, or less load") from error
         except OSError as error:
             refusal = told(error)
             if refusal is None:
                 raise
             raise refusal from error
+
+
+def _printable(message: str) -> str:
+    """`message`, whose lines are ours and whose words may be anybody's: escaped where it would not print."""
+    return "\n".join(brief(line, MOST_CHARACTERS) for line in message.split("\n"))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -194,7 +200,7 @@ def show_profile(name: str) -> None:
 @profile.command("fit")
 @click.argument("measurements", type=FILE, metavar="FILE")
 @click.option("-o", "--out", type=FILE, metavar="TOML", help="Write the profile there.")
-@click.option("--graph-tokens", type=click.IntRange(min=1), metavar="N", help="Ignore longer prompts, extrapolate.")
+@click.option("--graph-tokens", type=click.IntRange(1, 10**9), metavar="N", help="Ignore longer prompts, extrapolate.")
 @click.option("--serving-of", metavar="NAME", help="Assume this profile's serving overhead if none was measured.")
 def fit_profile(measurements: Path, out: Path | None, graph_tokens: int | None, serving_of: str | None) -> None:
     """Fit a profile to the measurements in FILE, and print how well it fits."""
@@ -223,7 +229,7 @@ def signals() -> None:
 
 @signals.command("generate")
 @click.option("-o", "--out", type=FILE, required=True, metavar="FILE", help="Where they go: .csv or .parquet.")
-@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Another seed than that of the shipped signals.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Another seed than the shipped signals'.")
 @click.option("--hours", type=int, metavar="N", help="Length; default: that of the record behind them, 457.")
 @click.option("--unmatched", is_flag=True, help="Do not fit the draw's own statistics to the record's.")
 @click.option("--load", "load_out", type=FILE, metavar="FILE", help="Write a load of the same seed there.")

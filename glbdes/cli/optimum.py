@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from glbdes.cli.output import say, show
+from glbdes.cli.paths import ANY
 
 
 @click.command()
 @click.argument("scenario")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key of the scenario.")
-@click.option("--signals", type=click.Path(path_type=Path), metavar="PATH", help="Take signals from there instead.")
+@click.option("--signals", type=ANY, metavar="PATH", help="Take signals from there instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
 def optimum(scenario: str, overrides: tuple[str, ...], signals: Path | None, as_json: bool) -> None:
     """What SCENARIO would come to with the whole horizon known: no plan of the fluid model can do better."""

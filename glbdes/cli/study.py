@@ -11,14 +11,13 @@ import click
 from rich.console import Console
 
 from glbdes.cli.output import WIDTH, say, show, stopped
+from glbdes.cli.paths import ANY, FILE, FOLDER
 from glbdes.errors import ScenarioError
 
 MOST_ERRORS = 10  # that are told of one by one
 
-FOLDER = click.Path(path_type=Path, file_okay=False)
-FILE = click.Path(path_type=Path, dir_okay=False)
 workers_option = click.option(
-    "--workers", type=click.IntRange(min=1), metavar="N", help="Processes; default: one a processor."
+    "--workers", type=click.IntRange(1, 1024), metavar="N", help="Processes; default: one a processor."
 )
 allow_policy = click.option(
     "--allow-policy", multiple=True, metavar="PACKAGE", help="Let policies of this installed package run."
@@ -29,11 +28,11 @@ quiet_option = click.option("--quiet", is_flag=True, help="No progress; print on
 @click.command()
 @click.argument("scenario")
 @click.option("--policies", metavar="A,B,...", help="Which, separated by commas; the first is the reference.")
-@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Draws of requests.")
+@click.option("--seeds", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Draws of requests.")
 @click.option("-o", "--out", type=FOLDER, metavar="DIR", help="Where results go; default: a new folder in runs/.")
 @click.option("--engine", metavar="NAME", help="Use this engine instead of the scenario's.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key of the scenario.")
-@click.option("--signals", type=click.Path(path_type=Path), metavar="PATH", help="Take signals from there instead.")
+@click.option("--signals", type=ANY, metavar="PATH", help="Take signals from there instead.")
 @allow_policy
 @workers_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")

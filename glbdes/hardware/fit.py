@@ -13,10 +13,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from scipy.optimize import least_squares, nnls
 
 from glbdes.errors import ProfileError
 from glbdes.hardware.profile import Iteration, Prefill, Profile, Serving
+from glbdes.scenario.complaints import complaints
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -113,9 +115,22 @@ def fit_profile(
     served runs, the host's time is fitted to all together, for it grows with the batch and must not be extrapolated;
     the rest, prompts and energy, to the one of the lowest rate.
 
-    Raises `ProfileError` if fewer than three decode iterations or two prompts are there, or they do not tell the
-    coefficients apart.
+    Raises `ProfileError` if fewer than three decode iterations or two prompts are there, they do not tell the
+    coefficients apart, or what explains them is no profile.
     """
+    try:
+        with np.errstate(all="ignore"):  # what is not finite is found by the profile's own rules
+            return _fitted(measured, graph_tokens, serving_of)
+    except ValidationError as error:
+        told = "; ".join(complaints(error, Profile))
+        raise ProfileError(f"{measured.name}: the fit is no profile: {told}") from error
+    except (np.linalg.LinAlgError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        raise ProfileError(f"{measured.name}: the measurements cannot be fitted: {error}") from error
+
+
+def _fitted(
+    measured: Measurements, graph_tokens: int | None, serving_of: Profile | None
+) -> tuple[Profile, list[Residual]]:
     iteration, residuals = _iteration(measured)
     prefill = _prefill(measured, graph_tokens)
     serving = Serving()
@@ -278,8 +293,12 @@ def _host(iteration: Iteration, served: Mapping[float, Served]) -> tuple[tuple[f
     terms = np.column_stack([np.ones(len(batch)), batch])
     begin = _relative_nnls(terms, step_s - bare_s, step_s)
     scale = np.array([1e-4, 1e-5])  # seconds, about what it comes to
+
+    def error(x: Floats) -> Floats:
+        return np.asarray((bare_s + terms @ (x * scale)) / step_s - 1.0)
+
     solved = least_squares(
-        lambda x: (bare_s + terms @ (x * scale)) / step_s - 1.0,
+        error,
         begin / scale,
         bounds=(0.0, np.inf),
         loss="soft_l1",

@@ -11,15 +11,17 @@ card's memory, at `kv_bytes_per_token`; of a card that is not in the table below
 `max_batch` requests of `max_ctx` tokens.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from glbdes.errors import ProfileError, nearest
+from glbdes.base import reading
+from glbdes.errors import ProfileError, brief, nearest
 from glbdes.hardware.fit import Decode, Floats, Ints, Measurements, Prompts, Served, Work
+from glbdes.scenario.complaints import shown
+from glbdes.scenario.sizes import LEAST, MOST
 from glbdes.units import BYTES_PER_MIB
 
 
@@ -30,11 +32,9 @@ def read_gpu(path: Path) -> Measurements:
     range, with its place in the file.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ProfileError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise ProfileError(f"{path}: not valid JSON: {error}") from error
+        document = reading.json_document(reading.text(path, reading.MOST_JSON_BYTES))
+    except reading.UnreadableError as error:
+        raise ProfileError(f"{path}: {error}") from error
     top = _Table(document, str(path))
     decode = top.rows("decode")
     batch, each = decode.whole("batch"), decode.whole("context")
@@ -82,9 +82,12 @@ def _kv_tokens(top: "_Table", max_batch: int) -> tuple[int, str]:
 
 def _rate(key: str, top: "_Table") -> float:
     try:
-        return float(key)
+        rate = float(key)
     except ValueError:
-        raise ProfileError(f"{top.place}: served has the key '{key}', must be a rate in requests/s") from None
+        rate = 0.0
+    if not 0 < rate <= MOST:
+        raise ProfileError(f"{top.place}: served has the key '{brief(key)}', must be a rate in requests/s")
+    return rate
 
 
 def _served(run: "_Table") -> Served:
@@ -101,12 +104,25 @@ def _served(run: "_Table") -> Served:
     )
 
 
+def _is_time(value: Any) -> bool:
+    """A JSON number of a size that can be reckoned with."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MOST
+
+
+def _is_count(value: Any) -> bool:
+    return _is_time(value) and value >= 0 and value % 1 == 0
+
+
 def _work(run: "_Table") -> Work:
     rows = run.value("iterations", list)
+    if not rows:
+        raise ProfileError(f"{run.place}: iterations is empty, must have a row")
     for index, row in enumerate(rows):
-        if not isinstance(row, list) or len(row) != 5 or row[2] not in ("p", "d"):
+        if not isinstance(row, list) or len(row) != 5 or row[2] not in ("p", "d") or not all(map(_is_count, row[3:])):
             shape = '[begin, end, "p" or "d", tokens or batch, batch or tokens]'
-            raise ProfileError(f"{run.place}.iterations[{index}] = {row}, must be {shape}")
+            raise ProfileError(f"{run.place}.iterations[{index}] = {brief(row)}, must be {shape}")
+        if not all(map(_is_time, row[:2])) or row[1] < row[0]:
+            raise ProfileError(f"{run.place}.iterations[{index}] = {brief(row)}, must begin and then end, in seconds")
     begin, end, kind, fourth, fifth = (np.array(column) for column in zip(*rows, strict=True))
     is_prompt = kind == "p"
     return Work(
@@ -131,15 +147,24 @@ class _Table:
             raise ProfileError(f"{self.place}: has no '{key}'{nearest(key, map(str, self.content))}")
         found = self.content[key]
         if not isinstance(found, kind) or isinstance(found, bool):
-            raise ProfileError(f"{self.place}: {key} = {found!r:.60}, must be {_NAMES.get(kind, 'a number')}")
+            raise ProfileError(f"{self.place}: {key} = {shown(key, found)}, must be {_NAMES.get(kind, 'a number')}")
         return found
 
     def number(self, key: str) -> float:
-        """A finite number above 0."""
-        found = float(self.value(key, int | float))
-        if not (np.isfinite(found) and found > 0):
-            raise ProfileError(f"{self.place}: {key} = {found:g}, must be > 0")
-        return found
+        """A number above 0, of a size that can be reckoned with."""
+        found = self.value(key, int | float)
+        if not found > 0:
+            raise ProfileError(f"{self.place}: {key} = {brief(found)}, must be > 0")
+        if not LEAST <= found <= MOST:
+            raise ProfileError(f"{self.place}: {key} = {brief(found)}, must be from {LEAST:g} to {MOST:g}")
+        return float(found)
+
+    def time(self, key: str) -> float:
+        """A number of any sign, of a size that can be reckoned with."""
+        found = self.value(key, int | float)
+        if not _is_time(found):
+            raise ProfileError(f"{self.place}: {key} = {brief(found)}, must be <= {MOST:g} in size")
+        return float(found)
 
     def table(self, key: str) -> "_Table":
         return _Table(self.value(key, dict), f"{self.place}: {key}")
@@ -157,7 +182,7 @@ class _Rows:
         self.rows = [_Table(row, f"{place}[{index}]") for index, row in enumerate(rows)]
 
     def column(self, key: str) -> Floats:
-        return np.array([row.value(key, int | float) for row in self.rows], dtype=np.float64)
+        return np.array([row.time(key) for row in self.rows])
 
     def positive(self, key: str) -> Floats:
         return np.array([row.number(key) for row in self.rows])

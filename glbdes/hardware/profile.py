@@ -6,23 +6,26 @@ A profile is a TOML file, shipped in `profiles/` or a user's own. It keeps apart
 """
 
 import os
-import tomllib
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from glbdes.errors import ProfileError, nearest
+from glbdes import resources
+from glbdes.base import reading
+from glbdes.errors import ProfileError, brief, nearest
 from glbdes.scenario.complaints import complaints, shown
+from glbdes.scenario.sizes import MOST_TOKENS, bearable
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0), AfterValidator(bearable)]
+NonNegative = Annotated[float, Field(ge=0), AfterValidator(bearable)]
+Tokens = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
 # A list in TOML is a tuple here; its length is checked against `prefill.tokens`.
 Positives = Annotated[tuple[Positive, ...], Field(strict=False)]
 
@@ -33,9 +36,9 @@ SHIPPED: Final = Path(__file__).resolve().parent / "profiles"
 
 
 class Part(BaseModel):
-    """Frozen, closed to keys that it does not know, and strict: text is never taken for a number."""
+    """Frozen, closed to keys that it does not know, and strict: text is never taken for a number, nor infinity."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Iteration(Part):
@@ -58,8 +61,8 @@ class Prefill(Part):
     `beyond_s` it takes the slope of the last two lengths.
     """
 
-    pad_tokens: Annotated[int, Field(ge=1)] = 1
-    tokens: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False, min_length=2)]
+    pad_tokens: Tokens = 1
+    tokens: Annotated[tuple[Tokens, ...], Field(strict=False, min_length=2)]
     time_s: Positives
     energy_j: Positives
     beyond_s: Growth | None = None
@@ -156,19 +159,19 @@ def load(name: str, folder: Path | None = None) -> Profile:
     of values that break a rule.
     """
     path = (folder or Path()) / name
-    if not path.is_file():
+    if not resources.is_file(path):
         path = SHIPPED / f"{name}.toml"
-        if Path(name).name != name or not path.is_file():
+        if Path(name).name != name or not resources.is_file(path):
             known = shipped()
-            raise ProfileError(f"no profile '{name}'{nearest(Path(name).stem, known)} (shipped: {', '.join(known)})")
+            raise ProfileError(
+                f"no profile '{brief(name)}'{nearest(Path(name).stem, known)} (shipped: {', '.join(known)})"
+            )
     place = os.path.relpath(path)
-    place = str(path) if place.startswith("..") else place
+    place = brief(path if place.startswith("..") else place)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ProfileError(f"{place}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ProfileError(f"{place}: not valid TOML: {error}") from error
+        document = reading.toml(reading.text(path, reading.MOST_TOML_BYTES))
+    except reading.UnreadableError as error:
+        raise ProfileError(f"{place}: {error}") from error
     try:
         return Profile.model_validate(document)
     except ValidationError as error:

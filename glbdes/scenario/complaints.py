@@ -5,13 +5,14 @@ regions.texas.replica: unknown key; did you mean 'replicas'?
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from glbdes.errors import nearest
+from glbdes.errors import MOST_PROBLEMS, MOST_SHOWN, brief, nearest
 
 # Rule by kind of complaint, filled in from the complaint's context. Kinds that are not here keep pydantic's words.
 RULES: Mapping[str, str] = {
@@ -30,6 +31,9 @@ RULES: Mapping[str, str] = {
     "model_type": "must be a table",
     "literal_error": "must be {expected}",
     "too_short": "must have at least {min_length} entry",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "int_parsing_size": "must be a whole number of at most 12 digits",
     "string_pattern_mismatch": "must be lower-case letters, digits and _, and begin with a letter",
     "datetime_type": "must be a date and time such as 2022-09-22T00:00:00",
     "datetime_parsing": "must be a date and time such as 2022-09-22T00:00:00",
@@ -56,8 +60,9 @@ UNITS: Mapping[str, str] = {
 
 
 def complaints(error: ValidationError, root: type[BaseModel]) -> list[str]:
-    """One line for each complaint of `error`, raised by `root`."""
-    return [line for detail in error.errors() for line in _lines(detail, root)]
+    """One line for each complaint of `error`, raised by `root`, as far as they are told."""
+    lines = (line for detail in error.errors(include_url=False) for line in _lines(detail, root))
+    return list(islice(lines, MOST_PROBLEMS + 1))
 
 
 def shown(key: str, value: Any) -> str:
@@ -67,10 +72,10 @@ def shown(key: str, value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
-        text = f"{value:g}" if isinstance(value, float) else str(value)
+        text = f"{value:g}" if isinstance(value, float) else brief(value)
         unit = next((unit for suffix, unit in UNITS.items() if key.endswith(suffix)), "")
         return f"{text} {unit}".rstrip()
-    return f"'{value}'" if isinstance(value, str) else str(value)
+    return f"'{brief(value)}'" if isinstance(value, str) else brief(value)
 
 
 def _lines(detail: ErrorDetails, root: type[BaseModel]) -> Iterator[str]:
@@ -78,7 +83,7 @@ def _lines(detail: ErrorDetails, root: type[BaseModel]) -> Iterator[str]:
     if "problems" in context:  # rules between values, all in one complaint
         yield from context["problems"]
         return
-    place, key = ".".join(str(part) for part in loc if part != "[key]"), str(loc[-1]) if loc else ""
+    place, key = brief(".".join(str(part) for part in loc if part != "[key]")), str(loc[-1]) if loc else ""
     if kind == "extra_forbidden":
         yield f"{place}: unknown key{nearest(key, _keys_at(root, loc[:-1]))}"
     elif kind == "missing":
@@ -87,7 +92,11 @@ def _lines(detail: ErrorDetails, root: type[BaseModel]) -> Iterator[str]:
         yield f"{place}: this name {RULES.get(kind, detail['msg']).format(**context)}"
     else:
         rule = RULES.get(kind, detail["msg"].replace("Input should be", "must be")).format(**context)
-        hint = nearest(str(detail["input"]), _choices(str(context.get("expected", "")))) if context else ""
+        hint = (
+            nearest(brief(detail["input"], MOST_SHOWN + 1), _choices(str(context.get("expected", ""))))
+            if context
+            else ""
+        )
         yield f"{place} = {shown(key, detail['input'])}, {rule}{hint}"
 
 

@@ -1,46 +1,71 @@
 """A scenario file as frozen, validated models: what to simulate, in the user's units.
 
 This module owns the schema, the rules that one value must meet, and the reading of the file; rules between two values
-are in `scenario_rules.py`. Reading signals and traces, and turning names into arrays, happens later.
+are in `rules.py`, how large anything may be is in `sizes.py`. Reading signals and traces, and turning names into
+arrays, happens later.
 """
 
 import os
-import tomllib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from glbdes import resources
-from glbdes.errors import ScenarioError, nearest
+from glbdes.base import reading
+from glbdes.errors import ScenarioError, brief, nearest
 from glbdes.scenario import overrides as settings
 from glbdes.scenario.complaints import complaints
 from glbdes.scenario.rules import broken
+from glbdes.scenario.sizes import (
+    MOST,
+    MOST_H,
+    MOST_NAME,
+    MOST_ONE_WAY_S,
+    MOST_PATH,
+    MOST_REPLICAS,
+    MOST_S,
+    MOST_TOKENS,
+    MOST_WAKE_S,
+    bearable,
+    dated,
+    plain,
+    unbearable,
+)
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Knot = Annotated[tuple[NonNegative, NonNegative], Field(strict=False)]
-MOST = 10**12  # of anything that is counted, so that sums stay within 64 bits
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=MOST_NAME)]
+File = Annotated[str, Field(min_length=1, max_length=MOST_PATH), AfterValidator(plain)]
+Number = Annotated[float, AfterValidator(bearable)]
+Positive = Annotated[float, Field(gt=0), AfterValidator(bearable)]
+NonNegative = Annotated[float, Field(ge=0), AfterValidator(bearable)]
+Seconds = Annotated[float, Field(gt=0, le=MOST_S), AfterValidator(bearable)]
+SomeSeconds = Annotated[float, Field(ge=0, le=MOST_S), AfterValidator(bearable)]
+OneWayS = Annotated[float, Field(ge=0, le=MOST_ONE_WAY_S), AfterValidator(bearable)]
+WakeS = Annotated[float, Field(ge=0, le=MOST_WAKE_S), AfterValidator(bearable)]
+Tokens = Annotated[float, Field(gt=0, le=MOST_TOKENS), AfterValidator(bearable)]
+Knot = Annotated[tuple[NonNegative, SomeSeconds], Field(strict=False)]
 
 
 class Model(BaseModel):
-    """Frozen, closed to keys that it does not know, and strict: text is never taken for a number."""
+    """Frozen, closed to keys that it does not know, and strict: text is never taken for a number, nor infinity."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False)
 
 
 class Time(Model):
     """The horizon: `slots` slots of `slot_s` seconds, of which `simulated_s_per_slot` are simulated."""
 
     slots: Annotated[int, Field(ge=1, le=MOST)]
-    slot_s: Positive = 3600.0
-    simulated_s_per_slot: Positive | None = None  # None: slot_s, nothing is compressed
-    start_utc: Annotated[datetime, Field(strict=False)] = datetime(2022, 9, 22)  # without an offset: UTC
+    slot_s: Seconds = 3600.0
+    simulated_s_per_slot: Seconds | None = None  # None: slot_s, nothing is compressed
+    start_utc: Annotated[datetime, Field(strict=False), AfterValidator(dated)] = datetime(
+        2022, 9, 22
+    )  # without an offset: UTC
     clock_ns: Annotated[int, Field(ge=1, le=MOST)] = 1
+    max_events: Annotated[int, Field(ge=1, le=MOST)] = 10**9  # expected in a run: more is refused
 
     @field_validator("start_utc")
     @classmethod
@@ -56,7 +81,9 @@ class Time(Model):
 class SignalsSource(Model):
     """Where price, carbon and water come from; values in a region's own table fill what the source lacks."""
 
-    source: str = "constant"  # "constant"; a file (shipped, or beside the scenario); or a folder in the authors' layout
+    source: File = (
+        "constant"  # "constant"; a file (shipped, or beside the scenario); or a folder in the authors' layout
+    )
     missing: Literal["error", "hold"] = "error"  # a gap in the file: refuse, or hold the last value
     max_stale_slots: Annotated[int, Field(ge=1, le=MOST)] = 24
 
@@ -65,10 +92,10 @@ class Lengths(Model):
     """Joint law of prompt and output tokens."""
 
     law: Literal["azure_conv", "fixed", "geometric", "trace"] = "azure_conv"
-    prompt_tokens: Positive | None = None  # fixed and geometric: the mean
-    output_tokens: Positive | None = None
-    file: str | None = None  # trace: lengths drawn with replacement from this request trace
-    max_tokens: Annotated[int, Field(ge=2, le=10**7)] = 32768  # prompt + output; longer draws are cut
+    prompt_tokens: Tokens | None = None  # fixed and geometric: the mean
+    output_tokens: Tokens | None = None
+    file: File | None = None  # trace: lengths drawn with replacement from this request trace
+    max_tokens: Annotated[int, Field(ge=2, le=MOST_TOKENS)] = 32768  # prompt + output; longer draws are cut
 
 
 class Workload(Model):
@@ -78,13 +105,15 @@ class Workload(Model):
     shape: Literal["constant", "diurnal", "trace"] = "constant"  # of the mean rate over the slots
     diurnal_amplitude: Annotated[float, Field(ge=0, lt=1)] = 0.4  # peak is 1 + amplitude times the mean
     diurnal_peak_h: Annotated[float, Field(ge=0, lt=24)] = 14.0  # local hour of the peak
-    load_file: str | None = None  # shape "trace": a load per slot (column `load`), for all gateways
+    load_file: File | None = None  # shape "trace": a load per slot (column `load`), for all gateways
     load_scale: Positive = 1.0  # multiplies every gateway's rate
-    burstiness_cv2: Annotated[float, Field(gt=0)] = 4.0  # gamma: squared coefficient of variation of the gaps
-    burst_factor: Annotated[float, Field(gt=1)] = 4.0  # mmpp: rate in a burst / mean rate outside one
-    burst_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1  # mmpp: share of time in bursts
-    burst_mean_s: Positive = 5.0  # mmpp: mean length of a burst
-    file: str | None = None  # replay: the request trace
+    burstiness_cv2: Annotated[float, Field(ge=1e-4, le=1e4)] = (
+        4.0  # gamma: squared coefficient of variation of the gaps
+    )
+    burst_factor: Annotated[float, Field(gt=1, le=1e6)] = 4.0  # mmpp: rate in a burst / mean rate outside one
+    burst_fraction: Annotated[float, Field(ge=1e-6, le=1 - 1e-6)] = 0.1  # mmpp: share of time in bursts
+    burst_mean_s: Seconds = 5.0  # mmpp: mean length of a burst
+    file: File | None = None  # replay: the request trace
     replay_rate_factor: Positive = 1.0  # replay: compress (> 1) or stretch the trace's clock
     replay_loop: bool = False  # replay: begin the trace again at its end, instead of refusing a longer horizon
     lengths: Lengths = Lengths()
@@ -93,9 +122,9 @@ class Workload(Model):
 class Slo(Model):
     """A class of requests and what its users expect; `share` of the requests belong to it."""
 
-    ttft_s: Positive | None = None
-    tpot_s: Positive | None = None
-    e2e_s: Positive | None = None
+    ttft_s: Seconds | None = None
+    tpot_s: Seconds | None = None
+    e2e_s: Seconds | None = None
     max_one_way_ms: Positive | None = None  # its requests go to no region farther away than this
     share: Positive = 1.0
 
@@ -120,15 +149,15 @@ class Gateway(Place):
 class Pool(Model):
     """The replicas of a region. Every key may stand in [fleet] for all regions or in a region's own table."""
 
-    profile: str | None = None  # a shipped profile's name, or a profile file
-    replicas: Annotated[int, Field(ge=1, le=10**6)] | None = None
+    profile: File | None = None  # a shipped profile's name, or a profile file
+    replicas: Annotated[int, Field(ge=1, le=MOST_REPLICAS)] | None = None
     max_batch: Annotated[int, Field(ge=1, le=MOST)] | None = None  # default: the profile's
     kv_tokens: Annotated[int, Field(ge=2, le=MOST)] | None = None  # default: the profile's
     max_queue: Annotated[int, Field(ge=0, le=MOST)] | None = None  # default: unbounded
     host_w: NonNegative | None = None  # default: the profile's
     idle_w: NonNegative | None = None
-    sleep_after_s: NonNegative | None = None  # default: never
-    wake_s: NonNegative | None = None
+    sleep_after_s: SomeSeconds | None = None  # default: never
+    wake_s: WakeS | None = None
 
 
 class Region(Pool, Place):
@@ -137,8 +166,8 @@ class Region(Pool, Place):
     capacity: Positive | None = None  # fluid engine in the paper's units: MW at full load, instead of a profile
     carbon_weight: NonNegative = 1.0  # of its footprints in the objective's norms
     water_weight: NonNegative = 1.0
-    pue: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
-    price_usd_per_kwh: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    pue: Annotated[float, Field(ge=1, le=MOST)] | None = None
+    price_usd_per_kwh: Number | None = None
     carbon_g_per_kwh: NonNegative | None = None
     wue_l_per_kwh: NonNegative | None = None
     ewif_l_per_kwh: NonNegative | None = None
@@ -147,18 +176,18 @@ class Region(Pool, Place):
 class Network(Model):
     """One-way latency: `base_s` + great-circle distance x `detour` at the speed of light in fibre; or a table."""
 
-    base_s: NonNegative = 0.001
-    detour: Annotated[float, Field(ge=1)] = 1.5
-    latency_s: dict[str, dict[str, NonNegative]] | None = None  # [gateway][region], overrides the distance
+    base_s: OneWayS = 0.001
+    detour: Annotated[float, Field(ge=1, le=1000)] = 1.5
+    latency_s: dict[str, dict[str, OneWayS]] | None = None  # [gateway][region], overrides the distance
 
 
 class Dispatch(Model):
     rule: Literal["weighted", "smooth", "least_loaded", "spillover"] = "smooth"
-    telemetry_s: NonNegative = 0.0
+    telemetry_s: SomeSeconds = 0.0
     spill_queue: Annotated[int, Field(ge=0, le=MOST)] = 8
     demand: Literal["truth", "last", "forecast"] = "truth"  # what policies know of the slot's demand
-    max_utilisation: Annotated[float, Field(gt=0, le=1)] = 0.9  # share of a region's capacity that plans may use
-    timeout_s: Positive | None = None  # patience in a queue; default: endless
+    max_utilisation: Annotated[float, Field(ge=1e-6, le=1)] = 0.9  # share of a region's capacity that plans may use
+    timeout_s: Seconds | None = None  # patience in a queue; default: endless
     max_attempts: Annotated[int, Field(ge=1, le=1000)] = 3
     overload: Literal["error", "allow"] = "error"  # a slot's expected load beyond what plans may use: refuse, or try
 
@@ -173,12 +202,19 @@ class KnownAhead(Model):
 class PolicyChoice(BaseModel):
     """`name` is a built-in or "package.module:Class"; every other key is an argument of its constructor."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
-    name: str = "nearest"
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    name: File = "nearest"
 
     @property
     def arguments(self) -> dict[str, Any]:
         return dict(self.__pydantic_extra__ or {})
+
+    @model_validator(mode="after")
+    def _of_bearable_arguments(self) -> Self:
+        problems = [line for key, value in self.arguments.items() for line in unbearable(value, f"policy.{key}")]
+        if problems:
+            raise PydanticCustomError("rules", "{text}", {"text": "; ".join(problems), "problems": problems})
+        return self
 
 
 class Objective(Model):
@@ -196,8 +232,8 @@ class Fault(Model):
 
     region: str
     signal: Literal["price", "carbon", "water"] | None = None
-    start_h: NonNegative
-    end_h: Positive
+    start_h: Annotated[NonNegative, Field(le=MOST_H)]
+    end_h: Annotated[Positive, Field(le=MOST_H)]
 
 
 class Records(Model):
@@ -215,8 +251,8 @@ class Scenario(Model):
     """A complete scenario. Tables of regions, gateways and SLO classes keep the order of the file."""
 
     name: Name
-    description: str = ""
-    seed: Annotated[int, Field(ge=0)] = 1
+    description: Annotated[str, Field(max_length=10 * MOST_PATH)] = ""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     engine: Literal["auto", "simpy", "fast", "fluid"] = "auto"
     time: Time
     signals: SignalsSource = SignalsSource()
@@ -259,13 +295,11 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Scenario, P
         raise ScenarioError(_not_found(str(source)))
     place = _place(path)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ScenarioError(f"cannot be read: {error.strerror}", place) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ScenarioError(f"not valid TOML: {error}", place) from error
+        document = reading.toml(reading.text(path, reading.MOST_TOML_BYTES))
+    except reading.UnreadableError as error:
+        raise ScenarioError(str(error), place) from error
     settings.apply(document, tuple(overrides))
-    return validate(document, place + "".join(f", --set {text}" for text in overrides)), path
+    return validate(document, place + brief("".join(f", --set {text}" for text in overrides))), path
 
 
 def validate(document: dict[str, Any], place: str | None = None) -> Scenario:
@@ -281,10 +315,10 @@ def validate(document: dict[str, Any], place: str | None = None) -> Scenario:
 
 def _not_found(source: str) -> str:
     names = resources.shipped("scenarios")
-    return f"no scenario file '{source}'{nearest(Path(source).stem, names)} (shipped: {', '.join(names)})"
+    return f"no scenario file '{brief(source)}'{nearest(Path(source).stem, names)} (shipped: {', '.join(names)})"
 
 
 def _place(path: Path) -> str:
     """`path` as a person in the working folder would write it."""
     relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
+    return brief(path if relative.startswith("..") else relative)

@@ -15,7 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from glbdes.errors import SignalError
+from glbdes.base import tables
+from glbdes.base.reading import UnreadableError
+from glbdes.errors import SignalError, brief
+from glbdes.scenario.sizes import MOST
 from glbdes.signals.loads import over_slots
 from glbdes.signals.tidy import COLUMNS, first_row, utc
 from glbdes.units import G_PER_KG, KWH_PER_MWH
@@ -47,15 +50,15 @@ def read_authors(folder: Path) -> pd.DataFrame:
     SignalError
         A folder, file or column that is missing; an empty or unreadable file; a region that lacks a signal.
     """
-    tables = {signal: _read_signal(folder, signal) for signal in VARIABLE_MAP}
-    regions = {signal: set(table["region"]) for signal, table in tables.items()}
+    read = {signal: _read_signal(folder, signal) for signal in VARIABLE_MAP}
+    regions = {signal: set(table["region"]) for signal, table in read.items()}
     for signal, has in regions.items():
         if lacking := sorted(set().union(*regions.values()) - has):
             place, end, *_ = VARIABLE_MAP[signal]
             raise SignalError(f"{folder / place}: has no file *{end} for {', '.join(lacking)}")
-    last = min(table["time_utc"].max() for table in tables.values())
-    merged: pd.DataFrame = tables["carbon"].merge(tables["price"], how="outer", on=["time_utc", "region"])
-    merged = merged.merge(tables["water"], how="outer", on=["time_utc", "region"])
+    last = min(table["time_utc"].max() for table in read.values())
+    merged: pd.DataFrame = read["carbon"].merge(read["price"], how="outer", on=["time_utc", "region"])
+    merged = merged.merge(read["water"], how="outer", on=["time_utc", "region"])
     merged = merged[merged["time_utc"] <= last].assign(ewif_l_per_kwh=0.0, pue=1.0)
     return pd.DataFrame(merged.sort_values(["region", "time_utc"], ignore_index=True), columns=list(COLUMNS))
 
@@ -82,10 +85,10 @@ def _read_load(folder: Path) -> pd.DataFrame:
     """`time_utc` and `load` of each hour."""
     path = folder / LOAD_FILE
     power = _read_file(path, POWER_COLUMN)
-    if (bad := ~(power["value"] >= 0)).any():
+    if (bad := ~power["value"].between(0, MOST)).any():
         row = first_row(bad)
         value = power["value"].iloc[row - 1]
-        raise SignalError(f"{path}, row {row}: {POWER_COLUMN} = {value:g}, must be a number >= 0")
+        raise SignalError(f"{path}, row {row}: {POWER_COLUMN} = {value:g}, must be a number >= 0 and <= {MOST:g}")
     return pd.DataFrame({"time_utc": power["time_utc"], "load": power["value"] / CAPACITY_W})
 
 
@@ -94,12 +97,12 @@ def _read_signal(folder: Path, signal: str) -> pd.DataFrame:
     paths = sorted((folder / place).glob(f"*{end}"))
     if not paths:
         raise SignalError(f"{folder / place}: has no file *{end}, must have one for each region (authors' layout)")
-    tables = []
+    read = []
     for path in paths:
         name = path.name.removesuffix(end).lower()
         table = _read_file(path, theirs)
-        tables.append(table.assign(region=SPELLING.get(name, name), value=table["value"] * UNITS[signal]))
-    return pd.concat(tables, ignore_index=True).rename(columns={"value": ours})
+        read.append(table.assign(region=SPELLING.get(name, name), value=table["value"] * UNITS[signal]))
+    return pd.concat(read, ignore_index=True).rename(columns={"value": ours})
 
 
 def _read_file(path: Path, column: str) -> pd.DataFrame:
@@ -107,19 +110,19 @@ def _read_file(path: Path, column: str) -> pd.DataFrame:
     if not path.is_file():
         raise SignalError(f"{path}: no such file (authors' layout)")
     try:
-        table = pd.read_csv(path, skipinitialspace=True)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise SignalError(f"{path}: cannot be read as CSV; truncated or damaged? ({error})") from error
-    table.columns = table.columns.str.strip()  # their water column begins with a blank
+        table = tables.csv(path, skipinitialspace=True)
+    except UnreadableError as error:
+        raise SignalError(f"{path}: {error}") from error
+    table.columns = table.columns.astype(str).str.strip()  # their water column begins with a blank
     for needed in (TIME_COLUMN, column):
         if needed not in table.columns:
-            raise SignalError(f"{path}: has no column '{needed}', has {', '.join(map(repr, table.columns))}")
+            raise SignalError(f"{path}: has no column '{needed}', has {brief(list(table.columns))}")
     if table.empty:
         raise SignalError(f"{path}: has no rows")
-    numbers = pd.to_numeric(table[column], errors="coerce").astype("float64")
+    numbers = tables.numbers(table[column])
     if (wrong := numbers.isna() & table[column].notna()).any():
         row = first_row(wrong)
-        raise SignalError(f"{path}, row {row}: {column} = {table[column].iloc[row - 1]}, must be a number")
+        raise SignalError(f"{path}, row {row}: {column} = {brief(table[column].iloc[row - 1])}, must be a number")
     times = utc(table[TIME_COLUMN], path)
     if (back := times.diff() <= pd.Timedelta(0)).any():
         row = first_row(back)

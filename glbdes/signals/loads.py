@@ -7,7 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from glbdes.errors import TraceError, nearest
+from glbdes.base import tables
+from glbdes.base.reading import UnreadableError
+from glbdes.errors import TraceError, brief, nearest
+from glbdes.scenario.sizes import MOST
 
 FIRST_LINE = 2  # of the rows: line 1 is the header
 
@@ -24,11 +27,12 @@ def read_load(path: Path, start_utc: datetime, slot_s: float, slots: int) -> NDA
     table = _table(path)
     if "load" not in table.columns:
         raise TraceError(f"{path}: no column 'load'{nearest('load', table.columns)}")
-    load = pd.to_numeric(table["load"], errors="coerce").to_numpy(dtype=np.float64)
-    bad = ~(np.isfinite(load) & (load >= 0))
+    load = np.asarray(tables.numbers(table["load"]), dtype=np.float64)
+    bad = ~((load >= 0) & (load <= MOST))
     if bad.any():
         row = int(np.argmax(bad))
-        raise TraceError(f"{path}, line {row + FIRST_LINE}: load = '{table['load'].iloc[row]}', must be a number >= 0")
+        told = f"load = '{brief(table['load'].iloc[row])}', must be a number >= 0 and <= {MOST:g}"
+        raise TraceError(f"{path}, line {row + FIRST_LINE}: {told}")
     if "time_utc" in table.columns:
         return over_slots(load, _seconds(table["time_utc"], start_utc, path), slot_s, slots, path)
     if len(load) < slots:
@@ -40,9 +44,9 @@ def _table(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise TraceError(f"{path}: no such file")
     try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, skip_blank_lines=False)
-    except (OSError, EOFError, ValueError) as error:  # pandas' and pyarrow's parsing errors are ValueErrors
-        raise TraceError(f"{path}: cannot be read as a table of load: {str(error).strip()}") from error
+        table = tables.parquet(path) if path.suffix == ".parquet" else tables.csv(path, skip_blank_lines=False)
+    except UnreadableError as error:
+        raise TraceError(f"{path}: {error}") from error
     if table.empty:
         raise TraceError(f"{path}: no rows of load, must have at least one")
     return table
@@ -50,10 +54,11 @@ def _table(path: Path) -> pd.DataFrame:
 
 def _seconds(column: "pd.Series[str]", start_utc: datetime, path: Path) -> NDArray[np.float64]:
     """Seconds from the start of the horizon to each row."""
-    times = pd.to_datetime(column, utc=True, errors="coerce")
+    times = tables.stamps(column)
     if times.isna().any():
         row = int(np.argmax(times.isna().to_numpy()))
-        raise TraceError(f"{path}, line {row + FIRST_LINE}: time_utc = '{column.iloc[row]}', must be a date and time")
+        rule = f"must be a date and time from {tables.FIRST.year} to {tables.LAST.year - 1}"
+        raise TraceError(f"{path}, line {row + FIRST_LINE}: time_utc = '{brief(column.iloc[row])}', {rule}")
     seconds = (times - pd.Timestamp(start_utc, tz="UTC")).dt.total_seconds().to_numpy(dtype=np.float64)
     steps = np.diff(seconds)
     bad = (steps <= 0) | (steps != steps[:1])

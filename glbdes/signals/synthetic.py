@@ -24,7 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from glbdes.base.files import whole
-from glbdes.errors import SignalError
+from glbdes.errors import SignalError, brief
 from glbdes.signals import residuals
 from glbdes.signals.tidy import COLUMNS
 from glbdes.units import H_PER_DAY
@@ -36,6 +36,7 @@ SHIPPED_SEED: Final = 1  # of traces/llm10_signals.csv and traces/llm10_load.csv
 DECIMALS: Final = {"price_usd_per_kwh": 6, "carbon_g_per_kwh": 3, "wue_l_per_kwh": 5, "load": 5}
 WIDENED: Final = 0.1  # of the record's range: how far beyond its extremes a signal may go; a load may not
 CLIPPING_ROUNDS: Final = 20  # clipping and scaling disturb each other less each round
+MOST_HOURS: Final = 100_000  # eleven years
 SIGNALS_STREAM, LOAD_STREAM = 0, 1  # children of the seed
 
 
@@ -155,8 +156,8 @@ def _series(entry: dict[str, Any]) -> Series:
 
 def _checked(hours: int | None, default: int) -> int:
     hours = default if hours is None else hours
-    if hours < 1:
-        raise SignalError(f"hours = {hours}, must be >= 1")
+    if not 1 <= hours <= MOST_HOURS:
+        raise SignalError(f"hours = {brief(hours)}, must be >= 1 and <= {MOST_HOURS}")
     return hours
 
 

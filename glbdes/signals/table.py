@@ -16,15 +16,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from glbdes.errors import SignalError, nearest
+from glbdes.errors import MOST_PROBLEMS, SignalError, brief, nearest
 from glbdes.resources import find, shipped
 from glbdes.scenario.model import Region, SignalsSource, Time
+from glbdes.scenario.sizes import MOST
 from glbdes.signals.authors import is_authors, read_authors
 from glbdes.signals.tidy import SIGNALS, read_tidy
 from glbdes.units import NS_PER_S
 
 Floats = NDArray[np.float64]
 
+MOST_STEPS: Final = 10**8  # of a file, or slots if these are finer
 MINIMUM: Final = {"carbon_g_per_kwh": 0.0, "wue_l_per_kwh": 0.0, "ewif_l_per_kwh": 0.0, "pue": 1.0}  # prices: any
 
 
@@ -78,7 +80,7 @@ def _table(source: str, folder: Path | None) -> tuple[pd.DataFrame, str]:
     path = find("traces", source, folder)
     if path is None:
         known = shipped("traces")
-        raise SignalError(f"signals.source = '{source}': no such file or folder{nearest(source, known)}")
+        raise SignalError(f"signals.source = '{brief(source)}': no such file or folder{nearest(source, known)}")
     if path.is_file():
         return read_tidy(path), source
     if not is_authors(path):
@@ -111,7 +113,8 @@ def _assemble(
             else:
                 arrays[column][:, r] = own[column] if column in own else given[column]
     if problems:
-        raise SignalError("\n".join(problems))
+        more = ["and more"] * (len(problems) > MOST_PROBLEMS)
+        raise SignalError("\n".join(problems[:MOST_PROBLEMS] + more))
     return Signals(**arrays, stale_slots=stale)
 
 
@@ -131,7 +134,7 @@ class _Grid:
             before = rows["time_utc"].iloc[row]
             rule = "stands there twice" if steps[row] == 0 else f"comes after {before}, must be sorted"
             raise SignalError(f"{place}, row {rows.index[row + 1] + 1}: region {region}, time_utc = {again} {rule}")
-        self.slot = round(time.slot_s * NS_PER_S)
+        self.slot = max(round(time.slot_s * NS_PER_S), 1)
         self.step = int(pd.Series(steps).mode()[0]) if len(steps) else self.slot
         if (steps % self.step).any():
             row = int(np.argmax(steps % self.step > 0)) + 1
@@ -147,6 +150,9 @@ class _Grid:
         self.per_step = max(1, self.step // self.slot)  # slots that a step lasts
         self.before = self._offset(int(stamps[0]), fine)  # steps or slots, the finer, before the start
         self.last = self._last(table)
+        if self.last * self.per_step > MOST_STEPS:
+            long = f"{self.last:g} steps of {self.step / NS_PER_S:g} s for slots of {time.slot_s:g} s"
+            raise SignalError(f"{place}: region {region} has {long}, must be <= {MOST_STEPS:g} of the finer of them")
 
     def _offset(self, first: int, fine: int) -> int:
         begin = pd.Timestamp(first)
@@ -203,10 +209,10 @@ def _region(rows: pd.DataFrame, grid: _Grid, source: SignalsSource) -> tuple[dic
 def _check_range(rows: pd.DataFrame, column: str, grid: _Grid) -> None:
     values = rows[column].to_numpy(dtype=np.float64)
     low = MINIMUM.get(column, -np.inf)
-    bad = np.isinf(values) | (values < low)
+    bad = (np.abs(values) > MOST) | (values < low)
     if bad.any():
         row = int(np.argmax(bad))
-        rule = "finite" if np.isinf(values[row]) else f">= {low:g}"
+        rule = "finite" if np.isinf(values[row]) else f">= {low:g}" if values[row] < low else f"<= {MOST:g} in size"
         where = f"{grid.place}: region {grid.region}, {rows['time_utc'].iloc[row]}"
         raise SignalError(f"{where}: {column} = {values[row]:g}, must be {rule}")
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Final
 
 import pandas as pd
-import pyarrow.parquet as pq
-from pyarrow.lib import ArrowException
 
-from glbdes.errors import SignalError, nearest
+from glbdes.base import tables
+from glbdes.base.reading import UnreadableError
+from glbdes.errors import MOST_PROBLEMS, SignalError, brief, nearest
 from glbdes.units import G_PER_KG, KG_PER_T, KWH_PER_MWH, L_PER_M3
 
 SIGNALS: Final = ("price_usd_per_kwh", "carbon_g_per_kwh", "wue_l_per_kwh", "ewif_l_per_kwh", "pue")
@@ -72,42 +72,43 @@ def utc(times: pd.Series, path: Path) -> pd.Series:
         times = times.astype(str).str.strip().str.replace(_STAMP, r"\1:00\2", regex=True)
     elif not pd.api.types.is_datetime64_any_dtype(times):
         raise SignalError(f"{path}: time_utc holds {times.dtype}, must be times like 2022-09-22T00:00")
-    stamps = pd.to_datetime(times, utc=True, errors="coerce", format="ISO8601")
+    stamps = tables.stamps(times)
     if stamps.isna().any():
         row = first_row(stamps.isna())
-        raise SignalError(f"{path}, row {row}: time_utc = {times.iloc[row - 1]}, must be a time like 2022-09-22T00:00")
-    return stamps.dt.tz_localize(None).astype("datetime64[ns]")
+        rule = f"must be a time like 2022-09-22T00:00, from {tables.FIRST.year} to {tables.LAST.year - 1}"
+        raise SignalError(f"{path}, row {row}: time_utc = {brief(times.iloc[row - 1])}, {rule}")
+    return stamps.dt.tz_localize(None)
 
 
 def _read(path: Path) -> pd.DataFrame:
     suffix = path.suffix.lower()
     try:
         if suffix == ".parquet":
-            return pd.DataFrame(pq.read_table(path).to_pandas())
+            return tables.parquet(path)
         if suffix == ".csv":
-            return pd.read_csv(path, skipinitialspace=True)
-    except (ArrowException, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
-        kind = "Parquet" if suffix == ".parquet" else "CSV"
-        raise SignalError(f"{path}: cannot be read as {kind}; truncated or damaged? ({error})") from error
+            return tables.csv(path, skipinitialspace=True)
+    except UnreadableError as error:
+        raise SignalError(f"{path}: {error}") from error
     raise SignalError(f"{path}: is '{suffix}', must be .csv or .parquet")
 
 
 def _check_columns(columns: Iterable[str], path: Path) -> None:
     problems = [f"has no column '{key}'" for key in KEYS if key not in columns]
-    for column in columns:
+    for column in map(str, columns):
         if column in UNITS and column not in SIGNALS:
             right, factor = UNITS[column]
             problems.append(f"column '{column}' is in the wrong unit, must be {right} = {factor:g} x {column}")
         elif column not in COLUMNS:
-            problems.append(f"unknown column '{column}'{nearest(column, COLUMNS)} (known: {', '.join(COLUMNS)})")
+            problems.append(f"unknown column '{brief(column)}'{nearest(column, COLUMNS)} (known: {', '.join(COLUMNS)})")
     if problems:
-        raise SignalError("\n".join(f"{path}: {problem}" for problem in problems))
+        more = ["and more"] * (len(problems) > MOST_PROBLEMS)
+        raise SignalError("\n".join(f"{path}: {problem}" for problem in problems[:MOST_PROBLEMS] + more))
 
 
 def _numbers(column: pd.Series, path: Path) -> pd.Series:
-    numbers = pd.to_numeric(column, errors="coerce").astype("float64")
+    numbers = tables.numbers(column)
     wrong = numbers.isna() & column.notna()
     if wrong.any():
         row = first_row(wrong)
-        raise SignalError(f"{path}, row {row}: {column.name} = {column.iloc[row - 1]}, must be a number")
+        raise SignalError(f"{path}, row {row}: {column.name} = {brief(column.iloc[row - 1])}, must be a number")
     return numbers

@@ -19,19 +19,22 @@ This module owns the file and its points, not their running.
 import hashlib
 import itertools
 import json
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
-from glbdes.errors import GlbdesError, ScenarioError, nearest
+from glbdes import resources
+from glbdes.base import reading
+from glbdes.errors import MOST_PROBLEMS, GlbdesError, ScenarioError, brief, nearest
 from glbdes.study import run
 from glbdes.study.run import Plan
 
 KEYS: Final = ("scenario", "engine", "signals", "set", "grid", "list")
 POLICY: Final = "policy"
+MOST_POINTS: Final = 20_000  # each takes a moment to be looked at, and a run
 
 Settings = Mapping[str, Any]  # scenario key -> value
 
@@ -68,36 +71,38 @@ def load(path: str | Path, allow_policy: str | Sequence[str] = ()) -> Sweep:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        document = tomllib.loads(text)
-    except OSError as error:
-        raise ScenarioError(f"cannot be read: {error.strerror}", str(path)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ScenarioError(f"not valid TOML: {error}", str(path)) from error
+        text = reading.text(path, reading.MOST_TOML_BYTES)
+        document = reading.toml(text)
+    except reading.UnreadableError as error:
+        raise ScenarioError(str(error), str(path)) from error
     _check(document, path)
     source = document["scenario"]
     beside = path.parent / source
-    scenario = str(beside) if beside.is_file() else source
+    scenario = str(beside) if resources.is_file(beside) else source
     signals = None if "signals" not in document else (path.parent / document["signals"]).resolve()
     points = _points(document, scenario, signals, path, allow_policy)
     return Sweep(path.stem, text, scenario, signals, points)
 
 
 def _check(document: Mapping[str, Any], path: Path) -> None:
-    problems = [f"unknown key '{key}'{nearest(key, KEYS)}" for key in document if key not in KEYS]
-    if not isinstance(document.get("scenario"), str):
+    problems = [f"unknown key '{brief(key)}'{nearest(key, KEYS)}" for key in document if key not in KEYS]
+    if "scenario" not in document:
         problems.append("scenario is missing: a file beside this one, or a shipped scenario's name")
     problems += [
-        f"{key} = {document[key]!r}, must be text"
-        for key in ("engine", "signals")
-        if key in document and not isinstance(document[key], str)
+        f"{key} = {brief(document[key])}, must be text"
+        for key in ("engine", "signals", "scenario")
+        if key in document and not (isinstance(document[key], str) and document[key].isprintable())
     ]
     shared = document.get("set", [])
     if not isinstance(shared, list) or not all(isinstance(one, str) for one in shared):
         problems.append('set must be a list of settings: ["time.slots=48"]')
-    blocks = [block for kind in ("grid", "list") for block in _blocks(document, kind, problems)]
-    if not blocks and not problems:
+    blocks = {kind: _blocks(document, kind, problems) for kind in ("grid", "list")}
+    if not any(blocks.values()) and not problems:
         problems.append("nothing to sweep: neither [[grid]] nor [[list]]")
+    points = sum(prod(map(len, block.values())) for block in blocks["grid"])
+    points += sum(max(map(len, block.values()), default=0) for block in blocks["list"])
+    if points > MOST_POINTS:
+        problems.append(f"the blocks have {brief(points)} points, must be <= {MOST_POINTS}")
     if problems:
         raise ScenarioError(problems, str(path))
 
@@ -153,6 +158,8 @@ def _points(
             run.router(plan)
         except GlbdesError as error:
             problems |= dict.fromkeys(str(error).splitlines())
+            if len(problems) > MOST_PROBLEMS:
+                break
             continue
         point = Point(_key(plan, signals), settings, plan)
         if point.key in points:
@@ -191,4 +198,4 @@ def _key(plan: Plan, signals: Path | None) -> str:
 
 
 def _told(settings: Settings) -> str:
-    return ", ".join(f"{key} = {value}" for key, value in settings.items())
+    return brief(", ".join(f"{key} = {brief(value)}" for key, value in settings.items()))

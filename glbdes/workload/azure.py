@@ -6,7 +6,6 @@
 Nothing is mended here: a row that breaks a rule is named by its line and refused.
 """
 
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from glbdes.errors import TraceError, nearest
+from glbdes.base import tables
+from glbdes.base.reading import UnreadableError
+from glbdes.errors import TraceError, brief, nearest
 from glbdes.units import NS_PER_S
 
 ARRIVAL, PROMPT, OUTPUT = "TIMESTAMP", "ContextTokens", "GeneratedTokens"
@@ -52,28 +53,27 @@ def _table(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise TraceError(f"{path}: no such file")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would lose cells
-            return pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False, index_col=False)
-    except pd.errors.EmptyDataError as error:
-        raise TraceError(f"{path}: empty file, must be a CSV table with a header") from error
-    except (OSError, EOFError, ValueError, pd.errors.ParserWarning) as error:  # unreadable, cut off, no text, ragged
-        raise TraceError(f"{path}: cannot be read as a CSV table: {str(error).strip()}") from error
+        return tables.csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False, index_col=False)
+    except UnreadableError as error:
+        if path.stat().st_size == 0:
+            raise TraceError(f"{path}: empty file, must be a CSV table with a header") from error
+        raise TraceError(f"{path}: {error}") from error
 
 
 def _arrival_s(column: "pd.Series[str]", path: Path | str) -> NDArray[np.float64]:
-    times = pd.to_datetime(column, format="ISO8601", utc=True, errors="coerce")
-    _refuse(column, times.isna().to_numpy(), "must be a date and time in ISO 8601", path)
-    ns = times.dt.as_unit("ns").to_numpy(dtype="datetime64[ns]").astype(np.int64)
+    times = tables.stamps(column)
+    rule = f"must be a date and time in ISO 8601, from {tables.FIRST.year} to {tables.LAST.year - 1}"
+    _refuse(column, times.isna().to_numpy(), rule, path)
+    ns = times.to_numpy(dtype="datetime64[ns]").astype(np.int64)
     earlier = np.diff(ns, prepend=ns[0]) < 0
     if earlier.any():
         above = column.iloc[int(np.argmax(earlier)) - 1]
-        _refuse(column, earlier, f"must not be before the line above it ({above}): sort the trace", path)
+        _refuse(column, earlier, f"must not be before the line above it ({brief(above)}): sort the trace", path)
     return np.asarray((ns - ns[0]) / NS_PER_S, dtype=np.float64)
 
 
 def _tokens(column: "pd.Series[str]", path: Path | str) -> NDArray[np.int64]:
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+    numbers = tables.numbers(column).to_numpy(dtype=np.float64)
     _refuse(column, ~np.isfinite(numbers), "must be a number of tokens", path)
     _refuse(column, numbers != np.floor(numbers), "must be a whole number of tokens", path)
     _refuse(column, numbers < 1, "must be >= 1 token", path)
@@ -87,4 +87,4 @@ def _refuse(column: "pd.Series[str]", bad: NDArray[np.bool_], rule: str, path: P
         return
     row, others = int(np.argmax(bad)), int(bad.sum()) - 1
     more = f" (and {others} more line{'s' if others > 1 else ''})" if others else ""
-    raise TraceError(f"{path}, line {row + FIRST_LINE}: {column.name} = '{column.iloc[row]}', {rule}{more}")
+    raise TraceError(f"{path}, line {row + FIRST_LINE}: {column.name} = '{brief(column.iloc[row])}', {rule}{more}")

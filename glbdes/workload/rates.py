@@ -12,7 +12,7 @@ from glbdes.scenario.model import Gateway
 from glbdes.signals.authors import read_authors_load_by_slot
 from glbdes.signals.loads import read_load
 from glbdes.units import H_PER_DAY, S_PER_H
-from glbdes.workload import replay
+from glbdes.workload import bounds, replay
 
 Floats = NDArray[np.float64]
 
@@ -28,7 +28,7 @@ def expected_rps(
     `load` [slot] is a load trace that goes before `workload.load_file`.
 
     Raises `TraceError` for a load or request trace that is missing, wrong or too short, `ScenarioError` for a replay
-    with a second trace as its shape or without any gateway to enter at.
+    with a second trace as its shape or without any gateway to enter at, and for more requests than can be drawn.
     """
     workload = scenario.workload
     if workload.arrivals == "replay":
@@ -37,6 +37,8 @@ def expected_rps(
         rates = counts[:, None] / scenario.time.simulated_s * _shares(scenario, home_capacity_rps)
     else:
         rates = _base_rps(scenario, home_capacity_rps) * _shape(scenario, folder, load) * workload.load_scale
+    in_slot = rates.sum(axis=1) * scenario.time.simulated_s
+    bounds.check(scenario, float(in_slot.sum()), float(in_slot.max()))
     return np.asarray(rates, dtype=np.float64)
 
 

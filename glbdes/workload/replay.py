@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from glbdes.errors import TraceError
 from glbdes.hardware.physics import to_clock_ns
 from glbdes.scenario import Scenario
+from glbdes.scenario.sizes import MOST_S
 from glbdes.units import NS_PER_S
+from glbdes.workload import bounds
 from glbdes.workload.azure import FIRST_LINE, Trace
 from glbdes.workload.lengths import read_trace
 
@@ -44,7 +46,8 @@ def load(scenario: Scenario, folder: Path | None) -> Replay:
     """The trace of `workload.file`, its clock sped up by `replay_rate_factor` x `load_scale`.
 
     It lasts from its first request to one mean gap after its last. Raises `TraceError` if it cannot be read, if the
-    horizon is longer than that (unless `replay_loop`), or if a request is longer than `lengths.max_tokens`.
+    horizon is longer than that (unless `replay_loop`), or if a request is longer than `lengths.max_tokens`, and
+    `ScenarioError` if so many requests cannot be replayed.
     """
     time, workload = scenario.time, scenario.workload
     trace = read_trace(workload.file, folder)
@@ -59,12 +62,18 @@ def load(scenario: Scenario, folder: Path | None) -> Replay:
     horizon_s = time.slots * time.simulated_s
     if not lasts_s > 0:
         raise TraceError(f"{workload.file}: all requests at the same time, so the trace has no rate to replay")
+    if lasts_s > MOST_S:
+        told = f"lasts {lasts_s:.6g} s at {speed:g} x its own pace, must be <= {MOST_S:g} s"
+        raise TraceError(f"{workload.file}: {told}; raise workload.replay_rate_factor")
     if horizon_s > lasts_s and not workload.replay_loop:
         raise TraceError(
             f"{workload.file}: lasts {lasts_s:.6g} s at {speed:g} x its own pace, must be >= the simulated time of "
             f"{horizon_s:.6g} s; simulate fewer or shorter slots, lower workload.replay_rate_factor, or set "
             "workload.replay_loop = true to begin again at its end"
         )
+    if horizon_s > lasts_s:
+        expected = requests * horizon_s / lasts_s
+        bounds.check(scenario, expected, expected / time.slots)
     arrival_ns = np.rint(trace.arrival_s * (NS_PER_S / speed)).astype(np.int64)
     period_ns = max(to_clock_ns(lasts_s, 1), int(arrival_ns[-1]) + 1)
     return Replay(trace, arrival_ns, period_ns, to_clock_ns(time.simulated_s, time.clock_ns))

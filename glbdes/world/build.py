@@ -12,7 +12,7 @@ from glbdes.hardware.physics import DISPATCH_NAMES
 from glbdes.scenario import Scenario
 from glbdes.signals import environment
 from glbdes.workload import demand, mix_of
-from glbdes.world import network
+from glbdes.world import network, sizes
 from glbdes.world.arrays import World, freeze
 from glbdes.world.feasibility import check_load
 from glbdes.world.limits import by_class
@@ -33,6 +33,7 @@ def build(scenario: Scenario, folder: Path, signals: Path | None = None) -> Worl
         source = scenario.signals.model_copy(update={"source": str(signals.resolve())})
         scenario = scenario.model_copy(update={"signals": source})
     world = by_class(scenario, _world(scenario, folder))
+    sizes.check(scenario, world)
     if scenario.dispatch.overload == "error":
         check_load(scenario, world)
     freeze(world)

@@ -10,14 +10,18 @@ user's, or from the M/M/c queue (Erlang C), c being the requests that all replic
 Exact at the knots between pieces, and above the convex function between them.
 """
 
-from typing import NamedTuple
+from functools import cache
+from math import exp, inf, lgamma, log
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaincc
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+MOST_STEPS: Final = 100_000  # of the recursion, a hundredth of a second
 KNOTS = (0.0, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.99)  # of utilisation, for Erlang C
 
 
@@ -38,12 +42,21 @@ class Waiting(NamedTuple):
 
 def erlang_c_wait_s(servers: int, capacity_rps: float, utilisation: float) -> float:
     """Mean wait of the M/M/c queue whose c `servers` together serve `capacity_rps`; `utilisation` in [0, 1)."""
-    offered = servers * utilisation
-    blocked = 1.0  # Erlang B, by its recursion in c
-    for c in range(1, servers + 1):
-        blocked = offered * blocked / (c + offered * blocked)
+    blocked = _erlang_b(servers, servers * utilisation)
     waits = blocked / (1 - utilisation * (1 - blocked))
     return waits / (capacity_rps * (1 - utilisation))
+
+
+@cache
+def _erlang_b(servers: int, offered: float) -> float:
+    """The share that finds all of so many servers busy, of a load offered to them."""
+    if servers > MOST_STEPS:  # the same as the Poisson law's: its mass at c over what it has up to c
+        log_mass = servers * log(offered) - offered - lgamma(servers + 1) if offered > 0 else -inf
+        return exp(log_mass) / float(gammaincc(servers + 1, offered))
+    blocked = 1.0  # by its recursion in c
+    for c in range(1, servers + 1):
+        blocked = offered * blocked / (c + offered * blocked)
+    return blocked
 
 
 def from_wait(utilisation: Floats, wait_s: Floats, capacity_rps: Floats, most: float) -> Waiting:

@@ -92,7 +92,7 @@ def test_broken_toml_is_reported_with_its_line(tmp_path: Path) -> None:
 def test_text_that_is_not_utf8_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "small.toml"
     path.write_bytes(b'name = "caf\xe9"')
-    with pytest.raises(ScenarioError, match="not valid TOML"):
+    with pytest.raises(ScenarioError, match="not UTF-8: byte 0xe9 in line 1"):
         scenario.load(path)
 
 
