@@ -15,7 +15,7 @@ from glbdes.cli import output
 from glbdes.cli.main import main
 from glbdes.hardware import profile
 from glbdes.present.tables import number, percent
-from tests.runs import little
+from tests.runs import little, seal_again
 
 GPU = Path(__file__).resolve().parents[2] / "../shared/data/gpu/h100_llama8b.json"
 
@@ -144,11 +144,17 @@ def test_summary_refuses_records_that_are_damaged_or_changed(scenario):
     part = Path("out/requests/part-0.parquet")
     whole = part.read_bytes()
     part.write_bytes(whole[: len(whole) // 2])
-    assert "damaged, or not Parquet" in call("summary", "out", code=2).stderr
+    assert "damaged, or changed since it was written" in call("summary", "out", code=2).stderr
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     part.write_bytes(whole)
-    pq.write_table(pq.read_table(part)[10:], part)
+    assert "balanced" in call("summary", "out").stdout
+    table = pq.read_table(part)
+    place = table.schema.get_field_index("energy_kwh")
+    pq.write_table(table.set_column(place, "energy_kwh", pc.multiply(table["energy_kwh"], 0.99)), part)
+    assert "damaged, or changed since it was written" in call("summary", "out", code=2).stderr
+    seal_again(Path("out"))  # as if it had been written like that
     assert "do not balance" in call("summary", "out", code=2).stderr
     assert "no such folder" in call("summary", "nowhere", code=2).stderr
     assert "no run.json" in call("summary", "in", code=2).stderr
