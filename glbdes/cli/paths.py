@@ -20,9 +20,9 @@ class Place(click.Path):
             rule = f"must have no names of more than {MOST_PART_BYTES} bytes, and no zero bytes"
             self.fail(f"'{brief(value)}', {rule}", param, ctx)
         path = super().convert(value, param, ctx)
-        if not isinstance(path, Path) or path.is_absolute() or not parts or ":" not in path.parts[0]:
-            return path
-        return Path.cwd() / path  # "a:b" is taken for an address where Parquet is written
+        if isinstance(path, Path) and ":" in str(path):
+            return path.absolute()  # "a:b" is taken for an address where Parquet is written
+        return path
 
 
 ANY: Final = Place(path_type=Path)

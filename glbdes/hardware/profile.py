@@ -19,12 +19,13 @@ from glbdes import resources
 from glbdes.base import reading
 from glbdes.errors import ProfileError, brief, nearest
 from glbdes.scenario.complaints import complaints, shown
-from glbdes.scenario.sizes import MOST_TOKENS, bearable
+from glbdes.scenario.sizes import MOST_PATH, MOST_TOKENS, bearable, plain
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Positive = Annotated[float, Field(gt=0), AfterValidator(bearable)]
 NonNegative = Annotated[float, Field(ge=0), AfterValidator(bearable)]
+Text = Annotated[str, Field(max_length=MOST_PATH), AfterValidator(plain)]
 Tokens = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
 # A list in TOML is a tuple here; its length is checked against `prefill.tokens`.
 Positives = Annotated[tuple[Positive, ...], Field(strict=False)]
@@ -71,7 +72,7 @@ class Prefill(Part):
 class Serving(Part):
     """What serving adds to the bare device: the host's own time, and prompts that come singly, not back to back."""
 
-    source: str = "none: as on the bare device"
+    source: Text = "none: as on the bare device"
     iteration_s: NonNegative = 0.0  # host time of an iteration
     request_s: NonNegative = 0.0  # and of every active request in it
     prefill_factor: Positives | None = None  # time of a served prompt / a bare one, at each of `prefill.tokens`
@@ -82,9 +83,9 @@ class Serving(Part):
 class Profile(Part):
     """A replica: one model server on one or more GPUs."""
 
-    name: str
-    gpu: str
-    model: str
+    name: Text
+    gpu: Text
+    model: Text
     max_batch: Annotated[int, Field(ge=1)]  # the most requests that were measured at a time
     kv_tokens: Annotated[int, Field(ge=2)]
     idle_w: NonNegative  # model loaded, no work

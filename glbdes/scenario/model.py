@@ -33,6 +33,7 @@ from glbdes.scenario.sizes import (
     bearable,
     dated,
     plain,
+    prose,
     unbearable,
 )
 
@@ -66,6 +67,14 @@ class Time(Model):
     )  # without an offset: UTC
     clock_ns: Annotated[int, Field(ge=1, le=MOST)] = 1
     max_events: Annotated[int, Field(ge=1, le=MOST)] = 10**9  # expected in a run: more is refused
+
+    @field_validator("start_utc", mode="before")
+    @classmethod
+    def _no_number(cls, start: Any) -> Any:
+        """A number would be taken for seconds since 1970."""
+        if isinstance(start, int | float) or (isinstance(start, str) and start.lstrip("+-").replace(".", "").isdigit()):
+            raise PydanticCustomError("datetime_type", "no date")
+        return start
 
     @field_validator("start_utc")
     @classmethod
@@ -226,6 +235,14 @@ class Objective(Model):
     delay_usd_per_s: NonNegative = 0.0  # per second that a request spends on the network or, as expected, in a queue
     queue_wait_s: Annotated[tuple[Knot, ...] | None, Field(strict=False, min_length=2)] = None  # [utilisation, mean s]
 
+    @field_validator("norm", mode="before")
+    @classmethod
+    def _no_truth(cls, norm: Any) -> Any:
+        """`true` would be taken for 1."""
+        if isinstance(norm, bool):
+            raise PydanticCustomError("literal_error", "", {"expected": "'inf', 1 or 2"})
+        return norm
+
 
 class Fault(Model):
     """A region is down (`signal` absent) or one of its signals is missing, from `start_h` to `end_h` of real time."""
@@ -251,7 +268,7 @@ class Scenario(Model):
     """A complete scenario. Tables of regions, gateways and SLO classes keep the order of the file."""
 
     name: Name
-    description: Annotated[str, Field(max_length=10 * MOST_PATH)] = ""
+    description: Annotated[str, Field(max_length=10 * MOST_PATH), AfterValidator(prose)] = ""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     engine: Literal["auto", "simpy", "fast", "fluid"] = "auto"
     time: Time

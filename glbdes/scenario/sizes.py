@@ -65,6 +65,13 @@ def plain(text: str) -> str:
     return text
 
 
+def prose(text: str) -> str:
+    """`text` of any lines, unless it has other characters that do not print: what a model's descriptions must be."""
+    if not text.replace("\n", "").replace("\t", "").isprintable():
+        raise PydanticCustomError("plain", "must have no control characters")
+    return text
+
+
 def dated(start: datetime) -> datetime:
     """`start`, unless it is no time stamp in nanoseconds; as near to the bounds as any offset from UTC may bring it."""
     if not FIRST <= start.replace(tzinfo=None) < LAST:

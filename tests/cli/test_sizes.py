@@ -58,6 +58,10 @@ SETTINGS = [
     Case("year 1200", r"start_utc = 1200-01-01 00:00:00, must be from 1700 to 2259", ("time.start_utc=1200-01-01T00:00:00",)),
     Case("year 9999", r"start_utc = 9999-12-31 .*, must be from 1700 to 2259", ("time.start_utc=9999-12-31T23:00:00-05:00",)),
     Case("into 2260", r"time\.start_utc = 2259-12-31 23:00:00: the slots end in 2260, must be before 2260", ("time.start_utc=2259-12-31T23:00:00",)),
+    Case("a number for a date", r"start_utc = 5, must be a date and time", ("time.start_utc=5",)),
+    Case("text of a number for a date", r"start_utc = '1663804800', must be a date and time", ("time.start_utc='1663804800'",)),
+    Case("a truth for a norm", r"objective\.norm = true, must be 'inf', 1 or 2", ("objective.norm=true",)),
+    Case("control characters", r"description = '\\x1b\[31m', must have no control characters", ('description="\\u001b[31m"',)),
     # counts and products of them
     Case("slots", r"time\.slots = 1e\+09 x 4 gateways and regions, must be <= 2e\+07", ("time.slots=1000000000", "time.slot_s=1e-3", "time.simulated_s_per_slot=1e-3", "faults=[]", "dispatch.telemetry_s=0")),
     Case("replicas", r"fleet\.replicas = 1000000000000, must be <= 1e\+06", ("fleet.replicas=1000000000000",)),
