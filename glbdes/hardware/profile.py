@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from glbdes.base import portable
 from glbdes.errors import ProfileError, nearest
 from glbdes.scenario.complaints import complaints, shown
 
@@ -198,7 +199,7 @@ def _along(x: Ints | Floats, nodes: Floats, values: Floats) -> Floats:
     """Linear between the nodes, constant before the first, and by the last slope beyond the last."""
     slope = (values[-1] - values[-2]) / (nodes[-1] - nodes[-2])
     beyond = np.maximum(np.asarray(x, dtype=np.float64) - nodes[-1], 0.0)
-    return np.asarray(np.interp(x, nodes, values) + slope * beyond)
+    return np.asarray(portable.interp(x, nodes, values) + slope * beyond)
 
 
 def _broken(profile: Profile) -> list[str]:

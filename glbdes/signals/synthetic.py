@@ -186,12 +186,16 @@ def _draw(
 
 
 def bounds(series: Series) -> tuple[float, float]:
-    """What a draw of `series` is clipped to: a little more than the record's range, but not through zero."""
-    if series.column == "load":
-        return series.minimum, series.maximum  # 1: all of a region's capacity
-    margin = WIDENED * (series.maximum - series.minimum)
-    low = series.minimum - margin
-    return (low if series.minimum < 0 else max(low, series.minimum / 2)), series.maximum + margin
+    """What a draw of `series` is clipped to: a little more than the record's range, but not through zero.
+
+    They have the decimals that are written. With one more, each value that ends on a bound would be a tie of the
+    rounding, which the last bit decides, and that is not the same on every processor.
+    """
+    low, high = series.minimum, series.maximum
+    if series.column != "load":  # 1: all of a region's capacity
+        margin = WIDENED * (high - low)
+        low, high = (low - margin if low < 0 else max(low - margin, low / 2)), high + margin
+    return round(low, DECIMALS[series.column]), round(high, DECIMALS[series.column])
 
 
 def _tariff(tariff: Tariff, start_utc: datetime, hours: int) -> Floats:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from glbdes.base import portable
 from glbdes.errors import PolicyError
 from glbdes.signals import Signals
 from glbdes.units import G_PER_KG, NS_PER_S
@@ -288,7 +289,8 @@ def checked_plan(weights: object, mask: Bools, policy: str, slot: int) -> Floats
         if bad.any():
             g, r = np.argwhere(bad)[0]
             raise broken(f"weights[{g}, {r}] = {plan[g, r]:g}, {rule}")
-    plan = np.where(mask, np.maximum(plan, 0.0), 0.0)
+    # To decimals: dispatch branches on weights, and a policy's last bits need not be the same on every processor.
+    plan = portable.rounded(np.where(mask, np.maximum(plan, 0.0), 0.0))
     sums = plan.sum(axis=1)
     if (np.abs(sums - 1.0) > PLAN_TOLERANCE).any():
         g = int(np.argmax(np.abs(sums - 1.0)))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from glbdes.base import portable
 from glbdes.errors import GlbdesError, PolicyError
 from glbdes.world import meter
 from glbdes.world.arrays import Bools, Floats, Outcome, Policy, SlotRecord, View, World, checked_plan, freeze
@@ -116,7 +117,7 @@ class Planner:
     def duals(self) -> dict[str, Floats]:
         """The policy's present prices of carbon and water [r], if it shows any."""
         shown = getattr(self.policy, "duals", None) or {}
-        return {key: np.array(value, dtype=np.float64) for key, value in shown.items()}
+        return {key: portable.settled(value) for key, value in shown.items()}
 
     def observe(self, record: SlotRecord) -> None:
         """Take in a slot that has ended, and tell the policy if it wants to know."""

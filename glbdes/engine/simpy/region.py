@@ -2,6 +2,8 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass, fields
+from functools import reduce
+from operator import add
 from typing import Any, Protocol
 
 import numpy as np
@@ -201,7 +203,7 @@ class Region:
 
     def spread_charges(self, powered_ns: int) -> None:
         """Full attribution: charges cover idle and host energy too, in proportion."""
-        charged = sum(joules for _, joules in self.charges)
+        charged = reduce(add, (joules for _, joules in self.charges), 0.0)  # not `sum`: see `Dispatcher`
         if charged <= 0.0:
             self.charges.clear()
             return
