@@ -3,6 +3,7 @@
 PYTHON ?= python3
 SCENARIO ?= scenarios/llm10.toml
 ARGS ?=
+WORKERS ?= auto
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -13,8 +14,8 @@ INSTALLED := $(VENV)/.installed
 simulate: $(INSTALLED)  ## the ten regions; SCENARIO=... and ARGS="--policy cost" choose otherwise
 	$(BIN)/glbdes simulate $(SCENARIO) $(ARGS)
 
-test: $(INSTALLED)  ## the quick tests
-	$(BIN)/python -m pytest $(ARGS)
+test: $(INSTALLED)  ## the quick tests, on all cores; WORKERS=0 for one process
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal $(ARGS)
 
 test-slow: $(INSTALLED)  ## the long ones: queueing theory, thousands of random worlds
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import PydanticCustomError
 
 from glbdes import resources
-from glbdes.base import reading
+from glbdes.base import portable, reading
 from glbdes.errors import ProfileError, brief, nearest
 from glbdes.scenario.complaints import complaints, shown
 from glbdes.scenario.sizes import MOST_PATH, MOST_TOKENS, bearable, plain
@@ -215,7 +215,7 @@ def _along(x: Ints | Floats, nodes: Floats, values: Floats, growth: tuple[float,
     """Linear between the nodes, constant before the first; beyond the last by `growth`, or else by the last slope."""
     slope, curve = growth or ((values[-1] - values[-2]) / (nodes[-1] - nodes[-2]), 0.0)
     far = np.maximum(np.asarray(x, dtype=np.float64), nodes[-1])
-    return np.asarray(np.interp(x, nodes, values) + (far - nodes[-1]) * (slope + curve * (far + nodes[-1])))
+    return np.asarray(portable.interp(x, nodes, values) + (far - nodes[-1]) * (slope + curve * (far + nodes[-1])))
 
 
 def _broken(profile: Profile) -> list[str]:

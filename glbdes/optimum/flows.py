@@ -107,7 +107,7 @@ def _programme(world: World, v: _Variables, per_load: Floats, host: Floats) -> t
     footprint_unit = np.array([_size(amount) for amount in weighted])
     mu_usd = np.array([world.carbon_usd_per_kg, world.water_usd_per_l])
     if world.norm == 1:
-        usd, mu_usd = usd + mu_usd @ weighted, np.zeros(2)
+        usd, mu_usd = usd + (mu_usd[:, None] * weighted).sum(axis=0), np.zeros(2)
     width_rps, wait_s = _pieces(world)
     pieces = len(width_rps) * cells  # by slot, piece and region
     wait_usd = np.tile((world.delay_usd_per_s * wait_s * load_unit * world.slot_s).ravel(), world.slots)
@@ -188,6 +188,7 @@ def _conic(p: _Programme, regions: int) -> _Solution:
         cones.append(clarabel.SecondOrderConeT(1 + regions))
     options = clarabel.DefaultSettings()
     options.verbose = False
+    options.direct_solve_method, options.max_threads = "qdldl", 1  # others choose their arithmetic by the processor
     matrix = csc_array(vstack(rows, format="csc"))
     found = clarabel.DefaultSolver(csc_array((n, n)), p.cost, matrix, np.concatenate(bound), cones, options).solve()
     if found.status in (clarabel.SolverStatus.PrimalInfeasible, clarabel.SolverStatus.AlmostPrimalInfeasible):

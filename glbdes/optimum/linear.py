@@ -7,6 +7,7 @@ only where there is an upper bound to hold, and positive only where there is a l
 the bound that it holds, is one that no x can be below; it must be the value of x itself.
 """
 
+from math import fsum
 from typing import Any, Final, Literal, NamedTuple
 
 import highspy
@@ -111,7 +112,7 @@ class Programme:
         reduced = self._cost - rows.matrix.T @ price
         of_rows, wrong_rows = _held(price, rows.lower, rows.upper)
         of_columns, wrong_columns = _held(reduced, self._lowest, self._highest)
-        value, dual = float(self._cost @ x), of_rows + of_columns
+        value, dual = fsum(self._cost * x), of_rows + of_columns
         violated = max(wrong_rows, wrong_columns) / max(float(np.abs(self._cost).max()), 1e-300)
         gap = abs(value - dual) / max(abs(value), 1.0)
         if not (gap <= GAP and violated <= GAP):
@@ -124,4 +125,4 @@ def _held(price: Floats, lower: Floats, upper: Floats) -> tuple[float, float]:
     """The value of prices at the bounds that they hold, and the largest of those that hold none."""
     bound = np.where(price > 0, lower, upper)
     finite = np.isfinite(bound)
-    return float(price[finite] @ bound[finite]), float(np.abs(price[~finite]).max(initial=0.0))
+    return fsum(price[finite] * bound[finite]), float(np.abs(price[~finite]).max(initial=0.0))

@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from glbdes.base import portable
 from glbdes.errors import InfeasibleError
 from glbdes.optimum import flows, regional
 from glbdes.units import G_PER_KG, J_PER_KWH
@@ -86,7 +87,7 @@ def solve(world: World, *, merged: bool = True) -> Optimum:
         told = "the demand of some slot exceeds what the regions open to its gateways can serve"
         raise InfeasibleError(told) from None
     load_rps, prices = found.load_rps, found.price_usd
-    usd, kg, litres = np.einsum("asr,skr->ar", amounts.per_load, load_rps) + amounts.host
+    usd, kg, litres = (amounts.per_load * load_rps.sum(axis=1)).sum(axis=1) + amounts.host
     weights = _weights(world, found.member, load_rps, up)
     network_s = 2 * world.slot_s * float((world.expected_rps[:, :, None] * weights * world.latency_s).sum())
     waiting_s = 0.0 if world.waiting is None else float(world.waiting.requests(load_rps.sum(axis=1)).sum())
@@ -118,7 +119,7 @@ def _by_regions(world: World, amounts: _Coefficients, up: Bools) -> flows.Flows 
     listed = regional.listed(allowed, UNIONS_MAX)
     if listed is None:
         return None
-    demand = world.expected_rps @ np.eye(len(allowed))[member.ravel()]
+    demand = portable.product(world.expected_rps, np.eye(len(allowed))[member.ravel()])
     weight = np.ones((2, world.regions)) if world.equity_weight is None else world.equity_weight
     price_usd = weight * np.array([[world.carbon_usd_per_kg], [world.water_usd_per_l]])
     cost_usd, burden_usd = amounts.per_load[0], price_usd[:, None, :] * amounts.per_load[1:]

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from glbdes.base import portable
 from glbdes.optimum.linear import Basis, Programme, Rows
 from glbdes.world.feasibility import unions
 
@@ -63,12 +64,12 @@ class Unions:
     def __init__(self, demand: Floats, allowed: Bools, listed: Bools) -> None:
         """demand : [n, c]. allowed : [c, r]. listed : [u, r], all connected unions of rows of `allowed`."""
         self._demand, self._allowed, self._listed = demand, allowed, listed
-        self._least = demand @ _inside(allowed, listed).T.astype(np.float64)  # [n, u]
+        self._least = portable.product(demand, _inside(allowed, listed).T)  # [n, u]
         self._slack = LACK * float(demand.sum(axis=1).mean())
 
     def lacking(self, load: Floats) -> Cuts:
         """All of them."""
-        lack = self._least - load @ self._listed.T
+        lack = self._least - portable.product(load, self._listed.T)
         slot, u = np.nonzero(lack > self._slack)
         return Cuts(slot, self._listed[u], self._least[slot, u])
 
@@ -77,7 +78,7 @@ class Unions:
 
     def factor(self, capacity: Floats) -> Floats:
         """[n] what the capacities [n, r] must be raised by for the demand to fit; at least 1, infinite if none can."""
-        room = capacity @ self._listed.T
+        room = portable.product(capacity, self._listed.T)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(self._least > 0, self._least / room, 0.0)
         return np.asarray(np.maximum(ratio.max(axis=1, initial=0.0), 1.0))
@@ -90,7 +91,7 @@ class Unions:
         """
         inside = _inside(self._allowed, self._listed)
         left, room = self._demand.copy(), load.copy()
-        slack = np.maximum(load @ self._listed.T - self._least, 0.0)  # [n, u]
+        slack = np.maximum(portable.product(load, self._listed.T) - self._least, 0.0)  # [n, u]
         found = np.zeros((*self._demand.shape, load.shape[1]))
         for c, r in zip(*np.nonzero(self._allowed), strict=True):
             touched = self._listed[:, r] & ~inside[:, c]
@@ -149,7 +150,8 @@ def solve(task: Task, masks: Masks, warm: Warm | None = None) -> Found:
     known = {(s, u.tobytes()) for s, u in zip(slot.tolist(), sets, strict=True)}
     solution = programme.solve("ipm" if n * regions >= LARGE and not begun else "simplex")
     while True:
-        load = np.maximum(solution.x[:-2].reshape(n, regions), 0.0) * load_unit
+        # To decimals of the unit, as below: what follows branches on loads and multipliers.
+        load = portable.rounded(np.maximum(solution.x[:-2].reshape(n, regions), 0.0)) * load_unit
         cuts = masks.lacking(load)
         new = [i for i, key in enumerate(zip(cuts.slot.tolist(), cuts.regions, strict=True)) if _key(*key) not in known]
         if not new:
@@ -160,6 +162,7 @@ def solve(task: Task, masks: Masks, warm: Warm | None = None) -> Found:
         programme.add(_rows(cuts, n, load_unit))
         solution = programme.solve()
     gamma = np.maximum(-solution.price[n : n + 2 * regions], 0.0).reshape(2, regions) * usd_unit / footprint_unit
+    gamma = portable.rounded(gamma)
     value, dual = solution.value * usd_unit, solution.dual * usd_unit
     return Found(load, gamma, value, dual, Warm(programme.basis(), slot, sets, (n, regions)))
 

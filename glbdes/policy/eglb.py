@@ -34,11 +34,12 @@ Regions' weights are part of b. For other norms of the footprints than the large
 """
 
 from collections.abc import Sequence
-from math import inf, log, sqrt
+from math import inf, sqrt
 from typing import Literal, get_args
 
 import numpy as np
 
+from glbdes.base import portable
 from glbdes.policy import transport
 from glbdes.policy.norms import allotment
 from glbdes.world import Floats, Outcome, View
@@ -111,7 +112,7 @@ class EGLB:
         price_usd = view.cost_usd_per_request + (gamma * mu_usd * per_request).sum(axis=0)
         weights = transport.priced(price_usd, view)
         if self.feedback == "planned":
-            requests = view.demand_rps @ weights * view.slot_s
+            requests = portable.product(view.demand_rps, weights) * view.slot_s
             self._learn(mu_usd * per_request * requests)
         return weights
 
@@ -129,7 +130,7 @@ class EGLB:
             self._eta = self.step / regions
             self._gamma = np.zeros((2, regions))
         else:
-            self._eta = self.step * sqrt(log(regions))
+            self._eta = self.step * sqrt(float(portable.log(regions)))
             self._gamma = np.full((2, regions), 1.0 / regions)
         return self._gamma
 
@@ -148,7 +149,7 @@ class EGLB:
         if self.map == "euclidean":
             self._gamma = np.maximum(self._gamma + change, 0.0)
         else:
-            self._gamma = self._gamma * np.exp(change)
+            self._gamma = self._gamma * portable.exp(change)
 
     def _step_per_usd(self, told_usd: Floats, unit_usd: Floats) -> Floats:
         """eta by the rule, for what is told in USD: [k, 1] or [k, r]; `unit_usd` [k]."""

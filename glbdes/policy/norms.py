@@ -12,6 +12,7 @@ from math import inf, sqrt
 
 import numpy as np
 
+from glbdes.base import portable
 from glbdes.world import Floats
 
 SUM_TOLERANCE = 1e-9  # multipliers on the edge of the ball but for rounding do not lie outside
@@ -19,7 +20,7 @@ SUM_TOLERANCE = 1e-9  # multipliers on the edge of the ball but for rounding do 
 
 def softmax(exponent: Floats) -> Floats:
     """Positive weights [k, r] that sum to 1 over the regions."""
-    weights = np.exp(exponent - exponent.max(axis=1, keepdims=True))
+    weights = portable.exp(exponent - exponent.max(axis=1, keepdims=True))
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
@@ -53,10 +54,11 @@ def allotment(norm: float, gamma: Floats, z_max: Floats) -> Floats:
 
 def _euclidean(gamma: Floats, z_max: float) -> Floats:
     """`allotment` of q = 2 for one footprint, [r]."""
-    if float(gamma @ gamma) <= 1 + SUM_TOLERANCE:
+    square = float((gamma * gamma).sum())
+    if square <= 1 + SUM_TOLERANCE:
         return np.zeros_like(gamma)
     falling = np.sort(gamma)[::-1]
-    others = float(gamma @ gamma)
+    others = square
     for full, largest in enumerate(falling.tolist(), start=1):
         others -= largest * largest
         length = z_max * sqrt(full / (1 - others)) if others < 1 else inf

@@ -21,6 +21,7 @@ from typing import NamedTuple, get_args
 
 import numpy as np
 
+from glbdes.base import portable
 from glbdes.errors import InfeasibleError, InvariantError, PolicyError, RefusalError, nearest
 from glbdes.optimum import regional
 from glbdes.policy import transport
@@ -84,7 +85,7 @@ class RecedingHorizon:
             served = np.zeros_like(served)
         weights = np.where(served > 0, solution.rate / np.where(served > 0, served, 1.0), dual_plan)
         if self.feedback == "planned":
-            self._so_far_usd += footprint_usd * (view.demand_rps @ weights * view.slot_s)
+            self._so_far_usd += footprint_usd * (portable.product(view.demand_rps, weights) * view.slot_s)
         return weights
 
     def observe(self, outcome: Outcome) -> None:
@@ -145,7 +146,7 @@ def _task(so_far_usd: Floats, window: Window, view: View, demand: Floats) -> reg
 def _classes(window: Window, view: View) -> tuple[Bools, Floats]:
     """Masks [class, r] that differ, and the requests [n, class] of the gateways that have them."""
     masks, member = np.unique(view.mask, axis=0, return_inverse=True)
-    return masks, window.requests @ np.eye(len(masks))[member.ravel()]
+    return masks, portable.product(window.requests, np.eye(len(masks))[member.ravel()])
 
 
 def _masks(demand: Floats, allowed: Bools) -> "regional.Unions | _SlotBySlot":

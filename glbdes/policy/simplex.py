@@ -22,6 +22,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from glbdes.base import portable
 from glbdes.policy import transport
 from glbdes.policy.norms import leader
 from glbdes.world import Floats, Outcome, View
@@ -83,7 +84,8 @@ class EGLBSimplex:
         per_request = np.stack((view.carbon_kg_per_request, view.water_l_per_request))
         weights = transport.priced(view.cost_usd_per_request + (gamma_usd * per_request).sum(axis=0), view)
         if self.feedback == "planned":
-            self._burden.add(self._mu_usd * per_request * (view.demand_rps @ weights * view.slot_s))
+            requests = portable.product(view.demand_rps, weights) * view.slot_s
+            self._burden.add(self._mu_usd * per_request * requests)
         return weights
 
     def observe(self, outcome: Outcome) -> None:

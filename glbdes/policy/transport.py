@@ -6,7 +6,8 @@
 Solved exactly. Gateways that the programme cannot tell apart (equal costs, equal masks) are one gateway of their joint
 demand, and each of them gets the same weights. With one such class left, filling the regions in order of cost is
 optimal; with several, successive shortest paths on the transportation network (Ahuja, Magnanti, Orlin, *Network Flows*,
-section 9.7) are. Ties go to the lowest index.
+section 9.7) are. Ties go to the lowest index. Costs are taken to 1e-12 of the largest, so that no rounding error says
+where load goes; in these units they are whole, and the costs of paths exact.
 
 *Overload.* If the demand does not fit, every capacity is raised by the same factor, the smallest with which it does,
 so that the regions which gateways compete for are overloaded evenly:
@@ -20,11 +21,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from glbdes.base import portable
 from glbdes.errors import InfeasibleError
 from glbdes.world import Bools, Floats, View
 
 FITS = 1e-9  # of a region's capacity: what rounding elsewhere may leave
-TOLERANCE = 1e-12  # of the total demand, and of the largest cost: what rounding may leave
+TOLERANCE = 1e-12  # of the total demand: what rounding may leave
 
 
 class Flow(NamedTuple):
@@ -65,6 +67,7 @@ def solve(cost: Floats, demand: Floats, capacity: Floats, mask: Bools) -> Flow:
     unit of the demand. mask : bool[g, r], at least one region for each gateway.
     Raises `InfeasibleError` if gateways with demand may only use regions that have no capacity at all.
     """
+    cost = portable.graded(cost)
     first, member = _classes(cost, mask)
     if len(first) == 1:
         shared = cost if cost.ndim == 1 else cost[0]
@@ -104,7 +107,7 @@ def _fill(cost: Floats, demand: float, capacity: Floats, allowed: Bools) -> tupl
     """Weights [r] of one gateway, the cheapest regions first, and the factor of overload."""
     order = [r for r in np.argsort(cost, kind="stable").tolist() if allowed[r]]
     room = capacity.tolist()
-    total = sum(room[r] for r in order)
+    total = float(np.cumsum(capacity[order])[-1])
     if demand > 0 and total <= 0:
         raise InfeasibleError(f"demand of {demand:g} requests/s, but none of its regions has any capacity")
     factor = max(1.0, demand / total) if demand > 0 else 1.0
@@ -150,9 +153,8 @@ def _shortest_paths(cost: Floats, demand: Floats, capacity: Floats, mask: Bools)
     rate = np.zeros(mask.shape)
     left, room = demand.astype(np.float64), capacity.astype(np.float64)
     done = TOLERANCE * float(demand.sum())
-    slack = TOLERANCE * float(np.abs(cost[mask]).max())
     while left.max() > done:
-        labels = _labels(forward, rate, left > done, slack)
+        labels = _labels(forward, rate, left > done)
         ends = np.where(room > 0, labels.to_region, np.inf)
         r = int(ends.argmin())
         if ends[r] == np.inf:
@@ -168,11 +170,11 @@ class _Labels(NamedTuple):
     back: list[int]  # [g] the region before each gateway, whose flow is taken back; -1: none, a source
 
 
-def _labels(forward: Floats, rate: Floats, source: Bools, slack: float) -> _Labels:
+def _labels(forward: Floats, rate: Floats, source: Bools) -> _Labels:
     """Cheapest paths by label correction (Bellman and Ford) on whole arrays.
 
-    Residual costs of either sign are welcome and there are no potentials to keep. An improvement by less than `slack`
-    is rounding, and would close cycles of cost zero.
+    Residual costs of either sign are welcome and there are no potentials to keep. Costs are whole numbers, so sums of
+    them are exact, and no rounding closes a cycle.
     """
     gateways, regions = forward.shape
     backward = np.where(rate > 0, forward, -np.inf)
@@ -183,14 +185,14 @@ def _labels(forward: Floats, rate: Floats, source: Bools, slack: float) -> _Labe
     for _ in range(gateways + 1):
         step = to_gateway[:, None] + forward
         g = step.argmin(axis=0)
-        better = step[g, columns] < to_region - slack
+        better = step[g, columns] < to_region
         if not better.any():
             break
         to_region = np.where(better, step[g, columns], to_region)
         via = np.where(better, g, via)
         step = to_region - backward
         r = step.argmin(axis=1)
-        better = step[rows, r] < to_gateway - slack
+        better = step[rows, r] < to_gateway
         if not better.any():
             break
         to_gateway = np.where(better, step[rows, r], to_gateway)

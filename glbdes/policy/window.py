@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from glbdes.base import portable
 from glbdes.policy import transport
 from glbdes.policy.forecast import DAYS_SEEN, Forecast, slots_per_day
 from glbdes.units import G_PER_KG
@@ -82,7 +83,7 @@ def served(price_usd: Floats, window: Window, view: View) -> Floats:
 
 def _filled(price_usd: Floats, requests: Floats, capacity: Floats) -> Floats:
     """As `transport.solve` where all gateways are alike, for all slots at once: the cheapest regions first."""
-    order = np.argsort(price_usd, axis=1, kind="stable")
+    order = np.argsort(portable.graded(price_usd, axis=1), axis=1, kind="stable")
     room = capacity[order]
     total = float(capacity.sum())
     room = room * np.maximum(requests / total, 1.0)[:, None] if total > 0 else room

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from glbdes.base import seals
+from glbdes.base import portable, seals
 from glbdes.records.metrics import LATENCIES, QUANTILES, Summary
 from glbdes.records.writer import SUMMARY_FILE
 from glbdes.world import Bools, Floats
@@ -83,7 +83,8 @@ def half_width(values: Sequence[float] | Floats) -> float:
     n = len(sample)
     if n < 2:
         return float("nan")
-    return float(stdtrit(n - 1, (1 + CONFIDENCE) / 2) * sample.std(ddof=1) / np.sqrt(n))
+    quantile = round(float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)), portable.DECIMALS)
+    return float(quantile * sample.std(ddof=1) / np.sqrt(n))
 
 
 def by_policy(runs: pd.DataFrame) -> pd.DataFrame:

@@ -192,7 +192,7 @@ def _objective(regions: Mapping[str, Mapping[str, float]], scenario: Mapping[str
 
     def size(key: str, weight: str) -> float:
         weighted = [scenario["regions"][name].get(weight, 1.0) * region[key] for name, region in regions.items()]
-        return float(np.linalg.norm(weighted, ord=norm))
+        return float(np.linalg.norm(weighted, ord=norm, axis=0))  # without an axis BLAS would add up
 
     cost = sum(region["cost_usd"] for region in regions.values())
     carbon_usd = prices["carbon_usd_per_t"] / KG_PER_T * size("carbon_kg", "carbon_weight")

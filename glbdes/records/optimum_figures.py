@@ -3,8 +3,6 @@
 import time
 from collections.abc import Sequence
 
-import numpy as np
-
 from glbdes.optimum import offline
 from glbdes.records.metrics import Summary
 from glbdes.units import NS_PER_S
@@ -49,7 +47,7 @@ def summary(world: World, regions: Sequence[str]) -> Summary:
 
 def _amounts(world: World, found: offline.Optimum) -> dict[str, Floats]:
     """What each region [r] comes to under the optimal plan."""
-    load_rps = np.einsum("sg,sgr->sr", world.expected_rps, found.weights)
+    load_rps = (world.expected_rps[:, :, None] * found.weights).sum(axis=1)
     it_kwh = offline.it_kwh(world, load_rps)
     return {
         "cost_usd": found.cost_usd,

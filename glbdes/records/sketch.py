@@ -5,12 +5,12 @@ by at most `QUANTILE_ERROR` of their value, if latencies lie between `LOWEST_S` 
 """
 
 from collections.abc import Mapping
-from math import log
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from glbdes.base import portable
 from glbdes.hardware import physics
 from glbdes.records.columns import durations_s
 from glbdes.world import Floats, World
@@ -21,8 +21,8 @@ QUANTILE_ERROR: Final = 1e-3
 LOWEST_S: Final = 1e-6
 HIGHEST_S: Final = 1e7
 
-_BIN: Final = log((1 + QUANTILE_ERROR) / (1 - QUANTILE_ERROR))  # width of a bin, of the logarithm
-_BINS: Final = int(log(HIGHEST_S / LOWEST_S) / _BIN) + 1
+_BIN: Final = float(portable.log((1 + QUANTILE_ERROR) / (1 - QUANTILE_ERROR)))  # width of a bin, of the logarithm
+_BINS: Final = int(portable.log(HIGHEST_S / LOWEST_S) / _BIN) + 1
 
 
 class Sketch:
@@ -51,7 +51,7 @@ class Sketch:
             every &= within
             known = values_s[defined]
             self.sums[name] += float(known.sum())
-            places = np.log(np.maximum(known, LOWEST_S) / LOWEST_S) / _BIN
+            places = portable.log(np.maximum(known, LOWEST_S) / LOWEST_S) / _BIN
             self.bins[name] += np.bincount(np.minimum(places.astype(np.int64), _BINS - 1), minlength=_BINS)
         self.met["all"] += np.bincount(slo[every], minlength=classes)
 
@@ -71,6 +71,6 @@ class Sketch:
         if count == 0:
             return dict.fromkeys(("mean", *QUANTILES))
         places = np.searchsorted(upto, [q * (count - 1) for q in QUANTILES.values()], side="right")
-        low = LOWEST_S * np.exp(places * _BIN)
+        low = LOWEST_S * portable.exp(places * _BIN)
         middle = low * (1 + QUANTILE_ERROR)  # as far from the bin's lower end as from its upper one, in ratio
         return {"mean": self.sums[name] / count, **dict(zip(QUANTILES, middle.tolist(), strict=True))}

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from glbdes.base import tables
+from glbdes.base import portable, tables
 from glbdes.base.reading import UnreadableError
 from glbdes.errors import TraceError, brief, nearest
 from glbdes.scenario.sizes import MOST
@@ -85,5 +85,5 @@ def over_slots(
     if step_s == slot_s and bounds[0].is_integer():
         return load[int(bounds[0]) : int(bounds[-1])]  # to the last bit: a peak of exactly 1 stays feasible
     integral = np.concatenate([[0.0], np.cumsum(load)])
-    mean = np.diff(np.interp(bounds, np.arange(len(integral)), integral)) * (step_s / slot_s)
+    mean = np.diff(portable.interp(bounds, np.arange(len(integral)), integral)) * (step_s / slot_s)
     return np.asarray(np.maximum(mean, 0.0), dtype=np.float64)  # the difference of equal sums may round below 0

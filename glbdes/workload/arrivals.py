@@ -2,6 +2,9 @@
 
 Each slot starts afresh in the law's stationary state, so that a slot can be drawn without those before it and the mean
 rate is exactly the one asked for; bursts do not carry over from slot to slot.
+
+Gaps and sojourns are whole nanoseconds: they are drawn with logarithms and powers whose last bits need not be the same
+on every processor, and of times that add them up one in a thousand would be another nanosecond.
 """
 
 from collections.abc import Callable
@@ -10,7 +13,9 @@ from math import ceil, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from glbdes.base import portable
 from glbdes.scenario.model import Workload
+from glbdes.units import NS_PER_S
 
 Floats = NDArray[np.float64]
 Law = Callable[[np.random.Generator, float, float], Floats]
@@ -35,11 +40,12 @@ def gamma(rng: np.random.Generator, rate: float, length_s: float, cv2: float) ->
     if rate == 0:
         return np.empty(0)
     shape, scale = 1.0 / cv2, cv2 / rate
-    times = np.array([rng.random() * rng.gamma(shape + 1.0, scale)])
+    times = _whole_ns(np.array([rng.random() * rng.gamma(shape + 1.0, scale)]))
     expected = rate * length_s
-    while times[-1] < length_s:
+    while times[-1] < length_s * NS_PER_S:
         gaps = rng.gamma(shape, scale, size=ceil(expected + 4.0 * sqrt(expected * cv2) + 16.0))
-        times = np.concatenate([times, times[-1] + np.cumsum(gaps)])
+        times = np.concatenate([times, times[-1] + np.cumsum(_whole_ns(gaps))])
+    times = times / NS_PER_S
     return times[: np.searchsorted(times, length_s)]
 
 
@@ -60,11 +66,16 @@ def mmpp(
     rates, means_s = states.T
     switches, expected = np.zeros(1), np.zeros(1)  # times of switching; arrivals expected until then
     while switches[-1] < length_s:
-        sojourns = rng.exponential(means_s, size=(ceil(length_s / means_s.sum()) + 8, 2))
+        sojourns = _whole_ns(rng.exponential(means_s, size=(ceil(length_s / means_s.sum()) + 8, 2))) / NS_PER_S
         switches = np.concatenate([switches, switches[-1] + np.cumsum(sojourns)])
         expected = np.concatenate([expected, expected[-1] + np.cumsum(sojourns * rates)])
-    total = float(np.interp(length_s, switches, expected))
-    return np.interp(np.sort(rng.random(rng.poisson(total)) * total), expected, switches)
+    total = float(portable.interp(length_s, switches, expected))
+    return portable.interp(np.sort(rng.random(rng.poisson(total)) * total), expected, switches)
+
+
+def _whole_ns(durations_s: Floats) -> Floats:
+    """Durations in whole nanoseconds; sums of them are exact."""
+    return np.rint(durations_s * NS_PER_S)
 
 
 def _bursty_gaps(workload: Workload) -> Law:

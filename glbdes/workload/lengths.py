@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glbdes import resources
+from glbdes.base import portable
 from glbdes.errors import ScenarioError, TraceError, nearest
 from glbdes.scenario.model import Lengths, Workload
 from glbdes.workload.azure import Trace, read_azure
@@ -115,7 +116,7 @@ def _geometric(lengths: Lengths, folder: Path | None) -> Law:
     def geometric(u: Floats, mean: float) -> Ints:
         if mean == 1.0:
             return np.ones(len(u), dtype=np.int64)
-        tokens: Ints = 1 + np.floor(np.log1p(-u) / np.log1p(-1.0 / mean)).astype(np.int64)
+        tokens: Ints = 1 + np.floor(portable.log1p(-u) / portable.log1p(-1.0 / mean)).astype(np.int64)
         return tokens
 
     return lambda u, v: (geometric(u, prompt), geometric(v, output))
@@ -152,9 +153,9 @@ class _Quantiles(NamedTuple):
 def _azure_conv_quantiles() -> _Quantiles:
     fitted = json.loads(QUANTILES.read_text(encoding="utf-8"))
     cells = np.arange(PROMPT_CELLS + 1) / PROMPT_CELLS
-    prompt = np.interp(cells, fitted["prompt"]["probability"], fitted["prompt"]["tokens"])
+    prompt = portable.interp(cells, fitted["prompt"]["probability"], fitted["prompt"]["tokens"])
     cells = np.arange(OUTPUT_CELLS + 1) / OUTPUT_CELLS
-    rows = [np.interp(cells, fitted["output"]["probability"], tokens) for tokens in fitted["output"]["tokens"]]
+    rows = [portable.interp(cells, fitted["output"]["probability"], tokens) for tokens in fitted["output"]["tokens"]]
     return _Quantiles(prompt, np.array(rows))
 
 

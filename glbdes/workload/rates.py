@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glbdes import resources
+from glbdes.base import portable
 from glbdes.errors import ScenarioError, TraceError, nearest
 from glbdes.scenario import Scenario
 from glbdes.scenario.model import Gateway
@@ -109,8 +110,13 @@ def _diurnal(scenario: Scenario) -> Floats:
     offset_h = np.array([gateway.utc_offset_h for gateway in scenario.gateways.values()])
     after_peak_days = middle_days + (offset_h - workload.diurnal_peak_h) / H_PER_DAY
     # The mean of a cosine over a slot is its value in the middle times sinc.
-    swing = workload.diurnal_amplitude * np.sinc(slot_days) * np.cos(2.0 * np.pi * after_peak_days)
+    swing = workload.diurnal_amplitude * _sinc(slot_days) * portable.cos_turns(after_peak_days)
     return np.asarray(1.0 + swing, dtype=np.float64)
+
+
+def _sinc(x: float) -> float:
+    """sin(pi x) / (pi x) for x > 0."""
+    return float(portable.cos_turns(x / 2 - 0.25)) / (np.pi * x)
 
 
 def _traced(scenario: Scenario, folder: Path | None, load: Floats | None) -> Floats:

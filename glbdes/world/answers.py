@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from glbdes.base import portable
 from glbdes.errors import PolicyError
 from glbdes.world.arrays import FOOTPRINTS, Bools, Floats
 
@@ -20,7 +21,8 @@ def checked_plan(weights: object, mask: Bools) -> Floats:
     most = np.where(mask, 1.0 + PLAN_TOLERANCE, PLAN_TOLERANCE)
     if not ((plan >= -PLAN_TOLERANCE) & (plan <= most)).all():
         raise PolicyError(_broken(plan, mask))
-    plan = np.where(mask, np.maximum(plan, 0.0), 0.0)
+    # To decimals: dispatch branches on weights, and a policy's last bits need not be the same on every processor.
+    plan = portable.rounded(np.where(mask, np.maximum(plan, 0.0), 0.0))
     sums = plan.sum(axis=1)
     if (np.abs(sums - 1.0) > PLAN_TOLERANCE).any():
         g = int(np.argmax(np.abs(sums - 1.0)))
@@ -57,6 +59,7 @@ def checked_duals(shown: object, regions: int) -> dict[str, Floats]:
         if not np.isfinite(duals[name]).all():
             r = int(np.argmin(np.isfinite(duals[name])))
             raise PolicyError(f"duals['{name}'][{r}] = {duals[name][r]:g}, must be finite")
+        duals[name] = portable.settled(duals[name])
     return duals
 
 

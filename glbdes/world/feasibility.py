@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linprog
 
+from glbdes.base import portable
 from glbdes.errors import InfeasibleError
 from glbdes.scenario import Scenario
 from glbdes.world.arrays import Bools, Floats, World
@@ -59,8 +60,8 @@ def worst_overload(demand_rps: Floats, capacity_rps: Floats, allowed: Bools) -> 
     if sets is None:
         sets = _binding_unions(demand_rps, capacity_rps, allowed)
     inside = np.asarray(~(allowed[None, :, :] & ~sets[:, None, :]).any(axis=2))  # [u, g]
-    asked = demand_rps @ inside.T.astype(np.float64)  # [s, u]
-    room = sets @ capacity_rps  # [u]
+    asked = portable.product(demand_rps, inside.T)  # [s, u]
+    room = portable.product(sets, capacity_rps)  # [u]
     ratio = asked / room
     slot, u = (int(index) for index in np.unravel_index(np.argmax(ratio), ratio.shape))
     if ratio[slot, u] <= 1 + TOLERANCE:

@@ -2,7 +2,9 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from functools import reduce
 from itertools import accumulate
+from operator import add
 
 import numpy as np
 
@@ -52,7 +54,8 @@ class Dispatcher:
     def _shares(self, g: int, open_regions: list[int]) -> list[float]:
         """The plan's weights over the regions that are open to gateway `g`; all to the nearest if they have none."""
         row = [0.0] * len(self.regions)
-        total = sum(self.weights[g][r] for r in sorted(open_regions))
+        # One after the other, as the compiled engine adds; `sum` compensates rounding errors from Python 3.12 on.
+        total = reduce(add, (self.weights[g][r] for r in sorted(open_regions)), 0.0)
         for r in open_regions:
             row[r] = self.weights[g][r] / total if total > 0.0 else float(r == open_regions[0])
         return row

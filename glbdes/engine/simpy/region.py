@@ -1,6 +1,8 @@
 """A region of the SimPy engine: its queue, the choice of a replica, and its meter (docs/model.md, sections 4 and 5)."""
 
 from collections import OrderedDict
+from functools import reduce
+from operator import add
 from typing import Any, Protocol
 
 import numpy as np
@@ -145,7 +147,7 @@ class Region:
 
     def spread_charges(self, powered_ns: int) -> None:
         """Full attribution: charges cover idle and host energy too, in proportion."""
-        charged = sum(joules for _, joules in self.charges)
+        charged = reduce(add, (joules for _, joules in self.charges), 0.0)  # not `sum`: see `Dispatcher`
         if charged <= 0.0:
             self.charges.clear()
             return
