@@ -157,9 +157,9 @@ class Watched:
 
     def __init__(self, inner: Moody) -> None:
         self.inner, self.told = inner, Counter()
-        self.duals = {"carbon": np.zeros(1)}
 
     def plan(self, view):
+        self.duals = {"carbon": np.zeros(view.mask.shape[1])}
         return self.inner.plan(view)
 
     def observe(self, outcome) -> None:
