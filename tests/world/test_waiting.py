@@ -52,3 +52,12 @@ def test_capacity_may_be_cut_below_the_last_knot() -> None:
     pieces = waiting.from_wait(np.array([0.0, 0.5, 0.8]), np.array([[0.0], [0.0], [1.0]]), np.array([10.0]), 0.6)
     np.testing.assert_allclose(pieces.width_rps.ravel(), [5.0, 1.0])
     np.testing.assert_allclose(pieces.requests(np.array([[5.0], [6.0]])).ravel(), [0.0, 8.0 / 3.0])
+
+
+@pytest.mark.parametrize("utilisation", [0.5, 0.9, 0.99, 0.999])
+def test_the_closed_form_of_many_servers_is_the_recursion_of_fewer(utilisation, monkeypatch):
+    by_recursion = waiting._erlang_b.__wrapped__(20_000, 20_000 * utilisation)
+    monkeypatch.setattr(waiting, "MOST_STEPS", 100)
+    assert waiting._erlang_b.__wrapped__(20_000, 20_000 * utilisation) == pytest.approx(
+        by_recursion, rel=1e-7, abs=1e-300
+    )
