@@ -30,7 +30,7 @@ from glbdes.records.writer import Writer
 from glbdes.scenario import model as scenario
 from glbdes.signals import synthetic
 from glbdes.study.run import ENGINES, OFFLINE, simulate
-from glbdes.workload import requests
+from glbdes.workload import rates, requests
 from glbdes.world import World, build
 
 MEASURED = Path(__file__).resolve().parents[1] / "../shared/data/gpu"
@@ -102,7 +102,7 @@ def draws() -> Iterator[tuple[str, str]]:
     for name, settings in LAWS.items():
         for seed in (1, 2):
             chosen, _ = scenario.load("llm10", (*WORKLOAD, f"seed={seed}", *settings))
-            rates = requests.expected_rps(chosen, np.full(len(chosen.gateways), 30.0))
+            rates = rates.expected_rps(chosen, np.full(len(chosen.gateways), 30.0))
             stream = requests.stream(chosen, rates)
             columns = [value for slot in range(3) for value in vars(stream(slot)).values()]
             yield f"requests {name} {seed}", digest(rates, *columns)

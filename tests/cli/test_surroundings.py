@@ -47,8 +47,10 @@ def call(folder: Path, *arguments: object, **options: Any) -> "subprocess.Comple
 
 
 def start(folder: Path, *arguments: object) -> "subprocess.Popen[str]":
-    """In a session of its own, so that a signal can go to all of its processes, as Ctrl-C does."""
+    """In a session of its own, so that a signal can go to all of its processes, as Ctrl-C does, and with Ctrl-C heard:
+    what is started in the background may inherit that it is not."""
     options: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "start_new_session": True}
+    options["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     return subprocess.Popen([*GLBDES, *map(str, arguments)], cwd=folder, text=True, **options)
 
 
