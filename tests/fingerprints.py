@@ -102,10 +102,10 @@ def draws() -> Iterator[tuple[str, str]]:
     for name, settings in LAWS.items():
         for seed in (1, 2):
             chosen, _ = scenario.load("llm10", (*WORKLOAD, f"seed={seed}", *settings))
-            rates = rates.expected_rps(chosen, np.full(len(chosen.gateways), 30.0))
-            stream = requests.stream(chosen, rates)
+            expected_rps = rates.expected_rps(chosen, np.full(len(chosen.gateways), 30.0))
+            stream = requests.stream(chosen, expected_rps)
             columns = [value for slot in range(3) for value in vars(stream(slot)).values()]
-            yield f"requests {name} {seed}", digest(rates, *columns)
+            yield f"requests {name} {seed}", digest(expected_rps, *columns)
 
 
 def profiles(folder: Path) -> Iterator[tuple[str, str]]:
