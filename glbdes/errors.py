@@ -78,4 +78,9 @@ def brief(written: object, most: int = MOST_SHOWN) -> str:
         text = "a number of thousands of digits"
     if len(text) > most:
         text = f"{text[: most // 2]} ... {text[-most // 4 :]}"
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+    return printable(text)
+
+
+def printable(text: str, kept: str = "") -> str:
+    """`text`, escaped where a terminal might obey or could not show it, but for the characters `kept`."""
+    return "".join(one if one.isprintable() or one in kept else ascii(one)[1:-1] for one in text)

@@ -36,6 +36,8 @@ def whole(path: Path) -> Iterator[Path]:
             half.unlink(missing_ok=True)
 
 
-def reason(error: OSError) -> str:
-    """What the system says of `error`, in its own words."""
-    return os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
+def reason(error: Exception) -> str:
+    """What the system says of `error`, in its own words; else the first line of what the error says."""
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return str(error).partition("\n")[0]

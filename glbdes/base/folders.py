@@ -25,7 +25,7 @@ REPLACED = ".replaced-"  # a run that a new one takes the place of
 # What a system says when it has no room: full, over quota, too large a file, broken, read-only.
 REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 
-Tell = Callable[[str], None]
+Tell = Callable[[str], None]  # what is being done
 
 
 def read_mark(folder: Path, mark: str, version: int, what: str) -> dict[str, Any]:
@@ -57,7 +57,8 @@ def fresh(targets: Iterable[Path], *, overwrite: bool = False, tell: Tell | None
     names = iter(targets)
     target = next(names)
     for left in _clear(target):
-        (tell or _nobody)(f"removed {left}, left by a process that was killed")
+        if tell is not None:
+            tell(f"removed {left}, left by a process that was killed")
     if not overwrite:
         target = _first_free(target, names)
     elif target.exists():
@@ -118,10 +119,6 @@ def _beside(target: Path, mark: str) -> list[Path]:
         return sorted(path for path in target.parent.iterdir() if form.fullmatch(path.name))
     except OSError:
         return []
-
-
-def _nobody(_: str) -> None:
-    """Nobody listens."""
 
 
 def numbered(target: Path) -> Iterator[Path]:

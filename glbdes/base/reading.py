@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from glbdes.base.files import reason
 from glbdes.errors import GlbdesError, brief
 
 MOST_TOML_BYTES: Final = 8 << 20
@@ -39,11 +40,6 @@ def regular(path: Path, most_bytes: int = MOST_TABLE_BYTES) -> None:
         raise UnreadableError(f"cannot be read: is {what}, must be a file")
     if found.st_size > most_bytes:
         raise UnreadableError(f"has {found.st_size:,} bytes, must have at most {most_bytes:,}")
-
-
-def reason(error: Exception) -> str:
-    """What a system call says of its failure."""
-    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def text(path: Path, most_bytes: int) -> str:

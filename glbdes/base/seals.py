@@ -13,16 +13,22 @@ seal it again. What is in a file is its reader's business.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from glbdes.base.files import reason
 from glbdes.errors import RecordsError
 
 KEY: Final = "sha256"
 _TAIL: Final = b'"\n}\n'
 _DIGITS: Final = hashlib.sha256().digest_size * 2
 _SHOWN: Final = 12  # digits of a checksum that a message shows
+
+
+class FormatError(RecordsError):
+    """A file of another format: written by another version, or by nobody that we know."""
 
 
 def text(value: Mapping[str, Any]) -> str:
@@ -44,14 +50,14 @@ def parsed(path: Path) -> Any:
 def opened(path: Path, version: int) -> dict[str, Any]:
     """What a sealed file says, without its digest. Raises `RecordsError` if it is not as it was written.
 
-    The format is looked at first: other versions of the package may seal otherwise, or not at all.
+    The format is looked at first (`FormatError`): other versions of the package may seal otherwise, or not at all.
     """
     content = _content(path)
     found = _parsed(path, content)
     said = found.get("format") if isinstance(found, dict) else None
     if said != version:
         older = ", written by an older glbdes" if isinstance(said, int) and 0 < said < version else ""
-        raise RecordsError(f"{path}: format = {said!r:.40}, must be {version}{older}")
+        raise FormatError(f"{path}: format = {said!r:.40}, must be {version}{older}")
     body = content[: -len(_TAIL) - _DIGITS]
     if content != body + _digest(body) + _TAIL:
         raise RecordsError(f"{path}: damaged or changed, its own SHA-256 does not fit")
@@ -66,12 +72,8 @@ def checksum(path: Path) -> str:
 
 def check(path: Path, wanted: str) -> None:
     """Raise `RecordsError` unless the file is there and has the checksum `wanted`."""
-    try:
+    with _reading(path):
         found = checksum(path)
-    except FileNotFoundError as error:
-        raise RecordsError(f"{path}: missing") from error
-    except OSError as error:
-        raise RecordsError(f"{path}: cannot be read: {error.strerror}") from error
     if found != wanted:
         told = f"its SHA-256 is {found[:_SHOWN]}…, must be {wanted[:_SHOWN]}…"
         raise RecordsError(f"{path}: damaged, or changed since it was written: {told}")
@@ -82,12 +84,18 @@ def _digest(body: bytes) -> bytes:
 
 
 def _content(path: Path) -> bytes:
-    try:
+    with _reading(path):
         return path.read_bytes()
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError as error:
         raise RecordsError(f"{path}: missing") from error
     except OSError as error:
-        raise RecordsError(f"{path}: cannot be read: {error.strerror}") from error
+        raise RecordsError(f"{path}: cannot be read: {reason(error)}") from error
 
 
 def _parsed(path: Path, content: bytes) -> Any:

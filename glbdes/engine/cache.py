@@ -29,12 +29,6 @@ class KernelCache:
         self.folder = folder
         self.cache_path = str(folder)
 
-    def enable(self) -> None:
-        """Nothing to do: numba calls it."""
-
-    def disable(self) -> None:
-        """Nothing to do: numba calls it."""
-
     def flush(self) -> None:
         """Remove what is kept of this kernel."""
         for path in self.folder.glob(f"{self._stem}.*.nbc"):

@@ -31,7 +31,6 @@ def compiled(*args: Any, **options: Any) -> None:
 
 
 ENGINES: Final[Mapping[str, Engine]] = {"simpy": simpy.run, "fast": compiled, "fluid": fluid.run}
-WITHOUT_REQUESTS: Final = frozenset({"fluid"})
 AUTO: Final = "auto"  # simpy or fast, by the number of requests expected
 WORTH_LOADING: Final = 30_000  # requests that the SimPy engine simulates while compiled kernels are loaded
 WORTH_COMPILING: Final = 300_000  # the same while they are compiled, once per version and machine

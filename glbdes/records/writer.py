@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
@@ -295,6 +296,12 @@ def reading(path: Path) -> Iterator[None]:
         raise RecordsError(f"{path}: missing") from error
     except (pa.ArrowException, OSError, ValueError) as error:
         raise RecordsError(f"{path}: damaged, or not Parquet: {str(error).splitlines()[0]}") from error
+
+
+def frame(path: Path) -> pd.DataFrame:
+    """The table in a Parquet file of a study. Raises `RecordsError` if it is damaged."""
+    with reading(path), pq.ParquetFile(path) as file:
+        return pd.DataFrame(file.read().to_pandas())
 
 
 def _must_be(found: Any, wanted: Any, path: Path) -> None:

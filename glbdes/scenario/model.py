@@ -287,6 +287,11 @@ class Scenario(Model):
     records: Records = Records()
 
     @property
+    def by_request(self) -> bool:
+        """Whether the engine simulates requests one by one, and not a flow."""
+        return self.engine != "fluid"
+
+    @property
     def in_megawatts(self) -> bool:
         """Whether regions have a capacity in MW instead of a profile, so that load is power and not requests."""
         return any(region.capacity is not None for region in self.regions.values())

@@ -41,7 +41,7 @@ PROPORTION: Final = f"must be 0 or between {LEAST:g} and {MOST:g} in size"
 
 def bearable(value: float) -> float:
     """`value`, unless it is out of all proportion: what a model's numbers must be."""
-    if value != 0 and not LEAST <= abs(value) <= MOST:
+    if not _in_proportion(value):
         raise PydanticCustomError("size", PROPORTION)
     return value
 
@@ -54,8 +54,12 @@ def unbearable(value: object, place: str) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
             yield from unbearable(inner, f"{place}.{index}")
-    elif isinstance(value, int | float) and value != 0 and not LEAST <= abs(value) <= MOST:
+    elif isinstance(value, int | float) and not _in_proportion(value):
         yield f"{brief(place)} = {brief(value)}, {PROPORTION}"
+
+
+def _in_proportion(value: float) -> bool:
+    return value == 0 or LEAST <= abs(value) <= MOST
 
 
 def plain(text: str) -> str:

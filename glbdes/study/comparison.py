@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import Field
 
+from glbdes import records
 from glbdes.base import seals
 from glbdes.base.folders import fresh, numbered, read_mark, safe_name
 from glbdes.base.jobs import each
@@ -28,7 +28,6 @@ from glbdes.errors import InfeasibleError, InvariantError, ScenarioError
 from glbdes.optimum import offline
 from glbdes.present.study_tables import COMPARISON, latex, lines, markdown
 from glbdes.records import Records, headline
-from glbdes.records import writer as records
 from glbdes.records.info import Digest, File, Said, listed, validated
 from glbdes.records.writer import PLANS_FILE
 from glbdes.scenario import Scenario
@@ -112,12 +111,12 @@ class Comparison:
     @cached_property
     def table(self) -> pd.DataFrame:
         """A row a policy: means over seeds, and confidence intervals (`headline.by_policy`)."""
-        return _read(self.path / TABLES[0])
+        return records.frame(self.path / TABLES[0])
 
     @cached_property
     def runs(self) -> pd.DataFrame:
         """A row a run."""
-        return _read(self.path / TABLES[1])
+        return records.frame(self.path / TABLES[1])
 
     def run(self, policy: str, seed: int | None = None) -> Run:
         """The run of `policy`; of the first seed unless another is named. Raises `RecordsError` if there is none."""
@@ -291,12 +290,6 @@ def _write(folder: Path, runs: pd.DataFrame) -> None:
     headings, rows = lines(table, COMPARISON)
     (folder / "comparison.md").write_text(markdown(headings, rows), encoding="utf-8")
     (folder / "comparison.tex").write_text(latex(headings, rows), encoding="utf-8")
-
-
-def _read(path: Path) -> pd.DataFrame:
-    with records.reading(path):
-        frame: pd.DataFrame = pq.read_table(path, partitioning=None).to_pandas()
-    return frame
 
 
 def _name(policy: str, seed: int) -> str:

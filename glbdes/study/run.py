@@ -20,12 +20,11 @@ import numpy as np
 import pandas as pd
 import pyarrow.dataset as ds
 
-from glbdes import policy, scenario
-from glbdes.base.folders import fresh, numbered, safe_name
-from glbdes.engine.choice import ENGINES, WITHOUT_REQUESTS, engine_for, expected_requests, must_compile
+from glbdes import policy, records, scenario
+from glbdes.base.folders import Tell, fresh, numbered, safe_name
+from glbdes.engine.choice import ENGINES, engine_for, expected_requests, must_compile
 from glbdes.optimum import offline
 from glbdes.records import Records, Summary, metrics
-from glbdes.records import writer as records
 from glbdes.records.books import counting
 from glbdes.records.columns import Names
 from glbdes.records.sketch import LATENCIES, Sketch
@@ -39,7 +38,6 @@ if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a se
     from glbdes.present.figures import Figure
 
 Progress = Callable[[int, int], None]  # requests ended so far, requests expected in all
-Tell = Callable[[str], None]  # what is being done
 
 # Whose versions are recorded.
 PACKAGES: Final = ("glbdes", "numpy", "numba", "simpy", "pyarrow", "pandas", "scipy", "highspy", "clarabel", "pydantic")
@@ -221,7 +219,7 @@ def execute(
 ) -> Path:
     """Run `plan` and return the folder of its records, the first free one of `targets`. Raises `GlbdesError`."""
     chosen = plan.scenario
-    by_request = chosen.engine not in WITHOUT_REQUESTS
+    by_request = chosen.by_request
     with fresh(targets, overwrite=overwrite, tell=tell) as folder:
         begin_s = time.perf_counter()
         chosen_policy = router(plan)

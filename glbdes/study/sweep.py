@@ -18,8 +18,8 @@ from uuid import uuid4
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
+from glbdes import records
 from glbdes.base import seals
 from glbdes.base.claims import claimed
 from glbdes.base.files import HALF, put, reason
@@ -29,7 +29,6 @@ from glbdes.errors import GlbdesError, InfeasibleError, RecordsError
 from glbdes.optimum import offline
 from glbdes.present import study_tables
 from glbdes.records import headline
-from glbdes.records import writer as records
 from glbdes.records.info import Count, File, Finite, Said, listed, validated
 from glbdes.study import run, sweep_file
 from glbdes.study.run import Plan, Run
@@ -100,10 +99,7 @@ class Swept:
     @cached_property
     def table(self) -> pd.DataFrame:
         """A row a point: the swept keys, `headline.FIGURES`, and `error` where it could not be simulated."""
-        path = self.path / TABLE
-        with records.reading(path):
-            frame: pd.DataFrame = pq.read_table(path, partitioning=None).to_pandas()
-        return frame
+        return records.frame(self.path / TABLE)
 
     @property
     def failed(self) -> pd.DataFrame:
@@ -243,10 +239,9 @@ def _read(folder: Path, key: str) -> Result | None:
     if not path.exists():
         return None
     try:
-        found = seals.parsed(path)
-        if not isinstance(found, dict) or found.get("format") != FORMAT:
-            return None
         found = validated(seals.opened(path, FORMAT), PointInfo, path)
+    except seals.FormatError:
+        return None
     except RecordsError as error:
         raise RecordsError(f"{error}; delete it to simulate the point again") from error
     return found if list(found["figures"]) == list(headline.FIGURES) else None

@@ -11,7 +11,6 @@ REQUEST_BYTES: Final = 400  # that a request of the present slot takes, drawn, s
 BURST_BYTES: Final = 64
 SHARE: Final = 0.8  # of the memory that a slot may take
 CGROUP: Final = Path("/sys/fs/cgroup/memory.max")
-WITHOUT_REQUESTS: Final = "fluid"
 
 
 def check(scenario: Scenario, requests: float, most_in_slot: float) -> None:
@@ -19,7 +18,7 @@ def check(scenario: Scenario, requests: float, most_in_slot: float) -> None:
 
     `time.max_events` bounds how many there are in all, which is time; the machine how many there are in one slot.
     """
-    if scenario.engine == WITHOUT_REQUESTS:
+    if not scenario.by_request:
         return
     bursts, in_slot = _bursts(scenario)
     most = scenario.time.max_events

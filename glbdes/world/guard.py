@@ -17,7 +17,7 @@ from typing import Final, ParamSpec, TypeVar
 
 import numpy as np
 
-from glbdes.errors import GlbdesError, PolicyError, RefusalError
+from glbdes.errors import GlbdesError, PolicyError, RefusalError, printable
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -112,7 +112,7 @@ def _said(error: BaseException, trace: TracebackType | None) -> str:
 def plain(text: str, kept: str = "\n") -> str:
     """`text` without what a terminal might obey or could not show, but `kept`, and not longer than anybody reads."""
     shown = text if len(text) <= MOST_TOLD else f"{text[:MOST_TOLD]}..."
-    return "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in shown)
+    return printable(shown, kept)
 
 
 def _where(trace: TracebackType | None) -> str:
