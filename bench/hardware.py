@@ -28,8 +28,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from glbdes.engine.simpy import engine as simpy_engine
 from glbdes.hardware import Profile
-from glbdes.hardware.fit import RESIDUAL_COLUMNS, Served, fit_profile, residual_rows
+from glbdes.hardware.fit import RESIDUAL_COLUMNS, fit_profile, residual_rows
 from glbdes.hardware.gpu import read_gpu
+from glbdes.hardware.measurements import Served
 from glbdes.units import J_PER_KWH, NS_PER_S
 from glbdes.world import meter
 from tests.worlds import Fixed, ListSink, make_fleet, make_requests, make_world

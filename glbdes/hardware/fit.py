@@ -8,20 +8,16 @@ Reading measurement files is in `gpu.py`.
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 from scipy.optimize import least_squares, nnls
 
 from glbdes.errors import ProfileError
+from glbdes.hardware.measurements import Floats, Ints, Measurements, Served, Work
 from glbdes.hardware.profile import Iteration, Prefill, Profile, Serving
 from glbdes.scenario.complaints import complaints
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 PAD_TOKENS: Final = 128  # the measured server pads a prompt to a multiple of this, up to its longest graph
 # Weight of "the factor of served prompts does not change with length" against one served prompt. It decides only
@@ -30,69 +26,6 @@ FLATNESS: Final = 0.01
 FULL_TOKENS: Final = 512  # a prompt of so many tokens keeps all of the device busy
 GAP_S: Final = 0.001  # a prompt that begins within this of another's end follows straight behind it
 HICCUP: Final = 0.01  # relative errors of steps beyond this count by their size, no longer by its square
-
-
-class Decode(NamedTuple):
-    """Decode iterations on the bare device; arrays [n]."""
-
-    batch: Ints
-    context: Ints  # tokens of all requests together
-    time_s: Floats
-    energy_j: Floats
-
-
-class Prompts(NamedTuple):
-    """Single prompts on the bare device, by increasing length; arrays [n]."""
-
-    tokens: Ints
-    time_s: Floats
-    energy_j: Floats
-
-
-class Work(NamedTuple):
-    """What a served run did, piece by piece; arrays [n] in order of time. A piece is a prompt or a decode iteration."""
-
-    is_prompt: NDArray[np.bool_]
-    begin_s: Floats
-    end_s: Floats
-    tokens: Ints  # prompt: its length; iteration: context tokens of all requests together
-    batch: Ints  # requests decoding; for a prompt, those that wait for it
-
-    def only(self, chosen: NDArray[np.bool_]) -> "Work":
-        """The pieces where `chosen` [n] is true."""
-        return Work(
-            self.is_prompt[chosen], self.begin_s[chosen], self.end_s[chosen], self.tokens[chosen], self.batch[chosen]
-        )
-
-
-class Served(NamedTuple):
-    """A run under load: requests [m] and the work that they were."""
-
-    arrival_s: Floats
-    prompt_tokens: Ints
-    output_tokens: Ints
-    first_token_s: Floats
-    finish_s: Floats
-    work: Work
-    energy_j: float  # over the window
-    window_s: float
-
-
-@dataclass(frozen=True, eq=False)
-class Measurements:
-    """Everything measured of one model on one device. `served` by Poisson rate in requests/s; may be empty."""
-
-    name: str
-    gpu: str
-    model: str
-    max_batch: int
-    kv_tokens: int
-    kv_source: str  # where that comes from
-    idle_w: float
-    bare_w: float
-    decode: Decode
-    prompts: Prompts
-    served: Mapping[float, Served]
 
 
 class Residual(NamedTuple):

@@ -19,7 +19,7 @@ import numpy as np
 
 from glbdes.base import reading
 from glbdes.errors import ProfileError, brief, nearest
-from glbdes.hardware.fit import Decode, Floats, Ints, Measurements, Prompts, Served, Work
+from glbdes.hardware.measurements import Decode, Floats, Ints, Measurements, Prompts, Served, Work
 from glbdes.scenario.complaints import shown
 from glbdes.scenario.sizes import LEAST, MOST
 from glbdes.units import BYTES_PER_MIB

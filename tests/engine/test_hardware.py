@@ -4,8 +4,9 @@ import pytest
 
 from bench import hardware
 from glbdes.hardware import Profile
-from glbdes.hardware.fit import Measurements, fit_profile
+from glbdes.hardware.fit import fit_profile
 from glbdes.hardware.gpu import read_gpu
+from glbdes.hardware.measurements import Measurements
 from glbdes.hardware.profile import Serving
 
 # Relative errors that the prediction may have.

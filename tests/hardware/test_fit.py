@@ -10,8 +10,9 @@ import pytest
 
 from glbdes.errors import ProfileError
 from glbdes.hardware import Profile, profile
-from glbdes.hardware.fit import Decode, Measurements, Prompts, Served, Work, fit_profile, residual_rows, to_toml
+from glbdes.hardware.fit import fit_profile, residual_rows, to_toml
 from glbdes.hardware.gpu import read_gpu
+from glbdes.hardware.measurements import Decode, Measurements, Prompts, Served, Work
 from glbdes.hardware.profile import Iteration, Serving
 
 GPU = Path(__file__).resolve().parents[2] / "../shared/data/gpu"

@@ -1,0 +1,74 @@
+"""What was measured of one model on one device, as `fit.py` takes it and `gpu.py` reads it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class Decode(NamedTuple):
+    """Decode iterations on the bare device; arrays [n]."""
+
+    batch: Ints
+    context: Ints  # tokens of all requests together
+    time_s: Floats
+    energy_j: Floats
+
+
+class Prompts(NamedTuple):
+    """Single prompts on the bare device, by increasing length; arrays [n]."""
+
+    tokens: Ints
+    time_s: Floats
+    energy_j: Floats
+
+
+class Work(NamedTuple):
+    """What a served run did, piece by piece; arrays [n] in order of time. A piece is a prompt or a decode iteration."""
+
+    is_prompt: NDArray[np.bool_]
+    begin_s: Floats
+    end_s: Floats
+    tokens: Ints  # prompt: its length; iteration: context tokens of all requests together
+    batch: Ints  # requests decoding; for a prompt, those that wait for it
+
+    def only(self, chosen: NDArray[np.bool_]) -> "Work":
+        """The pieces where `chosen` [n] is true."""
+        return Work(
+            self.is_prompt[chosen], self.begin_s[chosen], self.end_s[chosen], self.tokens[chosen], self.batch[chosen]
+        )
+
+
+class Served(NamedTuple):
+    """A run under load: requests [m] and the work that they were."""
+
+    arrival_s: Floats
+    prompt_tokens: Ints
+    output_tokens: Ints
+    first_token_s: Floats
+    finish_s: Floats
+    work: Work
+    energy_j: float  # over the window
+    window_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Measurements:
+    """Everything measured of one model on one device. `served` by Poisson rate in requests/s; may be empty."""
+
+    name: str
+    gpu: str
+    model: str
+    max_batch: int
+    kv_tokens: int
+    kv_source: str  # where that comes from
+    idle_w: float
+    bare_w: float
+    decode: Decode
+    prompts: Prompts
+    served: Mapping[float, Served]
