@@ -10,6 +10,8 @@ INSTALLED := $(VENV)/.installed
 
 .PHONY: simulate test test-slow test-nightly bench lint clean
 .DEFAULT_GOAL := test
+# With matrices as small as ours, more threads only wait for one another.
+test test-slow test-nightly: export OPENBLAS_NUM_THREADS ?= 1
 
 simulate: $(INSTALLED)  ## the ten regions; SCENARIO=... and ARGS="--policy cost" choose otherwise
 	$(BIN)/glbdes simulate $(SCENARIO) $(ARGS)
