@@ -69,11 +69,13 @@ price_usd_per_kwh = 0.05
 carbon_g_per_kwh = 600.0
 wue_l_per_kwh = 1.5
 ewif_l_per_kwh = 1.0
+latitude_deg = 0.0
 longitude_deg = 30.0
 [gateways.here]
 load = 0.5
 [gateways.there]
 load = 0.4
+latitude_deg = 0.0
 longitude_deg = 30.0
 [slo.chat]
 ttft_s = 1.0

@@ -47,7 +47,8 @@ def compare(
 
     names = comparison.POLICIES if policies is None else [name.strip() for name in policies.split(",") if name.strip()]
     with _progress("runs", quiet) as progress:
-        found = comparison.compare(scenario, names, workers=workers or jobs.processors(), progress=progress, **choices)
+        choices |= {"progress": progress, "tell": None if quiet else lambda text: click.echo(f"({text})", err=True)}
+        found = comparison.compare(scenario, names, workers=workers or jobs.processors(), **choices)
     if as_json:
         rows = json.loads(found.table.to_json(orient="records", double_precision=15))  # NaN is null there
         say(json.dumps({**found.info, "path": str(found.path), "table": rows}, indent=2))

@@ -54,6 +54,7 @@ class Service(NamedTuple):
     capacity_rps: Floats  # of all replicas, busy all the time
     it_kwh_per_request: Floats
     servers: Ints | None  # requests that all replicas serve at a time; None: there are no replicas
+    beyond_measurement: Floats | None  # share of prompt tokens in prompts that are longer than any measured; or None
 
 
 def replicas(
@@ -81,7 +82,8 @@ def replicas(
     full = list(zip(measured, most.tolist(), strict=True))
     rps = [profile.capacity_rps(one, prompt, output, batch) for one, batch in full]
     joules = [profile.it_j_per_request(one, prompt, output, batch) for one, batch in full]
-    return Service(fleet, np.array(rps) * fleet.replicas, np.array(joules) / J_PER_KWH, most * fleet.replicas)
+    beyond = np.array([prompt[prompt > one.prefill.tokens[-1]].sum() / prompt.sum() for one in measured])
+    return Service(fleet, np.array(rps) * fleet.replicas, np.array(joules) / J_PER_KWH, most * fleet.replicas, beyond)
 
 
 def megawatts(regions: Mapping[str, Region]) -> Service:
@@ -109,7 +111,7 @@ def megawatts(regions: Mapping[str, Region]) -> Service:
         chained_s=np.zeros((1, 1)),
         prefill_j=np.zeros((1, 1)),
     )
-    return Service(fleet, np.array(mw, dtype=np.float64), np.full(len(mw), KWH_PER_MWH / S_PER_H), None)
+    return Service(fleet, np.array(mw, dtype=np.float64), np.full(len(mw), KWH_PER_MWH / S_PER_H), None, None)
 
 
 def _pool(shared: Pool, own: Pool) -> Pool:

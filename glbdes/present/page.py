@@ -89,11 +89,16 @@ def render(
     sections: Sequence[Section],
     about: Mapping[str, str],
     text: str | None,
+    notes: Sequence[str] = (),
 ) -> str:
-    """The page. `about` is its footer, line by line; `text` the scenario file, folded away."""
+    """The page. `notes` are what a reader must know of its figures, `about` is its footer, line by line; `text` the
+    scenario file, folded away.
+    """
     said = "".join(f"<dt>{_safe(key)}</dt><dd>{_safe(value)}</dd>" for key, value in about.items())
     scenario = f"<details><summary>Scenario file</summary><pre>{_safe(text)}</pre></details>" if text else ""
     shown = "".join(_table(one) for one in tables)
+    noted = "".join(f"<li>{_safe(one)}</li>" for one in notes)
+    shown += f'<section><h2>To bear in mind</h2><ul class="how">{noted}</ul></section>' if noted else ""
     drawn = "".join(
         f'<section><h2>{_safe(one.title)}</h2><div class="chart" id="figure-{one.name}" role="img" '
         f'aria-label="{_safe(one.title)}"></div><p class="how"><b>How to read it.</b> {_safe(one.how)}</p></section>'

@@ -8,6 +8,7 @@ from glbdes.scenario import Scenario
 from glbdes.units import J_PER_KWH, MS_PER_S, NS_PER_S, S_PER_H
 from glbdes.world import World
 from glbdes.world.limits import row_names
+from glbdes.world.remarks import remarks
 
 
 class GatewayPreview(NamedTuple):
@@ -56,6 +57,7 @@ class Preview(NamedTuple):
     utilisation_peak: float  # in the busiest slot
     latency_ms: tuple[float, float, float]  # one way, over allowed pairs: shortest, median, longest
     faults: int
+    notes: tuple[str, ...]  # what moves figures without being seen in them
 
 
 def preview(scenario: Scenario, world: World) -> Preview:
@@ -81,6 +83,7 @@ def preview(scenario: Scenario, world: World) -> Preview:
         utilisation_peak=float(total_rps.max() / capacity_rps),
         latency_ms=(float(latency_ms.min()), float(np.median(latency_ms)), float(latency_ms.max())),
         faults=len(scenario.faults),
+        notes=remarks(scenario, world),
     )
 
 

@@ -78,6 +78,7 @@ def summary(figures: Summary) -> Iterator[RenderableType]:
     yield _footprints(figures)
     yield _regions(figures["regions"])
     yield from _checks(figures)
+    yield from map(_note, figures["notes"])
 
 
 def optimum(figures: Summary) -> Iterator[RenderableType]:
@@ -107,13 +108,23 @@ def _requests(figures: Summary) -> Table:
 def _footprints(figures: Summary) -> Table:
     regions = figures["regions"]
     rows = []
-    for key, label in FOOTPRINTS.items():
+    told = {key: label for key, label in FOOTPRINTS.items() if key != "facility_kwh" or _facility_differs(figures)}
+    for key, label in told.items():
         values = {name: region[key] for name, region in regions.items()}
         worst = max(values, key=lambda name: values[name])
         mean = sum(values.values()) / len(values)
         ratio = number(values[worst] / mean) if mean > 0 else "-"
         rows.append([label, number(figures["totals"][key]), number(mean), number(values[worst]), ratio, worst])
     return table("Totals", ["", "all regions", "mean", "largest", "PAR", "   where"], rows)
+
+
+def _facility_differs(figures: Summary) -> bool:
+    totals = figures["totals"]
+    return bool(totals["facility_kwh"] != totals["it_kwh"])
+
+
+def _note(text: str) -> Text:
+    return Text.assemble(("Note: ", "bold"), text)
 
 
 def _regions(regions: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -155,6 +166,7 @@ def preview(found: Preview) -> Iterator[RenderableType]:
     yield shown
     yield _gateway_previews(found)
     yield _region_previews(found)
+    yield from map(_note, found.notes)
 
 
 def _facts(found: Preview) -> Iterator[tuple[str, str]]:

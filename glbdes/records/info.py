@@ -44,8 +44,8 @@ class _Limits(Said):
 
 
 class _Place(Said):
-    latitude_deg: Finite
-    longitude_deg: Finite
+    latitude_deg: Finite | None = None
+    longitude_deg: Finite | None = None
 
 
 class _Region(_Place):
@@ -95,6 +95,7 @@ class RunInfo(Said):
     request_weight: Positive
     simulated_s: Positive
     wall_s: NonNegative
+    notes: list[str] = []
     sketch: _Sketch | None
     invariants: _Invariants
     versions: dict[str, str]

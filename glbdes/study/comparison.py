@@ -21,7 +21,7 @@ from pydantic import Field
 
 from glbdes import records
 from glbdes.base import seals
-from glbdes.base.folders import fresh, numbered, read_mark, safe_name
+from glbdes.base.folders import Tell, fresh, numbered, read_mark, safe_name
 from glbdes.base.jobs import each
 from glbdes.base.revision import commit
 from glbdes.errors import InfeasibleError, InvariantError, ScenarioError
@@ -160,13 +160,14 @@ def compare(
     out: str | Path | None = None,
     allow_policy: str | Sequence[str] = (),
     progress: Progress | None = None,
+    tell: Tell | None = None,
 ) -> Comparison:
     """Run each of `policies` on the same requests, with the scenario's seed and the `seeds` - 1 that follow it.
 
     `workers` processes at a time; more than one needs `if __name__ == "__main__":` in a script that calls this.
-    `engine`, `overrides`, `signals` and `allow_policy` are those of `glbdes.simulate`. Everything goes to the folder
-    `out`, or to a new one in runs/: the runs' records, runs.parquet, and the table as comparison.parquet, .csv, .md and
-    .tex.
+    `engine`, `overrides`, `signals`, `allow_policy` and `tell` are those of `glbdes.simulate`. Everything goes to the
+    folder `out`, or to a new one in runs/: the runs' records, runs.parquet, and the table as comparison.parquet, .csv,
+    .md and .tex.
 
     Raises a `GlbdesError`, and leaves no folder behind, if anything of this cannot be done.
     """
@@ -178,7 +179,7 @@ def compare(
         run.router(plan)
     first = plans[0].scenario
     targets = numbered(Path("runs") / f"{first.name}-comparison") if out is None else iter([Path(out)])
-    with fresh(targets) as folder:
+    with fresh(targets, tell=tell) as folder:
         begin_s = time.perf_counter()
         optimum_usd, runs_at = _optimum_usd(plans[0], at), folder.path / "runs"
         shared = (engine, tuple(overrides), at)

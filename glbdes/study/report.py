@@ -37,6 +37,7 @@ class Contents(NamedTuple):
     figures: list[Figure]
     about: dict[str, str]
     text: str | None
+    notes: Sequence[str] = ()
 
 
 def write(source: str | Path, out: str | Path, formats: Sequence[str] = FORMATS) -> list[Path]:
@@ -84,7 +85,7 @@ def render(found: Contents) -> str:
         )
         for one in found.figures
     ]
-    return page.render(found.title, found.lead, found.tables, sections, found.about, found.text)
+    return page.render(found.title, found.lead, found.tables, sections, found.about, found.text, found.notes)
 
 
 def _pictures(drawn: Sequence[Figure], folder: Path, formats: Sequence[str]) -> list[Path]:
@@ -115,7 +116,13 @@ def _of_run(folder: Path) -> Contents:
     }
     lead = f"One run of {info['scenario']['time']['slots']} slots, engine {info['engine']}, seed {info['seed']}."
     return Contents(
-        f"{name} under {info['policy']}", lead, [table], figures.of_run(found), about, info["scenario_text"]
+        f"{name} under {info['policy']}",
+        lead,
+        [table],
+        figures.of_run(found),
+        about,
+        info["scenario_text"],
+        info.get("notes", ()),
     )
 
 
@@ -142,7 +149,9 @@ def _of_comparison(folder: Path) -> Contents:
         **_page_by(),
     }
     drawn = figures.of_comparison(runs, found.table)
-    return Contents(f"{info['scenario']}: what equity costs", lead, [table], drawn, about, first["scenario_text"])
+    return Contents(
+        f"{info['scenario']}: what equity costs", lead, [table], drawn, about, first["scenario_text"], first.get("notes", ())
+    )
 
 
 def _of_sweep(folder: Path) -> Contents:

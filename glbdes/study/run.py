@@ -31,6 +31,7 @@ from glbdes.records.sketch import LATENCIES, Sketch
 from glbdes.scenario import Scenario, overrides
 from glbdes.units import NS_PER_S
 from glbdes.world import Floats, Policy, World, build, guard
+from glbdes.world.remarks import remarks
 
 if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a second
     from altair.typing import ChartType
@@ -291,6 +292,7 @@ def _provenance(plan: Plan, world: World, signals: Path | None) -> dict[str, Any
         "signals": None if signals is None else str(signals),
         "request_weight": world.weight,
         "simulated_s": world.horizon_ns / NS_PER_S,
+        "notes": list(remarks(chosen, world)),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "platform": platform.platform(),
         "scenario": chosen.model_dump(mode="json"),

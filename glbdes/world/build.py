@@ -69,6 +69,7 @@ def _world(scenario: Scenario, folder: Path) -> World:
         expected_rps=asked.expected_rps,
         capacity_rps=dispatch.max_utilisation * service.capacity_rps,
         it_kwh_per_request=service.it_kwh_per_request,
+        beyond_measurement=service.beyond_measurement,
         requests=asked.requests,
         price_ahead_slots=known.price_ahead_slots,
         **priced._asdict(),
