@@ -28,7 +28,7 @@ import numpy as np
 
 from glbdes.base import portable
 from glbdes.errors import InfeasibleError
-from glbdes.optimum import flows, regional
+from glbdes.optimum import flows, regional, travel
 from glbdes.units import G_PER_KG, J_PER_KWH
 from glbdes.world import Bools, Floats, Ints, View, World
 
@@ -180,9 +180,15 @@ def _up(world: World) -> Bools:
 
 
 def _weights(world: World, member: Ints, load: Floats, up: Bools) -> Floats:
-    """Weights [s, g, r] of every gateway from the loads of its class; equal ones where the class has no demand."""
+    """Weights [s, g, r] of every gateway from the loads of its class, equal ones where the class has no demand; then
+    those of least network time with the same loads of regions."""
     open_to = world.allowed & up[:, None, :]
     open_to |= world.allowed & ~open_to.any(axis=2, keepdims=True)  # a plan is owed even if every region is down
     by_gateway = np.where(open_to, load[:, member], 0.0)
     sums = by_gateway.sum(axis=2, keepdims=True)
-    return np.where(sums > 0, by_gateway / np.where(sums > 0, sums, 1.0), open_to / open_to.sum(axis=2, keepdims=True))
+    weights = np.where(
+        sums > 0, by_gateway / np.where(sums > 0, sums, 1.0), open_to / open_to.sum(axis=2, keepdims=True)
+    )
+    latency_s = world.latency_s
+    slots = zip(weights, world.expected_rps, open_to, strict=True)
+    return np.stack([travel.least(plan, demand_rps, latency_s, mask) for plan, demand_rps, mask in slots])

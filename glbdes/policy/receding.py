@@ -84,6 +84,7 @@ class RecedingHorizon:
         if view.delay_usd_per_s > 0:  # which only the slot's programme knows
             served = np.zeros_like(served)
         weights = np.where(served > 0, solution.rate / np.where(served > 0, served, 1.0), dual_plan)
+        weights = transport.near(weights, view)
         if self.feedback == "planned":
             self._so_far_usd += footprint_usd * (portable.product(view.demand_rps, weights) * view.slot_s)
         return weights

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from glbdes.engine.compiled import helper, kernel
+from glbdes.base.compiled import helper, kernel
 from glbdes.engine.fast.order import foresee, foresee_arrival
 from glbdes.engine.fast.region import arrive, step, time_out
 from glbdes.engine.fast.state import *  # noqa: F403
