@@ -61,7 +61,7 @@ def compare(
     )
     parts = [
         study_tables.rich(title, found.table, study_tables.COMPARISON),
-        "Over fluid optimum: objective against the offline optimum of the fluid model (no idle power).",
+        *study_tables.of_reference(found.info["reference"], found.runs),
         f"The same requests for every policy: verified. Results in {found.path}",
     ]
     show(parts, width=max(WIDTH, 22 + 14 * len(found.policies)))

@@ -36,7 +36,11 @@ COMPARISON: Final[Mapping[str, Shown]] = {
     "water_par": Shown("water PAR"),
     "water_gini": Shown("water Gini"),
     "objective_usd": Shown("objective, USD"),
+    "bound_usd": Shown("bound, USD", 0),
+    "over_bound": Shown("over bound", share=True),
+    "over_bound_usd": Shown("over bound, USD"),
     "over_optimum": Shown("over fluid optimum", share=True),
+    "over_optimum_usd": Shown("over fluid optimum, USD"),
     "ttft_p50_s": Shown("TTFT p50, s"),
     "ttft_p95_s": Shown("TTFT p95, s"),
     "ttft_p99_s": Shown("TTFT p99, s"),
@@ -54,11 +58,31 @@ SWEPT: Final = (
     "carbon_par",
     "water_par",
     "objective_usd",
+    "over_bound",
+    "over_bound_usd",
     "over_optimum",
+    "over_optimum_usd",
     "ttft_p95_s",
     "e2e_p95_s",
     "slo_share",
 )
+
+
+def of_reference(reference: Mapping[str, Any] | None, runs: pd.DataFrame) -> list[str]:
+    """What the gaps of a comparison mean, and why they may not: of its `reference` and its `runs` (a row a run)."""
+    if reference is None:
+        return ["No gap is told: the expected load does not fit the capacities that plans may use."]
+    if not reference["by_request"]:
+        return ["Over fluid optimum: objective less that of the offline optimum of the fluid model / its size."]
+    said = "Over bound: objective less the bound / its size. Bound: what no plan within the capacities can meter less, in "
+    lines = [f"{said}the mean over draws of requests (base power, and the least that each request adds)."]
+    doubts = list(reference["doubts"])
+    lost = float((runs["requests"] - runs["served"]).sum())
+    if lost > 0:
+        doubts.append(f"{lost:,.0f} requests were not served, and cost less than the bound reckons")
+    if doubts:
+        lines.append(f"It is none here for certain: {'; '.join(doubts)}.")
+    return lines
 
 
 def swept(means: pd.DataFrame, keys: Sequence[str]) -> tuple[list[str], list[list[str]]]:

@@ -82,7 +82,8 @@ def summary(figures: Summary) -> Iterator[RenderableType]:
 
 def optimum(figures: Summary) -> Iterator[RenderableType]:
     """The offline optimum's figures (`optimum.summary`)."""
-    yield Text.assemble((figures["scenario"], "bold"), ": the offline optimum of the fluid model")
+    of = "of requests: base power, and the least that each adds" if figures["by_request"] else "of the fluid model"
+    yield Text.assemble((figures["scenario"], "bold"), f": the offline optimum {of}")
     yield _footprints(figures)
     yield _regions(figures["regions"])
     duals = figures["duals"]
@@ -94,6 +95,8 @@ def optimum(figures: Summary) -> Iterator[RenderableType]:
     proof = figures["certificate"]
     yield f"Objective {number(figures['objective_usd'], 8)} USD"
     yield f"No plan costs less than {number(proof['dual_usd'], 8)} USD (dual; gap {number(proof['gap'], 2)})"
+    if figures["doubts"]:
+        yield f"It need not bound runs: {'; '.join(figures['doubts'])}."
     yield f"Solved in {number(figures['solve_s'], 2)} s, built in {number(figures['build_s'], 2)} s"
 
 

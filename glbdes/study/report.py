@@ -129,7 +129,7 @@ def _of_comparison(folder: Path) -> Contents:
     lead = (
         f"{len(runs)} policies on the same requests: {info['scenario']}, {first['scenario']['time']['slots']} slots, "
         f"engine {info['engine']}, {seeds} seed{'s' if seeds > 1 else ''}. "
-        "Over fluid optimum: the objective against the offline optimum of the fluid model, which has no idle power."
+        + " ".join(study_tables.of_reference(info["reference"], found.runs))
     )
     about = {
         "Comparison": str(folder),
