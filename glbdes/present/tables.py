@@ -95,8 +95,9 @@ def optimum(figures: Summary) -> Iterator[RenderableType]:
     proof = figures["certificate"]
     yield f"Objective {number(figures['objective_usd'], 8)} USD"
     yield f"No plan costs less than {number(proof['dual_usd'], 8)} USD (dual; gap {number(proof['gap'], 2)})"
-    if figures["doubts"]:
-        yield f"It need not bound runs: {'; '.join(figures['doubts'])}."
+    if figures["by_request"]:
+        doubts = f", but for doubts: {'; '.join(figures['doubts'])}" if figures["doubts"] else ""
+        yield f"No plan within the capacities meters less than {number(figures['bound_usd'], 8)} USD (bound{doubts})"
     yield f"Solved in {number(figures['solve_s'], 2)} s, built in {number(figures['build_s'], 2)} s"
 
 

@@ -12,8 +12,8 @@ from glbdes.world import Floats, World
 def summary(world: World, regions: Sequence[str], by_request: bool) -> Summary:
     """Solve `world` offline and sum up: objective, PAR, totals and regions under the names of `metrics.summary`.
 
-    With `by_request` it is the bound of runs with requests (`bound`), and `doubts` says why it may be none; without, the
-    optimum of the flow.
+    With `by_request` it reckons as runs with requests are bounded (`bound`): `bound_usd` is what no plan can meter less
+    than, and `doubts` says why it may be none. Without, it is the optimum of the flow.
 
     `regions.NAME.requests` counts expected requests as simulated, `utilisation` is None: a flow keeps nobody busy.
     `certificate` holds the dual solution's value, which no plan can beat, and how far it is from the plan's.
@@ -26,6 +26,7 @@ def summary(world: World, regions: Sequence[str], by_request: bool) -> Summary:
     amounts = _amounts(world, found)
     return {
         "by_request": by_request,
+        "bound_usd": found.objective_usd - bound.slack_usd(world) if by_request else None,
         "doubts": list(bound.doubts(world)) if by_request else [],
         "objective_usd": found.objective_usd,
         "certificate": {
