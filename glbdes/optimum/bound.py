@@ -1,9 +1,9 @@
 """What the objectives of runs are told against: a bound on what plans meter, or the optimum of a flow.
 
 Of a world of requests the optimum reckons with base power and the least that each request can add (docs/model.md,
-eq. 10 and 11), so that no plan within the capacities meters less, in the mean over draws. Where a price is below 0 using
-more costs less: there the most that a region can draw beyond what is reckoned is taken off. Of a flow the optimum reckons
-as the fluid engine meters. `doubts` are the reasons for which a bound cannot be claimed.
+eq. 10), so that no plan within the capacities meters less, in the mean over draws. Where a price is below 0 using more
+costs less: there the most that a region can draw beyond what is reckoned is taken off. Of a flow the optimum reckons as
+the fluid engine meters. `doubts` are the reasons for which a bound cannot be claimed.
 """
 
 from collections.abc import Iterator

@@ -68,7 +68,7 @@ class Replay:
 
 
 class _Coefficients(NamedTuple):
-    """Cost, carbon and water, in USD, kg and L: of a request/s for a whole slot, and of all slots without any request."""
+    """Cost, carbon and water, in USD, kg and L: of a request/s for a whole slot, and of all slots without any."""
 
     per_load: Floats  # [3, s, r]
     base: Floats  # [3, r]
@@ -150,11 +150,13 @@ def _coefficients(world: World) -> _Coefficients:
             signals.wue_l_per_kwh + signals.pue * signals.ewif_l_per_kwh,
         )
     )[:, : world.slots]
-    return _Coefficients(per_kwh * world.planned_kwh_per_request * world.slot_s, (per_kwh * _base_kwh(world)).sum(axis=1))
+    return _Coefficients(
+        per_kwh * world.planned_kwh_per_request * world.slot_s, (per_kwh * _base_kwh(world)).sum(axis=1)
+    )
 
 
 def it_kwh(world: World, load_rps: Floats) -> Floats:
-    """[s, r] IT energy of `load_rps` [s, r] under a plan, as the optimum reckons it: base power, and what requests add."""
+    """[s, r] IT energy of `load_rps` [s, r] as the optimum reckons: base power, and what requests add."""
     return np.asarray(load_rps * world.planned_kwh_per_request * world.slot_s + _base_kwh(world))
 
 

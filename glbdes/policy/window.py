@@ -30,7 +30,7 @@ class Window(NamedTuple):
 
 
 def expected(view: View, ahead: int, forecast: Forecast) -> Window:
-    """The present slot and the next `ahead` ones. Energy per request and without any, and the mask, are taken to stay as they are."""
+    """The present slot and the next `ahead` ones. What requests add, what is drawn without any, and the mask stay."""
     series = _series(view, ahead, forecast)
     told = view.price_ahead_usd_per_kwh[:ahead]
     series["price_usd_per_kwh"][1 : 1 + len(told)] = told

@@ -74,7 +74,9 @@ def of_reference(reference: Mapping[str, Any] | None, runs: pd.DataFrame) -> lis
         return ["No gap is told: the expected load does not fit the capacities that plans may use."]
     if not reference["by_request"]:
         return ["Over fluid optimum: objective less that of the offline optimum of the fluid model / its size."]
-    said = "Over bound: objective less the bound / its size. Bound: what no plan within the capacities can meter less, in "
+    said = (
+        "Over bound: objective less the bound / its size. Bound: what no plan within the capacities can meter less, in "
+    )
     lines = [f"{said}the mean over draws of requests (base power, and the least that each request adds)."]
     doubts = list(reference["doubts"])
     lost = float((runs["requests"] - runs["served"]).sum())

@@ -44,7 +44,7 @@ class World:
     fleet: Fleet
     latency_ns: Ints  # [g, r] one way
     allowed: Bools  # [g, r]
-    dispatch: int  # WEIGHTED, SMOOTH, LEAST_LOADED or SPILLOVER
+    dispatch: int  # one of `physics.DISPATCH_NAMES`, by number
     telemetry_ns: int  # 0: state-dependent rules see the present
     spill_queue: int  # requests queued beyond which spillover turns elsewhere
     timeout_ns: int  # patience in the queue, counted from the arrival at the gateway

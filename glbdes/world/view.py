@@ -162,6 +162,7 @@ class Planner:
         self.name = name
         self.shown = Shown(world)
         self.last_demand_rps = np.zeros(world.gateways)
+        self.demand_rps = np.zeros(world.gateways)  # [g] that the last plan was made for
         self.cost_usd = np.zeros(world.regions)
         self.carbon_kg = np.zeros(world.regions)
         self.water_l = np.zeros(world.regions)
@@ -170,8 +171,8 @@ class Planner:
 
     def plan(self, slot: int, demand_rps: Floats, up: Bools) -> Floats:
         """Weights [g, r] for `slot`, in which `demand_rps` [g] arrives; `up` [r] says which regions serve."""
-        known_rps = self._known_demand(slot, demand_rps)
-        view = self.shown.view(slot, known_rps, up, self.cost_usd, self.carbon_kg, self.water_l)
+        self.demand_rps = self._known_demand(slot, demand_rps)
+        view = self.shown.view(slot, self.demand_rps, up, self.cost_usd, self.carbon_kg, self.water_l)
         weights, self._duals = ask(self.policy, view, self.name)
         self.last_demand_rps = demand_rps
         self.shown.past_demand_rps[slot] = demand_rps

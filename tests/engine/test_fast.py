@@ -65,6 +65,8 @@ FAULTS = {
     "weights are cut short": ("dispatch", "Dispatcher.weighted", "request.uniform *", "0.9 * request.uniform *"),
     "smooth takes less than one": ("dispatch", "Dispatcher.smooth", "-= 1.0", "-= 0.9"),
     "least loaded by index": ("dispatch", "Dispatcher.least_loaded", "min(open_", "min(sorted(open_regions) or open_"),
+    "the plan by load alone": ("dispatch", "Dispatcher.plan_least_loaded", "/ self.sent_rps[r]", "/ 1.0"),
+    "the plan forgets this one": ("dispatch", "Dispatcher.plan_least_loaded", "(here[r] + 1)", "here[r]"),
     "spillover at the limit": ("dispatch", "Dispatcher.spillover", "queue[first] <=", "queue[first] <"),
     "relief by queue": ("dispatch", "Dispatcher.spillover", "key=shares.__getitem__", "key=lambda r: -queue[r]"),
     "telemetry sees the present": ("dispatch", "Dispatcher.least_loaded", "if self.telemetry", "if False"),
