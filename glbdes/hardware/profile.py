@@ -206,7 +206,7 @@ def it_j_per_request(profile: Profile, prompt: Ints, output: Ints, max_batch: in
 
 
 def marginal_j(profile: Profile, prompt: Ints, output: Ints, max_batch: int, rest_w: float) -> float:
-    """Joules that a mean request of the mix adds, at least, to a replica of `rest_w` without it (docs/model.md, eq. 10).
+    """Joules that a mean request of the mix adds, at least, to a replica of `rest_w` (docs/model.md, eq. 10).
 
     Its joules at batches of `max_batch`, less `rest_w` for the time that it takes: the chord from rest to full load.
     Prompts count as chained if those take longer, and the shared part of an iteration as a batch of one if that is the

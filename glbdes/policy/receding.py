@@ -1,8 +1,8 @@
 """Receding horizon: in every slot, the linear programme of what has been, is, and is expected.
 
-With F[k, r] the priced footprints so far, and those of the slots to come without any request, and a window (`window`) of
-the present slot j = 0 and n slots after it, each of which stands for w[j] of those that are left (w[0] = 1, the others
-(T - t - 1) / n),
+With F[k, r] the priced footprints so far, and those of the slots to come without any request, and a window
+(`window`) of the present slot j = 0 and n slots after it, each of which stands for w[j] of those that are left (w[0] =
+1, the others (T - t - 1) / n),
 
     min   sum_{j,r} w[j] cost[j,r] y[j,r] + sum_k M[k]                                                            (R)
     s.t.  F[k,r] + sum_j w[j] b[k,j,r] y[j,r] <= M[k]      for every footprint k and region r

@@ -27,7 +27,7 @@ from glbdes.base.revision import commit
 from glbdes.errors import InvariantError, ScenarioError
 from glbdes.optimum import bound
 from glbdes.optimum.bound import Reference
-from glbdes.present.study_tables import COMPARISON, latex, lines, markdown
+from glbdes.present.study_tables import COMPARISON, latex, lines, markdown, named
 from glbdes.records import Records, headline
 from glbdes.records.info import Digest, File, Finite, Said, listed, validated
 from glbdes.records.writer import PLANS_FILE
@@ -64,6 +64,7 @@ class ComparisonInfo(Said):
     policies: Annotated[list[str], Field(min_length=1)]
     seeds: Annotated[list[int], Field(min_length=1)]
     overrides: list[str]
+    dispatch: str | None  # its rule; None: a flow
     signals: str | None
     reference: _Reference | None
     requests_sha256: dict[str, Digest]
@@ -121,6 +122,11 @@ class Comparison:
         """A row a policy: means over seeds, and confidence intervals (`headline.by_policy`)."""
         return records.frame(self.path / TABLES[0])
 
+    @property
+    def shown(self) -> pd.DataFrame:
+        """`table` under the names that are shown: that plans are ignored is part of a policy's."""
+        return named(self.table, self.info["dispatch"])
+
     @cached_property
     def runs(self) -> pd.DataFrame:
         """A row a run."""
@@ -149,7 +155,7 @@ class Comparison:
     def _repr_html_(self) -> str:
         from glbdes.present import figures
 
-        return figures.notebook(repr(self), lines(self.table, COMPARISON), self.figures(), ("front", "burden"))
+        return figures.notebook(repr(self), lines(self.shown, COMPARISON), self.figures(), ("front", "burden"))
 
     def __repr__(self) -> str:
         seeds, names = self.info["seeds"], ", ".join(self.policies)
@@ -198,7 +204,8 @@ def compare(
         done = _run_all(jobs, workers, progress)
         drawn = _same_requests(done)
         runs = pd.DataFrame([{"policy": job.policy, "seed": job.seed, **done[job].figures} for job in jobs])
-        _write(folder.path, runs)
+        dispatch = first.dispatch.rule if first.by_request else None
+        _write(folder.path, runs, dispatch)
         info = {
             "format": FORMAT,
             "scenario": first.name,
@@ -206,6 +213,7 @@ def compare(
             "policies": list(policies),
             "seeds": sorted(drawn),
             "overrides": list(overrides),
+            "dispatch": dispatch,
             "signals": None if at is None else str(at),
             "reference": None if reference is None else reference._asdict(),
             "requests_sha256": drawn,
@@ -285,12 +293,12 @@ def _same_requests(done: dict[Job, Done]) -> dict[int, str]:
     return dict(sorted(drawn.items()))
 
 
-def _write(folder: Path, runs: pd.DataFrame) -> None:
+def _write(folder: Path, runs: pd.DataFrame, dispatch: str | None) -> None:
     table = headline.by_policy(runs)
     runs.to_parquet(folder / "runs.parquet", index=False)
     table.to_parquet(folder / "comparison.parquet", index=False)
     table.to_csv(folder / "comparison.csv", index=False)
-    headings, rows = lines(table, COMPARISON)
+    headings, rows = lines(named(table, dispatch), COMPARISON)
     (folder / "comparison.md").write_text(markdown(headings, rows), encoding="utf-8")
     (folder / "comparison.tex").write_text(latex(headings, rows), encoding="utf-8")
 

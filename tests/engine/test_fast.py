@@ -96,7 +96,7 @@ FAULTS = {
     "one attempt more": ("engine", "Simulation.turn_away", ">= self.world", "> self.world"),
     "back at once": ("engine", "Simulation.turn_away", "now + self.latency", "now + 0 * self.latency"),
     "the first slot's signals": ("engine", "Simulation.open_slot", "world.signals, slot)", "world.signals, 0)"),
-    "another plan": ("engine", "Simulation.open_slot", "follow(self.weights)", "follow(self.weights[:, ::-1])"),
+    "another plan": ("engine", "Simulation.open_slot", "follow(self.weights,", "follow(self.weights[:, ::-1],"),
 }
 # Worlds in which a rare fault is less rare.
 FORCED = {
