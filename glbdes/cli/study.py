@@ -61,8 +61,8 @@ def compare(
         f"seed {seeds[0]}" if len(seeds) == 1 else f"mean of {len(seeds)} seeds, ± 95 % confidence, paired"
     )
     parts = [
-        study_tables.rich(title, found.table, study_tables.COMPARISON),
-        "Over fluid optimum: objective against the offline optimum of the fluid model (no idle power).",
+        study_tables.rich(title, found.shown, study_tables.COMPARISON),
+        *study_tables.notes(found.info, found.runs),
         f"The same requests for every policy: verified. Results in {found.path}",
     ]
     show(parts, width=max(WIDTH, 22 + 14 * len(found.policies)))

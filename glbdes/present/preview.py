@@ -45,6 +45,7 @@ class Preview(NamedTuple):
     description: str
     engine: str
     policy: str
+    dispatch: str | None  # the rule; None: a flow, which goes by the plan
     load_unit: str  # "requests/s", or "MW" without requests
     requests: float | None  # simulated ones, expected; None without requests
     weight: float  # real requests that each stands for
@@ -71,6 +72,7 @@ def preview(scenario: Scenario, world: World) -> Preview:
         description=scenario.description,
         engine=scenario.engine,
         policy=scenario.policy.name,
+        dispatch=scenario.dispatch.rule if scenario.by_request else None,
         load_unit="MW" if megawatts else "requests/s",
         requests=None if megawatts else float(total_rps.sum() * simulated_s),
         weight=world.weight,

@@ -59,6 +59,10 @@ class _Objective(Said):
     delay_usd_per_s: NonNegative = 0.0
 
 
+class _Dispatch(Said):
+    rule: str
+
+
 class _Scenario(Said):
     """What is read of the scenario as it was run; the scenario's own rules were held when it was read first."""
 
@@ -69,6 +73,7 @@ class _Scenario(Said):
     gateways: Annotated[dict[str, _Place], Field(min_length=1)]
     slo: Annotated[dict[str, _Limits], Field(min_length=1)]
     objective: _Objective
+    dispatch: _Dispatch
 
 
 class _Sketch(Said):

@@ -51,6 +51,7 @@ def summary(records: Records) -> Summary:
         "scenario": info["scenario"]["name"],
         "engine": info["engine"],
         "policy": info["policy"],
+        "dispatch": info["scenario"]["dispatch"]["rule"] if by_request else None,
         "seed": info["seed"],
         "requests": {"total": total, **counts},
         "request_weight": info["request_weight"],

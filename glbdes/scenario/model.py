@@ -193,7 +193,7 @@ class Network(Model):
 
 
 class Dispatch(Model):
-    rule: Literal["weighted", "smooth", "least_loaded", "spillover"] = "smooth"
+    rule: Literal["weighted", "smooth", "least_loaded", "spillover", "plan_least_loaded"] = "smooth"
     telemetry_s: SomeSeconds = 0.0
     spill_queue: Annotated[int, Field(ge=0, le=MOST)] = 8
     demand: Literal["truth", "last", "forecast"] = "truth"  # what policies know of the slot's demand

@@ -13,7 +13,7 @@ from glbdes.base import folders
 from glbdes.base.files import put, reason
 from glbdes.base.revision import commit
 from glbdes.errors import RecordsError, nearest
-from glbdes.present import figures, page, study_tables
+from glbdes.present import figures, page, study_tables, tables
 from glbdes.present.figures import Figure
 from glbdes.present.plots import style
 from glbdes.records import metrics
@@ -108,22 +108,16 @@ def _of_run(folder: Path) -> Contents:
     about = {
         "Run": str(folder),
         "Scenario": f"{name}: {info['scenario']['description']}",
-        "Policy, engine, seed": f"{info['policy']}, {info['engine']}, {info['seed']}",
+        "Policy, engine, seed": f"{tables.routed_by(info['policy'], summary['dispatch'])}, {info['engine']}, {info['seed']}",
         "Requests": f"{summary['requests']['total']:,}, each stands for {summary['request_weight']:g}",
         **_settings(info),
         "Versions": ", ".join(f"{key} {value}" for key, value in info["versions"].items()),
         **_page_by(),
     }
     lead = f"One run of {info['scenario']['time']['slots']} slots, engine {info['engine']}, seed {info['seed']}."
-    return Contents(
-        f"{name} under {info['policy']}",
-        lead,
-        [table],
-        figures.of_run(found),
-        about,
-        info["scenario_text"],
-        info.get("notes", ()),
-    )
+    lead = " ".join([lead, *(f"{told}." for told in tables.ignored(info["policy"], summary["dispatch"]))])
+    title = f"{name} under {tables.routed_by(info['policy'], summary['dispatch'])}"
+    return Contents(title, lead, [table], figures.of_run(found), about, info["scenario_text"], info.get("notes", ()))
 
 
 def _of_comparison(folder: Path) -> Contents:
@@ -132,11 +126,11 @@ def _of_comparison(folder: Path) -> Contents:
     first = next(iter(runs.values())).info
     seeds = len(info["seeds"])
     title = "In figures" if seeds == 1 else "In figures: means, and paired differences with 95 % confidence"
-    table = page.Rows(title, *study_tables.lines(found.table, study_tables.COMPARISON))
+    table = page.Rows(title, *study_tables.lines(found.shown, study_tables.COMPARISON))
     lead = (
         f"{len(runs)} policies on the same requests: {info['scenario']}, {first['scenario']['time']['slots']} slots, "
         f"engine {info['engine']}, {seeds} seed{'s' if seeds > 1 else ''}. "
-        "Over fluid optimum: the objective against the offline optimum of the fluid model, which has no idle power."
+        + " ".join(study_tables.notes(info, found.runs))
     )
     about = {
         "Comparison": str(folder),
@@ -150,7 +144,13 @@ def _of_comparison(folder: Path) -> Contents:
     }
     drawn = figures.of_comparison(runs, found.table)
     return Contents(
-        f"{info['scenario']}: what equity costs", lead, [table], drawn, about, first["scenario_text"], first.get("notes", ())
+        f"{info['scenario']}: what equity costs",
+        lead,
+        [table],
+        drawn,
+        about,
+        first["scenario_text"],
+        first.get("notes", ()),
     )
 
 

@@ -224,7 +224,8 @@ def execute(
     with fresh(targets, overwrite=overwrite, tell=tell) as folder:
         begin_s = time.perf_counter()
         chosen_policy = router(plan)
-        world, generated = counting(build.build(chosen, plan.folder, signals))
+        built = build.build(chosen, plan.folder, signals)
+        world, generated = counting(built if by_request else built.flow)
         if chosen_policy is None:
             chosen_policy = offline.Replay(offline.solve(world).weights)
         names = Names(tuple(chosen.gateways), tuple(chosen.regions), tuple(chosen.slo))

@@ -70,6 +70,8 @@ def _world(scenario: Scenario, folder: Path) -> World:
         capacity_rps=dispatch.max_utilisation * service.capacity_rps,
         it_kwh_per_request=service.it_kwh_per_request,
         beyond_measurement=service.beyond_measurement,
+        marginal_kwh=service.marginal_kwh,
+        rest_w=service.rest_w,
         requests=asked.requests,
         price_ahead_slots=known.price_ahead_slots,
         **priced._asdict(),

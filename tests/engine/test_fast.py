@@ -65,6 +65,8 @@ FAULTS = {
     "weights are cut short": ("dispatch", "Dispatcher.weighted", "request.uniform *", "0.9 * request.uniform *"),
     "smooth takes less than one": ("dispatch", "Dispatcher.smooth", "-= 1.0", "-= 0.9"),
     "least loaded by index": ("dispatch", "Dispatcher.least_loaded", "min(open_", "min(sorted(open_regions) or open_"),
+    "the plan by load alone": ("dispatch", "Dispatcher.plan_least_loaded", "/ self.sent_rps[r]", "/ 1.0"),
+    "the plan forgets this one": ("dispatch", "Dispatcher.plan_least_loaded", "(here[r] + 1)", "here[r]"),
     "spillover at the limit": ("dispatch", "Dispatcher.spillover", "queue[first] <=", "queue[first] <"),
     "relief by queue": ("dispatch", "Dispatcher.spillover", "key=shares.__getitem__", "key=lambda r: -queue[r]"),
     "telemetry sees the present": ("dispatch", "Dispatcher.least_loaded", "if self.telemetry", "if False"),
@@ -94,7 +96,7 @@ FAULTS = {
     "one attempt more": ("engine", "Simulation.turn_away", ">= self.world", "> self.world"),
     "back at once": ("engine", "Simulation.turn_away", "now + self.latency", "now + 0 * self.latency"),
     "the first slot's signals": ("engine", "Simulation.open_slot", "world.signals, slot)", "world.signals, 0)"),
-    "another plan": ("engine", "Simulation.open_slot", "follow(self.weights)", "follow(self.weights[:, ::-1])"),
+    "another plan": ("engine", "Simulation.open_slot", "follow(self.weights,", "follow(self.weights[:, ::-1],"),
 }
 # Worlds in which a rare fault is less rare.
 FORCED = {

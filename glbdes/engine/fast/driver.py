@@ -94,7 +94,7 @@ def run(
             demand_rps: Floats = arrivals / (world.slot_ns / NS_PER_S)
             weights = planner.plan(slot, demand_rps, engine.rules.up.astype(bool))
             duals = planner.duals()
-            engine.open_slot(slot, weights)
+            engine.open_slot(slot, weights, planner.demand_rps)
             for records in engine.take_in(requests):
                 hand_on(records)
         hand_on(engine.advance_to(world.horizon_ns, physics.SLOT))
@@ -184,9 +184,12 @@ class Engine(ABC):
     def advance_to(self, now: int, kind: int) -> list[NDArray[Any]]:
         """Every region up to (now, kind); the records of the requests that ended."""
 
-    def open_slot(self, slot: int, weights: Floats) -> None:
-        """The slot's plan and signals are in force."""
+    def open_slot(self, slot: int, weights: Floats, demand_rps: Floats) -> None:
+        """The slot's plan, which was made for `demand_rps` [g], and its signals are in force."""
         self.rules.weights[:] = weights
+        self.rules.sent_rps[:] = 0.0
+        for demand, row in zip(demand_rps, weights, strict=True):
+            self.rules.sent_rps[:] += demand * row  # one gateway after the other: a fixed order of sums
         self.rules.dispatched[:] = 0
         fast_dispatch.refresh(self.rules)
         signals = self.world.signals

@@ -60,7 +60,7 @@ class Simulation:
         env.process(self.slots())
         for outage in self.world.outages:
             env.process(self.outage(*outage))
-        if self.world.telemetry_ns and self.world.dispatch in (physics.LEAST_LOADED, physics.SPILLOVER):
+        if self.world.telemetry_ns and self.world.dispatch in physics.STATE_DEPENDENT:
             env.process(self.telemetry())
         env.run()
         self.close_slot(self.world.slots - 1)
@@ -88,7 +88,7 @@ class Simulation:
         self.weights = self.planner.plan(slot, self.demand_rps, np.array([region.up for region in self.regions]))
         self.duals = self.planner.duals()
         self.dispatched = np.zeros((world.gateways, world.regions), dtype=np.int64).tolist()
-        self.dispatcher.follow(self.weights)
+        self.dispatcher.follow(self.weights, self.planner.demand_rps)
         for region in self.regions:
             region.open_slot(world.signals, slot)
         self.underway += len(requests)
