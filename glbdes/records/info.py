@@ -72,6 +72,7 @@ class _Scenario(Said):
 
 
 class _Sketch(Said):
+    warmup_requests: Count
     by_status: dict[str, Count]
     of_class: list[Count]
     met: dict[str, list[Count]]
@@ -94,6 +95,8 @@ class RunInfo(Said):
     signals: str | None
     request_weight: Positive
     simulated_s: Positive
+    warmup_s: NonNegative
+    warnings: list[str]
     wall_s: NonNegative
     sketch: _Sketch | None
     invariants: _Invariants

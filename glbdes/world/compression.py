@@ -51,17 +51,22 @@ def origin(time: Time) -> str:
     return f"by rule: {RESIDENCES:g} x a request's time in a full batch"
 
 
-def warnings(scenario: Scenario, world: World) -> list[str]:
-    """What cannot be right of a world of requests in compressed time, as far as it shows before a run."""
+def warnings(scenario: Scenario, world: World, watch: "Watch | None" = None) -> list[str]:
+    """What cannot be right of a world of requests in compressed time: before a run, or with what it has shown."""
     if not scenario.by_request or not compressed(scenario.time):
         return []
-    found = []
+    loads = [] if watch is None else watch.warnings(scenario.regions)
+    return [*(loads or _overload(scenario, world)), *_rests(scenario, world)]
+
+
+def _overload(scenario: Scenario, world: World) -> list[str]:
+    """Load that fits into no plan."""
     over = worst_overload(world.expected_rps, world.capacity_rps / scenario.dispatch.max_utilisation, world.allowed)
-    if over is not None:
-        names = [name for name, one in zip(scenario.regions, over.regions, strict=True) if one]
-        load = f"{over.demand_rps:.4g} requests/s of {over.capacity_rps:.4g} in slot {over.slot}"
-        found.append(f"{_listed(names)}: {load}. {_QUEUES}")
-    return [*found, *_rests(scenario, world)]
+    if over is None:
+        return []
+    names = [name for name, one in zip(scenario.regions, over.regions, strict=True) if one]
+    load = f"in slot {over.slot} {over.demand_rps:.4g} requests/s are expected, of {over.capacity_rps:.4g} at most"
+    return [f"{_listed(names)}: {load}. {_QUEUES}"]
 
 
 _QUEUES: Final = (
