@@ -14,7 +14,7 @@ import numpy as np
 from glbdes.hardware.physics import LEAST_LOADED, NEVER_NS
 from glbdes.scenario.model import Scenario, Time
 from glbdes.units import NS_PER_S
-from glbdes.world.arrays import Floats, Ints, SlotRecord, World
+from glbdes.world.arrays import Bools, Floats, Ints, SlotRecord, World
 from glbdes.world.feasibility import worst_overload
 
 RESIDENCES: Final = 3.0  # mean times of a request in a full batch, after which who came before has left
@@ -64,9 +64,8 @@ def _overload(scenario: Scenario, world: World) -> list[str]:
     over = worst_overload(world.expected_rps, world.capacity_rps / scenario.dispatch.max_utilisation, world.allowed)
     if over is None:
         return []
-    names = [name for name, one in zip(scenario.regions, over.regions, strict=True) if one]
     load = f"in slot {over.slot} {over.demand_rps:.4g} requests/s are expected, of {over.capacity_rps:.4g} at most"
-    return [f"{_listed(names)}: {load}. {_QUEUES}"]
+    return [f"compressed time, {_listed(scenario, over.regions)}: {load}. {_QUEUES}"]
 
 
 _QUEUES: Final = (
@@ -79,11 +78,10 @@ def _rests(scenario: Scenario, world: World) -> Iterator[str]:
     slot_s = world.slot_ns / NS_PER_S
     for spans_ns, what in ((world.fleet.sleep_after_ns, "sleep_after_s"), (world.fleet.wake_ns, "wake_s")):
         long = (spans_ns < NEVER_NS) & (spans_ns > SHORT * world.slot_ns)
-        names = [name for name, one in zip(scenario.regions, long, strict=True) if one]
-        if names:
+        if long.any():
             told = f"{what} = {spans_ns[long].max() / NS_PER_S:g} s, over {SHORT:g} of a slot's {slot_s:g} simulated s"
             rule = "Sleep and wake-ups do not compress: replicas sleep less, or wake longer, than in real time"
-            yield f"{_listed(names)}: {told}. {rule}"
+            yield f"compressed time, {_listed(scenario, long)}: {told}. {rule}"
 
 
 class Watch:
@@ -111,12 +109,15 @@ class Watch:
         names = list(regions)
         told = ", ".join(f"{names[r]} in {self.slots[r]} slots (up to {self.most[r]:.0%})" for r in over[:MOST_TOLD])
         more = f" and {len(over) - MOST_TOLD} more" if len(over) > MOST_TOLD else ""
-        return [f"planned above capacity: {told}{more}. {_QUEUES}"]
+        return [f"compressed time, planned above capacity: {told}{more}. {_QUEUES}"]
 
 
 MOST_TOLD: Final = 4
 
 
-def _listed(names: list[str]) -> str:
+def _listed(scenario: Scenario, chosen: Bools) -> str:
+    names = [name for name, one in zip(scenario.regions, chosen, strict=True) if one]
+    if len(names) == len(scenario.regions) > 1:
+        return f"all {len(names)} regions"
     shown = ", ".join(names[:MOST_TOLD])
     return shown if len(names) <= MOST_TOLD else f"{shown} and {len(names) - MOST_TOLD} more"
