@@ -136,7 +136,9 @@ def write(folder: Path, world: World, **info: Any) -> Records:
         "sketch": None,
         "scenario_text": None,
         "request_weight": world.weight,
-        "simulated_s": world.horizon_ns / NS_PER_S,
+        "simulated_s": world.slots * world.slot_ns / NS_PER_S,
+        "warmup_s": world.warmup_ns / NS_PER_S,
+        "warnings": [],
         "wall_s": 2.0,
         "invariants": residuals,
         "scenario": {

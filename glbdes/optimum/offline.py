@@ -167,7 +167,7 @@ def _base_kwh(world: World) -> Floats:
 
 def _down_share(world: World) -> Floats:
     """[s, r] which share of a slot a region is down for."""
-    begin_ns = np.arange(world.slots) * world.slot_ns
+    begin_ns = np.arange(world.slots) * world.period_ns + world.warmup_ns
     share = np.zeros((world.slots, world.regions))
     for outage in world.outages:
         down_ns = np.minimum(begin_ns + world.slot_ns, outage.up_ns) - np.maximum(begin_ns, outage.down_ns)
@@ -178,7 +178,7 @@ def _down_share(world: World) -> Floats:
 def _up(world: World) -> Bools:
     """[s, r] which regions serve when a slot begins."""
     up = np.ones((world.slots, world.regions), dtype=bool)
-    begin_ns = np.arange(world.slots) * world.slot_ns
+    begin_ns = np.arange(world.slots) * world.period_ns
     for outage in world.outages:
         up[(outage.down_ns <= begin_ns) & (begin_ns < outage.up_ns), outage.region] = False
     return up

@@ -78,6 +78,7 @@ def summary(figures: Summary) -> Iterator[RenderableType]:
     origin = f": policy {routed}, engine {figures['engine']}, seed {figures['seed']}"
     yield Text.assemble((figures["scenario"], "bold"), origin)
     yield from ignored(figures["policy"], figures["dispatch"])
+    yield from _warnings(figures["warnings"])
     yield _requests(figures) if figures["requests_per_s"] is not None else "Load as a flow: no requests, no latency"
     if figures["latency_s"]["e2e"]["mean"] is not None:
         yield table(
@@ -121,8 +122,14 @@ def optimum(figures: Summary) -> Iterator[RenderableType]:
 def _requests(figures: Summary) -> Table:
     counts = figures["requests"]
     headings = [name.replace("_", " ") for name in counts]
-    title = f"Requests (each stands for {number(figures['request_weight'], 3)})"
+    title = f"Requests (each stands for {number(figures['request_weight'], 3)}"
+    title += f"; {number(figures['warmup_requests'])} in warm-ups left out)" if figures["warmup_s"] else ")"
     return table(title, headings, [[number(value) for value in counts.values()]], text=0)
+
+
+def _warnings(found: Iterable[str]) -> Iterator[RenderableType]:
+    for warning in found:
+        yield Text.assemble(("Warning: ", "bold yellow"), warning)
 
 
 def _footprints(figures: Summary) -> Table:
@@ -187,6 +194,7 @@ def preview(found: Preview) -> Iterator[RenderableType]:
     yield from ignored(found.policy, found.dispatch)
     yield _gateway_previews(found)
     yield _region_previews(found)
+    yield from _warnings(found.warnings)
     yield from map(_note, found.notes)
 
 
@@ -196,6 +204,7 @@ def _facts(found: Preview) -> Iterator[tuple[str, str]]:
     latency = "{:.1f} / {:.1f} / {:.1f} ms one way (shortest / median / longest)"
     yield "engine, policy", f"{found.engine}, {routed_by(found.policy, found.dispatch)}"
     yield "horizon", f"{found.slots} slots, {number(found.horizon_h)} h; simulated: {number(found.simulated_s)} s"
+    yield "warm-up", f"{number(found.warmup_s)} s of each slot before it counts ({found.warmup_from})"
     yield "requests", f"{requests}, each stands for {number(found.weight, 3)}"
     yield "load", f"{mean} of what plans may use, {peak} in the busiest slot"
     yield "network", latency.format(*found.latency_ms)

@@ -86,7 +86,7 @@ def waits(runs: Runs) -> pd.DataFrame:
         parts = []
         for name, column in (("TTFT", "ttft_s"), ("E2E", "e2e_s")):
             with reading(records.folder / "requests"):
-                values = records.requests.to_table(columns=[column])[column].drop_null().to_numpy()
+                values = records.counted.to_table(columns=[column])[column].drop_null().to_numpy()
             if len(values):
                 parts.append(pd.DataFrame({"measure": name, "level": LEVELS, "seconds": np.quantile(values, LEVELS)}))
         return pd.concat(parts) if parts else pd.DataFrame(columns=["measure", "level", "seconds"])

@@ -77,6 +77,7 @@ class _Scenario(Said):
 
 
 class _Sketch(Said):
+    warmup_requests: Count
     by_status: dict[str, Count]
     of_class: list[Count]
     met: dict[str, list[Count]]
@@ -99,8 +100,10 @@ class RunInfo(Said):
     signals: str | None
     request_weight: Positive
     simulated_s: Positive
+    warmup_s: NonNegative
+    warnings: list[str]
     wall_s: NonNegative
-    notes: list[str] = []
+    notes: list[str]
     sketch: _Sketch | None
     invariants: _Invariants
     versions: dict[str, str]

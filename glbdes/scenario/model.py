@@ -63,6 +63,7 @@ class Time(Model):
     slots: Annotated[int, Field(ge=1, le=MOST)]
     slot_s: Seconds = 3600.0
     simulated_s_per_slot: Seconds | None = None  # None: slot_s, nothing is compressed
+    warmup_s: SomeSeconds | None = None  # simulated before it, not counted; None: by rule (`world.compression`)
     start_utc: Annotated[datetime, Field(strict=False), AfterValidator(dated)] = datetime(
         2022, 9, 22
     )  # without an offset: UTC

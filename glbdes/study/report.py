@@ -37,6 +37,7 @@ class Contents(NamedTuple):
     figures: list[Figure]
     about: dict[str, str]
     text: str | None
+    warnings: Sequence[str] = ()
     notes: Sequence[str] = ()
 
 
@@ -85,7 +86,9 @@ def render(found: Contents) -> str:
         )
         for one in found.figures
     ]
-    return page.render(found.title, found.lead, found.tables, sections, found.about, found.text, found.notes)
+    return page.render(
+        found.title, found.lead, found.tables, sections, found.about, found.text, found.warnings, found.notes
+    )
 
 
 def _pictures(drawn: Sequence[Figure], folder: Path, formats: Sequence[str]) -> list[Path]:
@@ -104,20 +107,22 @@ def _of_run(folder: Path) -> Contents:
     found = records.open_run(folder)
     info, summary = found.info, metrics.summary(found)
     table = page.Rows("In figures", *study_tables.one(found))
+    routed = tables.routed_by(info["policy"], summary["dispatch"])
     name = info["scenario"]["name"]
     about = {
         "Run": str(folder),
         "Scenario": f"{name}: {info['scenario']['description']}",
-        "Policy, engine, seed": f"{tables.routed_by(info['policy'], summary['dispatch'])}, {info['engine']}, {info['seed']}",
+        "Policy, engine, seed": f"{routed}, {info['engine']}, {info['seed']}",
         "Requests": f"{summary['requests']['total']:,}, each stands for {summary['request_weight']:g}",
+        **_warmed([info]),
         **_settings(info),
         "Versions": ", ".join(f"{key} {value}" for key, value in info["versions"].items()),
         **_page_by(),
     }
     lead = f"One run of {info['scenario']['time']['slots']} slots, engine {info['engine']}, seed {info['seed']}."
     lead = " ".join([lead, *(f"{told}." for told in tables.ignored(info["policy"], summary["dispatch"]))])
-    title = f"{name} under {tables.routed_by(info['policy'], summary['dispatch'])}"
-    return Contents(title, lead, [table], figures.of_run(found), about, info["scenario_text"], info.get("notes", ()))
+    title, drawn = f"{name} under {routed}", figures.of_run(found)
+    return Contents(title, lead, [table], drawn, about, info["scenario_text"], info["warnings"], info.get("notes", ()))
 
 
 def _of_comparison(folder: Path) -> Contents:
@@ -138,20 +143,15 @@ def _of_comparison(folder: Path) -> Contents:
         "Policies": ", ".join(found.policies),
         "Seeds": f"{', '.join(map(str, info['seeds']))} (figures other than the front: {info['seeds'][0]})",
         "Same requests": ", ".join(f"seed {seed}: sha256 {one[:16]}…" for seed, one in info["requests_sha256"].items()),
+        **_warmed([one.info for one in runs.values()]),
         **_settings(info),
         "Version": f"glbdes {info['version']}" + (f", commit {info['commit']}" if info["commit"] else ""),
         **_page_by(),
     }
     drawn = figures.of_comparison(runs, found.table)
-    return Contents(
-        f"{info['scenario']}: what equity costs",
-        lead,
-        [table],
-        drawn,
-        about,
-        first["scenario_text"],
-        first.get("notes", ()),
-    )
+    title = f"{info['scenario']}: what equity costs"
+    warnings = [f"{policy}: {line}" for policy, one in runs.items() for line in one.info["warnings"]]
+    return Contents(title, lead, [table], drawn, about, first["scenario_text"], warnings, first.get("notes", ()))
 
 
 def _of_sweep(folder: Path) -> Contents:
@@ -169,6 +169,12 @@ def _of_sweep(folder: Path) -> Contents:
         **_page_by(),
     }
     return Contents(f"{info['name']}: a sweep", lead, [table], figures.of_sweep(means, keys), about, info["text"])
+
+
+def _warmed(infos: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What is left out of every figure, if anything is."""
+    longest_s = max(info["warmup_s"] for info in infos)
+    return {"Warm-up": f"the first {longest_s:g} s of each slot are simulated and left out"} if longest_s else {}
 
 
 def _settings(info: Mapping[str, Any]) -> dict[str, str]:

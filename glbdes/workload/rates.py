@@ -13,21 +13,25 @@ from glbdes.scenario import Scenario
 from glbdes.scenario.model import Gateway, Time
 from glbdes.signals.authors import read_authors_load_by_slot
 from glbdes.signals.loads import read_load
-from glbdes.units import H_PER_DAY, S_PER_H
+from glbdes.units import H_PER_DAY, NS_PER_S, S_PER_H
 from glbdes.workload import bounds, replay
 
 Floats = NDArray[np.float64]
 
 
 def expected_rps(
-    scenario: Scenario, home_capacity_rps: Floats, folder: Path | None = None, load: Floats | None = None
+    scenario: Scenario,
+    home_capacity_rps: Floats,
+    folder: Path | None = None,
+    load: Floats | None = None,
+    warmup_ns: int = 0,
 ) -> Floats:
     """Mean arrival rate of each slot and gateway, in requests per simulated second: float[s, g].
 
     rate[s, g] = base[g] * shape[s, g] * load_scale, where base is `rate_per_s`, or `load` * `home_capacity_rps` [g].
     A replayed trace brings its own rate, and base * shape is each gateway's share of it.
 
-    `load` [slot] is a load trace that goes before `workload.load_file`.
+    `load` [slot] is a load trace that goes before `workload.load_file`; each slot begins with a warm-up of `warmup_ns`.
 
     Raises `TraceError` for a load or request trace that is missing, wrong or too short, `ScenarioError` for a replay
     with a second trace as its shape or without any gateway to enter at, and for more requests than can be drawn.
@@ -39,8 +43,9 @@ def expected_rps(
         rates = counts[:, None] / scenario.time.simulated_s * _shares(scenario, home_capacity_rps)
     else:
         rates = _base_rps(scenario, home_capacity_rps) * _shape(scenario, folder, load) * workload.load_scale
-    in_slot = rates.sum(axis=1) * scenario.time.simulated_s
-    bounds.check(scenario, float(in_slot.sum()), float(in_slot.max()))
+    period_s = scenario.time.simulated_s + warmup_ns / NS_PER_S
+    in_slot = rates.sum(axis=1) * period_s
+    bounds.check(scenario, float(in_slot.sum()), float(in_slot.max()), period_s)
     return np.asarray(rates, dtype=np.float64)
 
 

@@ -37,7 +37,7 @@ class World:
     """
 
     slots: int
-    slot_ns: int  # simulated length of a slot
+    slot_ns: int  # simulated length of a slot, its warm-up not counted
     slot_s: float  # the real length that it stands for
     weight: float
     clock_ns: int  # every time is a multiple of this; 1 except in tests that force ties
@@ -69,6 +69,7 @@ class World:
     marginal_kwh: Floats | None = None  # [r] the least that a request adds to `rest_w`; None: `it_kwh_per_request`
     rest_w: Floats | None = None  # [r] of all replicas without any work, without host power; None: 0
     classes: int = 1  # rows of a plan for each gateway: with limits, one for each SLO class (`glbdes.world.limits`)
+    warmup_ns: int = 0  # simulated at the beginning of each slot, under its plan and signals, but not counted
 
     @property
     def footprint_price_usd(self) -> Floats:
@@ -102,8 +103,22 @@ class World:
         return int(self.allowed.shape[1])
 
     @property
+    def period_ns(self) -> int:
+        """What is simulated of a slot: its warm-up, and then what counts."""
+        return self.warmup_ns + self.slot_ns
+
+    @property
     def horizon_ns(self) -> int:
-        return self.slots * self.slot_ns
+        return self.slots * self.period_ns
+
+    def counted(self, arrival_ns: Ints) -> Bools:
+        """Which requests [n] arrive in the part of their slot that counts, and not in its warm-up."""
+        return np.asarray(arrival_ns % self.period_ns >= self.warmup_ns)
+
+    def arrived_rps(self, requests: Requests) -> Floats:
+        """[g] how many of a slot's `requests` arrive per second of the part that counts."""
+        gateway = requests.gateway[self.counted(requests.arrival_ns)] if self.warmup_ns else requests.gateway
+        return np.bincount(gateway, minlength=self.gateways) / (self.slot_ns / NS_PER_S)
 
     @property
     def latency_s(self) -> Floats:
@@ -241,7 +256,7 @@ METER_DTYPE = np.dtype(
 
 @dataclass(frozen=True, eq=False)
 class SlotRecord:
-    """A slot as an engine hands it to a sink: the plan that held, and the raw meters."""
+    """A slot as an engine hands it to a sink: the plan that held, and the raw meters. All but the last two count."""
 
     slot: int
     weights: Floats  # [g, r]
@@ -249,6 +264,9 @@ class SlotRecord:
     dispatched: Ints  # [g, r]
     meters: NDArray[Any]  # METER_DTYPE [r]
     duals: dict[str, Floats]  # of the policy, after planning
+    # What does not count: METER_DTYPE [r] of the warm-up and, after the last slot, of what was in flight then.
+    warmup: tuple[NDArray[Any], ...] = ()
+    warmup_dispatched: Ints | None = None  # [g, r]; None: nothing
 
 
 class Sink(Protocol):

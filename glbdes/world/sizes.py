@@ -21,6 +21,9 @@ def check(scenario: Scenario, world: World) -> None:
     places = int(fleet.replicas.sum()) * int(fleet.max_batch.max())
     if places > MOST_PLACES:
         problems.append(f"regions: all replicas hold {places:g} requests, must be <= {MOST_PLACES:g}")
+    if world.horizon_ns > MOST_S * NS_PER_S:
+        told = f"all slots take {world.horizon_ns / NS_PER_S:g} simulated s with it, must be <= {MOST_S:g} s"
+        problems.append(f"time.warmup_s = {world.warmup_ns / NS_PER_S:g} s: {told}")
     longest_s, drained_s = _longest_s(world), _drained_s(world)
     for r, name in enumerate(scenario.regions):
         if longest_s[r] > MOST_S:
@@ -59,5 +62,5 @@ def _drained_s(world: World) -> Floats:
     """[r] how long it takes to serve all requests of the horizon there, whatever a policy does."""
     if not (world.fleet.a_s > 0).all():  # megawatts, and no requests
         return np.zeros(world.regions)
-    requests = float(world.expected_rps.sum()) * world.slot_ns / NS_PER_S
+    requests = float(world.expected_rps.sum()) * world.period_ns / NS_PER_S
     return np.asarray(requests / world.capacity_rps, dtype=np.float64)

@@ -97,6 +97,14 @@ FAULTS = {
     "back at once": ("engine", "Simulation.turn_away", "now + self.latency", "now + 0 * self.latency"),
     "the first slot's signals": ("engine", "Simulation.open_slot", "world.signals, slot)", "world.signals, 0)"),
     "another plan": ("engine", "Simulation.open_slot", "follow(self.weights,", "follow(self.weights[:, ::-1],"),
+    "warm-ups end too soon": ("engine", "Simulation.slots", "+ world.warmup_ns,", "+ world.warmup_ns // 2,"),
+    "host power of warm-ups is a slot's": (
+        "engine",
+        "Simulation.slots",
+        "part(world.warmup_ns)",
+        "part(world.slot_ns)",
+    ),
+    "host power after the last slot": ("engine", "Simulation.run", "0 if self.world.warmup_ns else", ""),
 }
 # Worlds in which a rare fault is less rare.
 FORCED = {

@@ -494,3 +494,25 @@ def test_queue_and_system_areas_by_hand(run):
     assert sink.meter("queue_area_ns")[:, 0].tolist() == [(3 + 3) * NS_PER_S, 3 * NS_PER_S]
     assert sink.meter("system_area_ns")[:, 0].tolist() == [(4 + 4 + 3) * NS_PER_S, (3 + 7) * NS_PER_S]
     assert sink.meter("queue_max")[:, 0].tolist() == [2, 1]
+
+
+def test_a_warmup_has_meters_of_its_own_and_so_has_what_goes_on_after_the_last_slot(run):
+    """Slots of 4 + 10 s. The first request: prefill from 1 to 3 s, tokens at 4, 5 and 6 s. The second: 23 to 33 s."""
+    requests = {"prompt": [2, 10], "output": [4, 1]}
+    sink = run(world([1, 23], slots=2, slot_s=10.0, warmup_ns=4 * NS_PER_S, requests=requests))
+    (warm0,), (warm1, after) = (record.warmup for record in sink.slots)
+    assert warm0["prefill_j"][0] == pytest.approx(20)
+    assert warm0["decode_j"][0] == pytest.approx(12 + 1 + 0.3)
+    assert warm0["attributed_j"][0] == pytest.approx(20 + 12 + 1 + 0.3)
+    assert sink.meter("decode_j")[:, 0] == pytest.approx([2 * 13 + 0.4 + 0.5, 0])
+    assert [meters["idle_j"][0] for meters in (warm0, warm1, after)] == pytest.approx([100, 400, 0])
+    assert sink.meter("idle_j")[:, 0] == pytest.approx([800, 500])
+    assert [meters["prefill_ns"][0] / NS_PER_S for meters in (warm0, warm1, after)] == [2, 0, 5]
+    assert sink.meter("prefill_ns")[1, 0] == 5 * NS_PER_S
+    assert after["prefill_j"][0] == after["attributed_j"][0] == pytest.approx(100)
+    assert column(sink, "energy_j") == pytest.approx([20 + 13.3 + 26.9, 100])
+    assert [record.demand_rps.tolist() for record in sink.slots] == [[0.0], [0.1]]
+    assert [record.dispatched.tolist() for record in sink.slots] == [[[0]], [[1]]]
+    assert [record.warmup_dispatched.tolist() for record in sink.slots] == [[[1]], [[0]]]
+    assert [meters["served"][0] for meters in (warm0, warm1, after)] == [0, 0, 1]
+    assert sink.meter("served")[:, 0].tolist() == [1, 0]

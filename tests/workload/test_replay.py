@@ -97,6 +97,18 @@ def test_a_loop_may_come_round_several_times_in_a_slot(folder: Path) -> None:
     np.testing.assert_array_equal(column(slots, "arrival_ns"), np.arange(3000) * 100_000_000)
 
 
+@pytest.mark.parametrize("warmup_s", [3, 10, 23])
+def test_a_slot_warms_up_with_the_end_of_its_own_stretch(folder: Path, warmup_s: int) -> None:
+    given = replaying()
+    warmed = stream(given, rates(given, folder), folder, warmup_ns=warmup_s * 10**9)
+    for slot in range(6):
+        requests, begin_ns = warmed(slot), slot * (warmup_s + 10) * 10**9
+        since = (requests.arrival_ns - begin_ns) // 10**8  # tenths of a second, one request each
+        np.testing.assert_array_equal(since, np.arange(10 * (warmup_s + 10)))
+        row = 100 * slot + (np.arange(len(requests)) - 10 * warmup_s) % 100
+        np.testing.assert_array_equal(requests.prompt_tokens, row + 1)
+
+
 def test_arrivals_fall_on_a_coarse_clock_and_keep_to_their_slot(folder: Path) -> None:
     clock_ns = 2_000_000_000
     slots = replayed(replaying(time={"clock_ns": clock_ns}), folder)

@@ -59,7 +59,7 @@ def test_a_rate_in_requests_needs_no_home() -> None:
 def test_requests_come_at_the_expected_rate() -> None:
     world = made("tiny")
     drawn = sum(len(world.requests(slot)) for slot in range(world.slots))
-    expected = world.expected_rps.sum() * world.slot_ns / NS_PER_S
+    expected = world.expected_rps.sum() * world.period_ns / NS_PER_S
     assert drawn == pytest.approx(expected, abs=4 * expected**0.5)
 
 

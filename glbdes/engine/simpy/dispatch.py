@@ -114,7 +114,7 @@ class Dispatcher:
         if not self.planned[g]:
             return self.open[g][0] if self.open[g] else NOWHERE
         here = self.seen_here if self.telemetry else [region.population for region in self.regions]
-        planned = sorted(r for r in self.open[g] if self.weights[g][r] > 0.0)
+        planned: list[int] = sorted(r for r in self.open[g] if self.weights[g][r] > 0.0)
         return min(planned, key=lambda r: (here[r] + 1) / self.sent_rps[r] if self.sent_rps[r] > 0.0 else inf)
 
     def look(self) -> None:
