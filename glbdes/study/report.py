@@ -103,11 +103,11 @@ def _of_run(folder: Path) -> Contents:
     found = records.open_run(folder)
     info, summary = found.info, metrics.summary(found)
     table = page.Rows("In figures", *study_tables.one(found))
-    name = info["scenario"]["name"]
+    name, routed = info["scenario"]["name"], tables.routed_by(info["policy"], summary["dispatch"])
     about = {
         "Run": str(folder),
         "Scenario": f"{name}: {info['scenario']['description']}",
-        "Policy, engine, seed": f"{tables.routed_by(info['policy'], summary['dispatch'])}, {info['engine']}, {info['seed']}",
+        "Policy, engine, seed": f"{routed}, {info['engine']}, {info['seed']}",
         "Requests": f"{summary['requests']['total']:,}, each stands for {summary['request_weight']:g}",
         **_settings(info),
         "Versions": ", ".join(f"{key} {value}" for key, value in info["versions"].items()),
@@ -115,7 +115,6 @@ def _of_run(folder: Path) -> Contents:
     }
     lead = f"One run of {info['scenario']['time']['slots']} slots, engine {info['engine']}, seed {info['seed']}."
     lead = " ".join([lead, *(f"{told}." for told in tables.ignored(info["policy"], summary["dispatch"]))])
-    routed = tables.routed_by(info["policy"], summary["dispatch"])
     return Contents(f"{name} under {routed}", lead, [table], figures.of_run(found), about, info["scenario_text"])
 
 
