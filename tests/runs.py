@@ -149,6 +149,7 @@ def write(folder: Path, world: World, **info: Any) -> Records:
             "regions": dict.fromkeys(NAMES.regions, PLACE),
             "gateways": dict.fromkeys(NAMES.gateways, PLACE),
             "objective": {"carbon_usd_per_t": 1500.0, "water_usd_per_m3": 60.0},
+            "dispatch": {"rule": "weighted"},
         },
         "files": writer.files(),
         **info,

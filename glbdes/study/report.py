@@ -107,8 +107,7 @@ def _of_run(folder: Path) -> Contents:
     found = records.open_run(folder)
     info, summary = found.info, metrics.summary(found)
     table = page.Rows("In figures", *study_tables.one(found))
-    routed = tables.routed_by(info["policy"], summary["dispatch"])
-    name = info["scenario"]["name"]
+    name, routed = info["scenario"]["name"], tables.routed_by(info["policy"], summary["dispatch"])
     about = {
         "Run": str(folder),
         "Scenario": f"{name}: {info['scenario']['description']}",

@@ -85,6 +85,29 @@ def test_requests_that_were_not_served_leave_the_bound_in_doubt(found):
     assert "16 requests were not served" in study_tables.notes(found.info, lost)[-1]
 
 
+def test_a_rule_that_ignores_plans_is_told_and_named_everywhere(scenario, tmp_path):
+    rule = ["dispatch.rule=least_loaded"]
+    found = compare(scenario, ("nearest", "cost"), overrides=rule, out=tmp_path / "out")
+    assert found.table.loc[0, "objective_usd"] == found.table.loc[1, "objective_usd"]
+    assert list(found.shown["policy"]) == ["nearest: least_loaded (no plan)", "cost: least_loaded (no plan)"]
+    assert study_tables.notes(found.info, found.runs)[0].startswith("Policy 'nearest' is ignored")
+    assert "cost: least_loaded (no plan)" in (found.path / "comparison.md").read_text()
+    one = study_tables.one(found.run("cost").records)
+    assert one[0] == ["", "least_loaded (no plan)"]
+    told = CliRunner().invoke(main, ["summary", str(found.run("cost").path)]).output
+    assert "policy least_loaded (no plan)" in told
+    checked = CliRunner().invoke(main, ["check", str(scenario), "--set", *rule]).output
+    for text in (told, checked):
+        assert "is ignored: dispatch.rule = 'least_loaded'" in " ".join(text.split())
+
+
+def test_a_rule_within_the_plan_is_told_apart_from_it(scenario, tmp_path):
+    found = compare(scenario, ("nearest", "cost"), overrides=["dispatch.rule=plan_least_loaded"], out=tmp_path / "out")
+    assert found.table.loc[0, "objective_usd"] != found.table.loc[1, "objective_usd"]
+    assert list(found.shown["policy"]) == ["nearest", "cost"]
+    assert not any("ignored" in line for line in study_tables.notes(found.info, found.runs))
+
+
 def test_as_a_flow_nothing_is_better_than_the_optimum_and_offline_meets_it(scenario, tmp_path):
     found = compare(scenario, POLICIES, engine="fluid", out=tmp_path / "out")
     gaps = found.table.set_index("policy")["over_optimum"]
