@@ -72,7 +72,7 @@ def summary(records: Records) -> Summary:
         "meter_residual": _meter_residual(records)
         if by_request and not info.get("sketch")
         else info["invariants"]["energy"],
-        "notes": list(info.get("notes", ())),
+        "notes": list(info["notes"]),
         "wall_s": info["wall_s"],
         "requests_per_s": (total + warmup) / info["wall_s"] if by_request else None,
     }

@@ -121,7 +121,7 @@ def _of_run(folder: Path) -> Contents:
     lead = f"One run of {info['scenario']['time']['slots']} slots, engine {info['engine']}, seed {info['seed']}."
     lead = " ".join([lead, *(f"{told}." for told in tables.ignored(info["policy"], summary["dispatch"]))])
     title, drawn = f"{name} under {routed}", figures.of_run(found)
-    return Contents(title, lead, [table], drawn, about, info["scenario_text"], info["warnings"], info.get("notes", ()))
+    return Contents(title, lead, [table], drawn, about, info["scenario_text"], info["warnings"], info["notes"])
 
 
 def _of_comparison(folder: Path) -> Contents:
@@ -150,7 +150,7 @@ def _of_comparison(folder: Path) -> Contents:
     drawn = figures.of_comparison(runs, found.table)
     title = f"{info['scenario']}: what equity costs"
     warnings = [f"{policy}: {line}" for policy, one in runs.items() for line in one.info["warnings"]]
-    return Contents(title, lead, [table], drawn, about, first["scenario_text"], warnings, first.get("notes", ()))
+    return Contents(title, lead, [table], drawn, about, first["scenario_text"], warnings, first["notes"])
 
 
 def _of_sweep(folder: Path) -> Contents:
