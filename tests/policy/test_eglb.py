@@ -24,7 +24,7 @@ from tests.paper import (
     totals,
 )
 from tests.views import make_view
-from tests.worlds import ListSink, make_fleet, make_requests, make_world
+from tests.worlds import ListSink, make_fleet, make_requests, make_signals, make_world
 
 OPTIMUM_USD = 623661.35  # eGLB-Off of EXPECTED.md
 GREEDY = ["cost", "carbon", "water", "cost_carbon", "cost_carbon_water"]
@@ -255,6 +255,49 @@ def test_defaults_carry_over_to_other_horizons_and_loads(first, slots, load, euc
     assert gap <= scaled
     assert gap <= 1.5 * (objective_usd(totals(world, named("eglb_simplex"))) / least - 1)
     assert best_greedy(world) > least * (1 + 0.1)
+
+
+@pytest.mark.parametrize("regions", [3, 30])
+def test_defaults_carry_over_to_other_numbers_of_regions(regions):
+    """On noise about each region's own level; as published, the step shrinks with the regions."""
+    rng = np.random.default_rng(5)
+    slots = 168
+
+    def about(level):
+        own = level * rng.uniform(0.5, 1.5, regions)
+        return own * np.exp(0.3 * rng.standard_normal((slots, regions)))
+
+    world = make_world(
+        make_requests([]),
+        slots=slots,
+        gateways=1,
+        regions=regions,
+        fleet=make_fleet(regions, host_w=0.0),
+        capacity_rps=1.0,
+        it_kwh_per_request=1.0,
+        signals=make_signals(
+            slots,
+            regions,
+            price_usd_per_kwh=about(0.05),
+            carbon_g_per_kwh=about(300.0),
+            wue_l_per_kwh=about(3.0),
+            ewif_l_per_kwh=0.0,
+            pue=1.0,
+        ),
+    )
+    world = replace(world, expected_rps=np.full((slots, 1), 0.6 * regions))
+    least = offline.solve(world).objective_usd
+    gap = {
+        label: objective_usd(totals(world, named(name, **arguments))) / least - 1
+        for label, name, arguments in (
+            ("default", "eglb", {}),
+            ("published", "eglb", {"map": "euclidean"}),
+            ("simplex", "eglb_simplex", {}),
+        )
+    }
+    print(gap)
+    assert 0 < gap["default"] <= 1.5 * gap["simplex"]
+    assert gap["default"] < gap["published"]
 
 
 def request_world(slots: int, seed: int = 1):
