@@ -25,7 +25,8 @@ def test_a_run_has_requests_slots_plans_and_a_summary(scenario, tmp_path):
     done = simulate(scenario, out=tmp_path / "out")
     figures = done.summary
     assert done.path == tmp_path / "out"
-    assert figures["requests"]["total"] == done.requests.count_rows() > 100
+    assert figures["requests"]["total"] == done.counted.count_rows() > 100
+    assert figures["warmup_requests"] == done.requests.count_rows() - done.counted.count_rows() > 0
     assert figures["requests"]["served"] == figures["requests"]["total"]
     assert len(done.slots) == 3 * 2
     assert len(done.plans) == 3 * 2 * 2
@@ -44,7 +45,7 @@ def test_the_run_says_where_it_came_from(scenario, tmp_path):
     assert (info["seed"], info["engine"], info["policy"]) == (8, "simpy", "cost_carbon")
     assert set(info["versions"]) >= {"python", "glbdes", "numpy", "simpy", "pyarrow"}
     assert set(info["invariants"]) == {"requests", "attribution", "energy", "cost", "carbon", "water"}
-    assert info["requests_per_s"] == pytest.approx(info["requests"] / info["wall_s"])
+    assert info["requests_per_s"] == pytest.approx((info["requests"] + info["warmup_requests"]) / info["wall_s"])
 
 
 def test_the_same_seed_gives_the_same_requests_and_another_one_does_not(scenario):
@@ -117,7 +118,7 @@ def test_progress_ends_with_every_request(scenario):
     heard = []
     done = simulate(scenario, progress=lambda ended, expected: heard.append((ended, expected)))
     assert heard[0][0] == 0
-    assert heard[-1][0] == done.summary["requests"]["total"]
+    assert heard[-1][0] == done.summary["requests"]["total"] + done.summary["warmup_requests"]
     assert np.allclose(heard[-1][1], heard[-1][0], rtol=0.3)
     assert heard == sorted(heard)
 
