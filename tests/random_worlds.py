@@ -11,7 +11,7 @@ import numpy as np
 
 from glbdes.engine.fast import driver as fast
 from glbdes.engine.simpy import engine as simpy_engine
-from glbdes.hardware.physics import NEVER_NS
+from glbdes.hardware.physics import NEVER_NS, PLAN_LEAST_LOADED
 from glbdes.units import NS_PER_S
 from glbdes.world import Policy, View, World
 from tests.twin import Run, simulate
@@ -139,6 +139,8 @@ def random_world(seed: int, clock_ns: int = 1, **forced) -> World:
         uniform=rng.random(n),
         slo=rng.integers(0, 2, n),
     )
+    if np.random.default_rng([seed, clock_ns, PLAN_LEAST_LOADED]).random() < 0.2:  # apart: all else stays as it is
+        arguments["dispatch"] = PLAN_LEAST_LOADED
     return make_world(requests, **{**arguments, **forced})
 
 

@@ -17,7 +17,16 @@ from math import floor, fsum
 
 import numpy as np
 
-from glbdes.hardware.physics import FAILED, LEAST_LOADED, REJECTED, SERVED, SMOOTH, SPILLOVER, TIMED_OUT
+from glbdes.hardware.physics import (
+    FAILED,
+    LEAST_LOADED,
+    PLAN_LEAST_LOADED,
+    REJECTED,
+    SERVED,
+    SMOOTH,
+    SPILLOVER,
+    TIMED_OUT,
+)
 from glbdes.world import METER_DTYPE, REQUEST_DTYPE, Policy, SlotRecord, World
 from glbdes.world.view import Planner
 
@@ -112,7 +121,7 @@ class _Twin:
         self.part = COUNTED
         self.slot_due = 0
         self.telemetry_due = 0 if world.telemetry_ns else NEVER
-        self.seen: list[tuple[int, float]] = []
+        self.seen: list[tuple[int, float, int]] = []
         self.credit = np.zeros((world.gateways, world.regions))
         self.meters = np.zeros((world.slots, 3, world.regions), dtype=METER_DTYPE)
         self.dispatched = np.zeros((world.slots, 3, world.gateways, world.regions), dtype=np.int64)
@@ -159,7 +168,7 @@ class _Twin:
         if self.slot_due == self.now:
             self._slot_boundary()
         if self.telemetry_due == self.now:
-            self.seen = [(len(region.queue), self._load(r)) for r, region in enumerate(self.regions)]
+            self.seen = [self._look(r) for r in range(len(self.regions))]
             self.telemetry_due += self.world.telemetry_ns
         while self.travelling and self.travelling[0][0] == self.now:
             _, kind, _, _, request = heapq.heappop(self.travelling)
@@ -293,6 +302,14 @@ class _Twin:
             return min(choices, key=lambda r: (self._seen(r)[1], latency[r], r))
         weights = {r: float(self.plans[self.slot][g, r]) for r in choices}
         total = sum(weights.values())
+        if rule == PLAN_LEAST_LOADED and total > 0.0:
+            # `known` is what the plan was made for; a region that the plan sends nothing to is the last resort.
+            sent = dict.fromkeys(choices, 0.0)
+            for known, row in zip(self.planner.demand_rps, self.plans[self.slot], strict=True):
+                for r in choices:
+                    sent[r] += float(known) * float(row[r])
+            per_sent = {r: (self._seen(r)[2] + 1) / sent[r] if sent[r] > 0.0 else float("inf") for r in choices}
+            return min((r for r in choices if weights[r] > 0.0), key=lambda r: (per_sent[r], r))
         if rule == SMOOTH and total > 0.0:
             for r in choices:
                 self.credit[g, r] += weights[r] / total
@@ -314,14 +331,14 @@ class _Twin:
                 return min(short, key=lambda r: (-weights[r], latency[r], r))
         return first
 
-    def _load(self, r: int) -> float:
+    def _look(self, r: int) -> tuple[int, float, int]:
         region = self.regions[r]
         present = len(region.queue) + sum(len(replica.held) for replica in region.replicas)
-        return present / (len(region.replicas) * int(self.fleet.max_batch[r]))
+        return len(region.queue), present / (len(region.replicas) * int(self.fleet.max_batch[r])), present
 
-    def _seen(self, r: int) -> tuple[int, float]:
-        """(queue, load) of region r as of the last telemetry tick."""
-        return self.seen[r] if self.world.telemetry_ns else (len(self.regions[r].queue), self._load(r))
+    def _seen(self, r: int) -> tuple[int, float, int]:
+        """(queue, load, requests) of region r as of the last telemetry tick."""
+        return self.seen[r] if self.world.telemetry_ns else self._look(r)
 
     # A region --------------------------------------------------------------------------------------------------
 

@@ -205,6 +205,23 @@ def it_j_per_request(profile: Profile, prompt: Ints, output: Ints, max_batch: in
     return float(np.mean(joules + decode))
 
 
+def marginal_j(profile: Profile, prompt: Ints, output: Ints, max_batch: int, rest_w: float) -> float:
+    """Joules that a mean request of the mix adds, at least, to a replica of `rest_w` (docs/model.md, eq. 10).
+
+    Its joules at batches of `max_batch`, less `rest_w` for the time that it takes: the chord from rest to full load.
+    Prompts count as chained if those take longer, and the shared part of an iteration as a batch of one if that is the
+    less, so that no batch and no order of work has a request add less.
+
+    `prompt`, `output` : int[n], tokens.
+    """
+    seconds, joules = profile.prefill_of(prompt)
+    prefill = joules - rest_w * seconds * max(1.0, profile.serving.chained_factor)
+    shared = profile.e0_j - rest_w * profile.a_s
+    own = min(shared / max_batch, shared) + profile.e1_j - rest_w * profile.beta_s
+    context = (profile.e2_j - rest_w * profile.gamma_s) * _context(prompt, output)
+    return float(np.mean(prefill + (output - 1) * own + context))
+
+
 def _context(prompt: Ints, output: Ints) -> Floats:
     """Tokens that a request's iterations read in all: the sum of prompt + j over j = 1 .. output - 1; float[n]."""
     steps = np.asarray(output, dtype=np.float64) - 1.0

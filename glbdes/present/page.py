@@ -91,12 +91,17 @@ def render(
     about: Mapping[str, str],
     text: str | None,
     warnings: Iterable[str] = (),
+    notes: Sequence[str] = (),
 ) -> str:
-    """The page. `about` is its footer, line by line; `text` the scenario file, folded away; `warnings` come first."""
+    """The page. `about` is its footer, line by line; `text` the scenario file, folded away; `warnings` come first,
+    `notes`, what a reader must know of the figures, after the tables.
+    """
     warned = "".join(f'<p class="warning"><b>Warning.</b> {_safe(warning)}</p>' for warning in warnings)
     said = "".join(f"<dt>{_safe(key)}</dt><dd>{_safe(value)}</dd>" for key, value in about.items())
     scenario = f"<details><summary>Scenario file</summary><pre>{_safe(text)}</pre></details>" if text else ""
     shown = "".join(_table(one) for one in tables)
+    noted = "".join(f"<li>{_safe(one)}</li>" for one in notes)
+    shown += f'<section><h2>To bear in mind</h2><ul class="how">{noted}</ul></section>' if noted else ""
     drawn = "".join(
         f'<section><h2>{_safe(one.title)}</h2><div class="chart" id="figure-{one.name}" role="img" '
         f'aria-label="{_safe(one.title)}"></div><p class="how"><b>How to read it.</b> {_safe(one.how)}</p></section>'

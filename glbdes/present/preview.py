@@ -8,6 +8,7 @@ from glbdes.scenario import Scenario
 from glbdes.units import J_PER_KWH, MS_PER_S, NS_PER_S, S_PER_H
 from glbdes.world import World, compression
 from glbdes.world.limits import row_names
+from glbdes.world.remarks import remarks
 
 
 class GatewayPreview(NamedTuple):
@@ -44,6 +45,7 @@ class Preview(NamedTuple):
     description: str
     engine: str
     policy: str
+    dispatch: str | None  # the rule; None: a flow, which goes by the plan
     load_unit: str  # "requests/s", or "MW" without requests
     requests: float | None  # simulated ones that count, expected; None without requests
     weight: float  # real requests that each stands for
@@ -58,6 +60,7 @@ class Preview(NamedTuple):
     utilisation_peak: float  # in the busiest slot
     latency_ms: tuple[float, float, float]  # one way, over allowed pairs: shortest, median, longest
     faults: int
+    notes: tuple[str, ...]  # what moves figures without being seen in them
     warnings: tuple[str, ...]  # of what cannot be right in compressed time
 
 
@@ -72,6 +75,7 @@ def preview(scenario: Scenario, world: World) -> Preview:
         description=scenario.description,
         engine=scenario.engine,
         policy=scenario.policy.name,
+        dispatch=scenario.dispatch.rule if scenario.by_request else None,
         load_unit="MW" if megawatts else "requests/s",
         requests=None if megawatts else float(total_rps.sum() * simulated_s),
         weight=world.weight,
@@ -86,6 +90,7 @@ def preview(scenario: Scenario, world: World) -> Preview:
         utilisation_peak=float(total_rps.max() / capacity_rps),
         latency_ms=(float(latency_ms.min()), float(np.median(latency_ms)), float(latency_ms.max())),
         faults=len(scenario.faults),
+        notes=remarks(scenario, world),
         warnings=tuple(compression.warnings(scenario, world)),
     )
 

@@ -102,7 +102,7 @@ def places(records: Records) -> pd.DataFrame:
     for kind in ("gateway", "region"):
         count = moved.groupby(kind, observed=True)["dispatched"].sum()
         for name, place in scenario[f"{kind}s"].items():
-            where = {key: place[key] for key in ("latitude_deg", "longitude_deg")}
+            where = {key: place.get(key) or 0.0 for key in ("latitude_deg", "longitude_deg")}
             rows.append({"kind": kind, "name": name, **where, "requests": int(count.get(name, 0))})
     return pd.DataFrame(rows)
 

@@ -53,6 +53,7 @@ def summary(records: Records) -> Summary:
         "scenario": info["scenario"]["name"],
         "engine": info["engine"],
         "policy": info["policy"],
+        "dispatch": info["scenario"]["dispatch"]["rule"] if by_request else None,
         "seed": info["seed"],
         "requests": {"total": total, **counts},
         "request_weight": info["request_weight"],
@@ -71,6 +72,7 @@ def summary(records: Records) -> Summary:
         "meter_residual": _meter_residual(records)
         if by_request and not info.get("sketch")
         else info["invariants"]["energy"],
+        "notes": list(info["notes"]),
         "wall_s": info["wall_s"],
         "requests_per_s": (total + warmup) / info["wall_s"] if by_request else None,
     }

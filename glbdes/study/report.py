@@ -13,7 +13,7 @@ from glbdes.base import folders
 from glbdes.base.files import put, reason
 from glbdes.base.revision import commit
 from glbdes.errors import RecordsError, nearest
-from glbdes.present import figures, page, study_tables
+from glbdes.present import figures, page, study_tables, tables
 from glbdes.present.figures import Figure
 from glbdes.present.plots import style
 from glbdes.records import metrics
@@ -37,7 +37,8 @@ class Contents(NamedTuple):
     figures: list[Figure]
     about: dict[str, str]
     text: str | None
-    warnings: tuple[str, ...] = ()
+    warnings: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
 
 def write(source: str | Path, out: str | Path, formats: Sequence[str] = FORMATS) -> list[Path]:
@@ -85,7 +86,9 @@ def render(found: Contents) -> str:
         )
         for one in found.figures
     ]
-    return page.render(found.title, found.lead, found.tables, sections, found.about, found.text, found.warnings)
+    return page.render(
+        found.title, found.lead, found.tables, sections, found.about, found.text, found.warnings, found.notes
+    )
 
 
 def _pictures(drawn: Sequence[Figure], folder: Path, formats: Sequence[str]) -> list[Path]:
@@ -104,11 +107,11 @@ def _of_run(folder: Path) -> Contents:
     found = records.open_run(folder)
     info, summary = found.info, metrics.summary(found)
     table = page.Rows("In figures", *study_tables.one(found))
-    name = info["scenario"]["name"]
+    name, routed = info["scenario"]["name"], tables.routed_by(info["policy"], summary["dispatch"])
     about = {
         "Run": str(folder),
         "Scenario": f"{name}: {info['scenario']['description']}",
-        "Policy, engine, seed": f"{info['policy']}, {info['engine']}, {info['seed']}",
+        "Policy, engine, seed": f"{routed}, {info['engine']}, {info['seed']}",
         "Requests": f"{summary['requests']['total']:,}, each stands for {summary['request_weight']:g}",
         **_warmed([info]),
         **_settings(info),
@@ -116,8 +119,9 @@ def _of_run(folder: Path) -> Contents:
         **_page_by(),
     }
     lead = f"One run of {info['scenario']['time']['slots']} slots, engine {info['engine']}, seed {info['seed']}."
-    title, drawn, warnings = f"{name} under {info['policy']}", figures.of_run(found), tuple(info["warnings"])
-    return Contents(title, lead, [table], drawn, about, info["scenario_text"], warnings)
+    lead = " ".join([lead, *(f"{told}." for told in tables.ignored(info["policy"], summary["dispatch"]))])
+    title, drawn = f"{name} under {routed}", figures.of_run(found)
+    return Contents(title, lead, [table], drawn, about, info["scenario_text"], info["warnings"], info["notes"])
 
 
 def _of_comparison(folder: Path) -> Contents:
@@ -126,11 +130,11 @@ def _of_comparison(folder: Path) -> Contents:
     first = next(iter(runs.values())).info
     seeds = len(info["seeds"])
     title = "In figures" if seeds == 1 else "In figures: means, and paired differences with 95 % confidence"
-    table = page.Rows(title, *study_tables.lines(found.table, study_tables.COMPARISON))
+    table = page.Rows(title, *study_tables.lines(found.shown, study_tables.COMPARISON))
     lead = (
         f"{len(runs)} policies on the same requests: {info['scenario']}, {first['scenario']['time']['slots']} slots, "
         f"engine {info['engine']}, {seeds} seed{'s' if seeds > 1 else ''}. "
-        "Over fluid optimum: the objective against the offline optimum of the fluid model, which has no idle power."
+        + " ".join(study_tables.notes(info, found.runs))
     )
     about = {
         "Comparison": str(folder),
@@ -145,8 +149,8 @@ def _of_comparison(folder: Path) -> Contents:
     }
     drawn = figures.of_comparison(runs, found.table)
     title = f"{info['scenario']}: what equity costs"
-    warnings = tuple(f"{policy}: {line}" for policy, one in runs.items() for line in one.info["warnings"])
-    return Contents(title, lead, [table], drawn, about, first["scenario_text"], warnings)
+    warnings = [f"{policy}: {line}" for policy, one in runs.items() for line in one.info["warnings"]]
+    return Contents(title, lead, [table], drawn, about, first["scenario_text"], warnings, first["notes"])
 
 
 def _of_sweep(folder: Path) -> Contents:

@@ -31,6 +31,7 @@ from glbdes.records.sketch import LATENCIES, Sketch
 from glbdes.scenario import Scenario, overrides
 from glbdes.units import NS_PER_S
 from glbdes.world import Floats, Policy, World, build, compression, guard
+from glbdes.world.remarks import remarks
 
 if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a second
     from altair.typing import ChartType
@@ -228,7 +229,8 @@ def execute(
     with fresh(targets, overwrite=overwrite, tell=tell) as folder:
         begin_s = time.perf_counter()
         chosen_policy = router(plan)
-        world, generated = counting(build.build(chosen, plan.folder, signals))
+        built = build.build(chosen, plan.folder, signals)
+        world, generated = counting(built if by_request else built.flow)
         if chosen_policy is None:
             chosen_policy = offline.Replay(offline.solve(world).weights)
         names = Names(tuple(chosen.gateways), tuple(chosen.regions), tuple(chosen.slo))
@@ -300,6 +302,7 @@ def _provenance(plan: Plan, world: World, signals: Path | None) -> dict[str, Any
         "request_weight": world.weight,
         "simulated_s": world.slots * world.slot_ns / NS_PER_S,
         "warmup_s": world.warmup_ns / NS_PER_S,  # of each slot, beside what counts
+        "notes": list(remarks(chosen, world)),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "platform": platform.platform(),
         "scenario": chosen.model_dump(mode="json"),

@@ -7,7 +7,7 @@ counters of a slot mean in joules and grams is in `meter.py`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, Final, Protocol
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from glbdes.hardware import Fleet
 from glbdes.signals import Signals
-from glbdes.units import G_PER_KG, NS_PER_S
+from glbdes.units import G_PER_KG, J_PER_KWH, NS_PER_S
 from glbdes.workload import Requests
 from glbdes.world.outages import Outage
 from glbdes.world.waiting import Waiting
@@ -44,7 +44,7 @@ class World:
     fleet: Fleet
     latency_ns: Ints  # [g, r] one way
     allowed: Bools  # [g, r]
-    dispatch: int  # WEIGHTED, SMOOTH, LEAST_LOADED or SPILLOVER
+    dispatch: int  # one of `physics.DISPATCH_NAMES`, by number
     telemetry_ns: int  # 0: state-dependent rules see the present
     spill_queue: int  # requests queued beyond which spillover turns elsewhere
     timeout_ns: int  # patience in the queue, counted from the arrival at the gateway
@@ -56,7 +56,7 @@ class World:
     demand: str  # what a policy knows of the slot's demand: truth, last or forecast
     expected_rps: Floats  # [s, g] the scenario's mean arrival rate
     capacity_rps: Floats  # [r] what a plan may use of each region
-    it_kwh_per_request: Floats  # [r] expected IT energy of a request there
+    it_kwh_per_request: Floats  # [r] expected IT energy of a request there at full batches: the fluid engine's
     carbon_usd_per_kg: float  # mu_c of the objective
     water_usd_per_l: float  # mu_w
     requests: Callable[[int], Requests]  # the requests that arrive in a slot
@@ -65,6 +65,9 @@ class World:
     norm: float = inf  # 1, 2 or infinity: which norm of the weighted footprints
     delay_usd_per_s: float = 0.0  # per second of a request on the network, both ways, or waiting
     waiting: Waiting | None = None  # expected, by load; None: not reckoned with
+    beyond_measurement: Floats | None = None  # [r] share of expected prompt tokens in prompts longer than any measured
+    marginal_kwh: Floats | None = None  # [r] the least that a request adds to `rest_w`; None: `it_kwh_per_request`
+    rest_w: Floats | None = None  # [r] of all replicas without any work, without host power; None: 0
     classes: int = 1  # rows of a plan for each gateway: with limits, one for each SLO class (`glbdes.world.limits`)
     warmup_ns: int = 0  # simulated at the beginning of each slot, under its plan and signals, but not counted
 
@@ -73,6 +76,23 @@ class World:
         """[k, r] of a kg of carbon and of a litre of water in each region: mu times the region's weight."""
         mu_usd = np.array([[self.carbon_usd_per_kg], [self.water_usd_per_l]])
         return mu_usd * (np.ones((2, self.regions)) if self.equity_weight is None else self.equity_weight)
+
+    @property
+    def flow(self) -> "World":
+        """The same world as the fluid engine has it: the energy of full batches, and no idle power."""
+        return replace(self, marginal_kwh=None, rest_w=None)
+
+    @property
+    def planned_kwh_per_request(self) -> Floats:
+        """[r] what plans reckon with for a request; a region's `base_kwh` comes on top, whatever the plan."""
+        return self.it_kwh_per_request if self.marginal_kwh is None else self.marginal_kwh
+
+    @property
+    def base_kwh(self) -> Floats:
+        """[r] IT energy of a whole slot without any request: replicas at rest, and their hosts."""
+        host_w = self.fleet.replicas * self.fleet.host_w
+        watts = host_w if self.rest_w is None else host_w + self.rest_w
+        return np.asarray(watts * self.slot_s / J_PER_KWH)
 
     @property
     def gateways(self) -> int:
@@ -120,7 +140,8 @@ class View:
     slot_s: float
     demand_rps: Floats  # [g]
     capacity_rps: Floats  # [r]
-    it_kwh_per_request: Floats  # [r]
+    it_kwh_per_request: Floats  # [r] what one more request adds
+    base_kwh: Floats  # [r] IT energy of the slot without any request; 0 where the region is down
     price_usd_per_kwh: Floats  # [r]
     carbon_g_per_kwh: Floats  # [r]
     wue_l_per_kwh: Floats  # [r]
@@ -155,6 +176,12 @@ class View:
     def water_l_per_request(self) -> Floats:
         """[r] water, on site and off site, of one request in each region."""
         return self.it_kwh_per_request * (self.wue_l_per_kwh + self.pue * self.ewif_l_per_kwh)
+
+    @property
+    def base_footprint(self) -> Floats:
+        """[k, r] kg of carbon and litres of water of the slot without any request."""
+        carbon_kg = self.base_kwh * self.pue * self.carbon_g_per_kwh / G_PER_KG
+        return np.stack((carbon_kg, self.base_kwh * (self.wue_l_per_kwh + self.pue * self.ewif_l_per_kwh)))
 
 
 @dataclass(frozen=True, eq=False)

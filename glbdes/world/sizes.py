@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from glbdes.errors import ScenarioError
-from glbdes.hardware.physics import LEAST_LOADED, SPILLOVER
+from glbdes.hardware.physics import STATE_DEPENDENT
 from glbdes.scenario import Scenario
 from glbdes.scenario.sizes import MOST_S
 from glbdes.units import NS_PER_S
@@ -42,7 +42,7 @@ def check(scenario: Scenario, world: World) -> None:
 
 def _ticks(world: World, drained_s: float) -> float:
     """How often the dispatcher's picture of the regions is renewed, if it is."""
-    if world.telemetry_ns == 0 or world.dispatch not in (LEAST_LOADED, SPILLOVER):
+    if world.telemetry_ns == 0 or world.dispatch not in STATE_DEPENDENT:
         return 0.0
     end_ns = world.horizon_ns + int(world.fleet.wake_ns.max()) + drained_s * NS_PER_S
     return end_ns / world.telemetry_ns

@@ -59,7 +59,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "regions": (1, 2, 3),
     "slots": (1, 2, 4),
     "tick_ns": (50_000_000, FINE_TICK_NS, 10_000_000, FINE_TICK_NS, 1_000_000, FINE_TICK_NS),
-    "rule": (physics.WEIGHTED, physics.SMOOTH, physics.LEAST_LOADED, physics.SPILLOVER),
+    "rule": (physics.WEIGHTED, physics.SMOOTH, physics.LEAST_LOADED, physics.SPILLOVER, physics.PLAN_LEAST_LOADED),
     "replicas": (1, 2, 3, 4, BLOCK_REPLICAS),
     "batch": (1, 2, 4, 8),
     "kv_tokens": (100_000, 900, 2000),

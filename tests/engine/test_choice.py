@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glbdes.engine import compiled, fast
+from glbdes.base import compiled
+from glbdes.engine import fast
 from glbdes.engine.choice import WORTH_COMPILING, WORTH_LOADING, engine_for
 from tests.engine.differential import numbered, world_of
 

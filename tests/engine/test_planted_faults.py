@@ -385,6 +385,22 @@ def ties_by_index(original):
     return choose
 
 
+def least_loaded_beyond_the_plan(_):
+    def plan_least_loaded(self, request):
+        here = [region.population for region in self.regions]
+        return min(sorted(self.open[request.gateway]), key=here.__getitem__, default=-1)
+
+    return plan_least_loaded
+
+
+def flows_of_one_gateway_alone(original):
+    def follow(self, plan, demand_rps):
+        original(self, plan, demand_rps)
+        self.sent_rps = plan[0].tolist()
+
+    return follow
+
+
 def spill_a_request_too_early(original):
     def spillover(self, request):
         self.spill_queue -= 1
@@ -555,6 +571,8 @@ FAULTS: dict[str, Callable] = {
     "one credit for all gateways": replaced(Dispatcher, "smooth", smooth_shares_credits),
     "least loaded by queue alone": replaced(Dispatcher, "least_loaded", least_loaded_by_queue),
     "least loaded ties by index": replaced(Dispatcher, "least_loaded", ties_by_index),
+    "least loaded beyond the plan": replaced(Dispatcher, "plan_least_loaded", least_loaded_beyond_the_plan),
+    "the plan of one gateway for all": replaced(Dispatcher, "follow", flows_of_one_gateway_alone),
     "spillover ties by index": replaced(Dispatcher, "spillover", ties_by_index),
     "spillover one too early": replaced(Dispatcher, "spillover", spill_a_request_too_early),
     "telemetry is exact": replaced(Dispatcher, "__init__", sees_the_present),

@@ -9,7 +9,17 @@ import pytest
 
 from glbdes.engine.fast import driver as fast
 from glbdes.engine.simpy import engine as simpy_engine
-from glbdes.hardware.physics import FAILED, LEAST_LOADED, REJECTED, SERVED, SMOOTH, SPILLOVER, TIMED_OUT, WEIGHTED
+from glbdes.hardware.physics import (
+    FAILED,
+    LEAST_LOADED,
+    PLAN_LEAST_LOADED,
+    REJECTED,
+    SERVED,
+    SMOOTH,
+    SPILLOVER,
+    TIMED_OUT,
+    WEIGHTED,
+)
 from glbdes.units import J_PER_KWH, NS_PER_S
 from glbdes.world import meter
 from tests.worlds import Fixed, ListSink, make_fleet, make_requests, make_signals, make_world
@@ -235,6 +245,30 @@ def test_least_loaded_sees_only_the_last_tick(run):
     assert column(run(world([1, 2, 9, 10, 11], **arguments)), "region") == [0, 1, 0, 1, 0]
     stale = run(world([1, 2, 9, 10, 11], telemetry_s=10, **arguments))
     assert column(stale, "region") == [0, 0, 0, 1, 1]  # the tick at 10 s comes before the arrival at 10 s
+
+
+def test_plan_least_loaded_keeps_to_the_plan_and_to_its_proportions(run):
+    """The plan sends twice as much to region 0 as to region 2, and nothing to region 1, which is nearest and empty."""
+    arguments = {"regions": 3, "dispatch": PLAN_LEAST_LOADED, "requests": {"prompt": 200}, "latency_s": [[1, 0, 1]]}
+    sink = run(world(range(0, 12, 2), **arguments), Fixed([[2, 0, 1]]))
+    # (requests there + this one) / share: 1/2, then 2/2 and 1/1 are equal and the lowest index counts, then 3/2 and 1
+    assert column(sink, "region") == [0, 0, 2, 0, 0, 2]
+
+
+def test_plan_least_loaded_counts_what_all_gateways_are_to_send(run):
+    """Gateway 0 may use both regions alike, but gateway 1 sends all of its three fourths to region 1."""
+    arguments = {"regions": 2, "gateways": 2, "dispatch": PLAN_LEAST_LOADED}
+    requests = {"prompt": 200, "gateway": [1, 1, 1, 0]}
+    sink = run(world([0, 2, 4, 6], requests=requests, **arguments), Fixed([[1, 1], [0, 1]]))
+    # three requests are at region 1, which is sent 7/2 of a request for each 1/2 of region 0: 4/3.5 < 1/0.5
+    assert column(sink, "region") == [1, 1, 1, 1]
+
+
+def test_plan_least_loaded_goes_to_the_nearest_where_the_plan_has_no_place_and_sees_the_last_tick(run):
+    arguments = {"regions": 3, "dispatch": PLAN_LEAST_LOADED, "latency_s": [[1, 3, 2]], "outages_s": [(0, 5, 900)]}
+    assert column(run(world([6], **arguments), Fixed([[1, 0, 0]])), "region") == [2]
+    stale = {"regions": 2, "dispatch": PLAN_LEAST_LOADED, "requests": {"prompt": 200}, "telemetry_s": 10}
+    assert column(run(world([1, 2, 9, 10, 11], **stale)), "region") == [0, 0, 0, 1, 1]
 
 
 def test_spillover_goes_to_the_short_queue_with_the_largest_weight(run):

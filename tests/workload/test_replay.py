@@ -13,6 +13,7 @@ from glbdes.workload import Requests
 from glbdes.workload.rates import expected_rps
 from glbdes.workload.requests import stream
 
+PLACE = {"latitude_deg": 0.0, "longitude_deg": 0.0}
 ROWS = 600
 REAL = Path(__file__).resolve().parents[2] / "../shared/data/azure_llm/AzureLLMInferenceTrace_conv.csv"
 
@@ -33,7 +34,7 @@ def replaying(
             "name": "replaying",
             "time": {"slots": 6, "simulated_s_per_slot": 10.0, **(time or {})},
             "regions": {"texas": {"profile": "h100_llama8b"}},
-            "gateways": gateways or {"east": {}, "west": {}},
+            "gateways": {name: PLACE | own for name, own in (gateways or {"east": {}, "west": {}}).items()},
             "workload": {"arrivals": "replay", "file": "trace.csv", **keys},
         }
     )

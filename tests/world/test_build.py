@@ -52,7 +52,7 @@ def test_load_counts_in_the_capacity_of_the_home_region() -> None:
 
 
 def test_a_rate_in_requests_needs_no_home() -> None:
-    settings = ("workload.shape=constant", "gateways.lima={rate_per_s=0.25}")
+    settings = ("workload.shape=constant", "gateways.lima={rate_per_s=0.25,latitude_deg=-12.05,longitude_deg=-77.04}")
     assert made("tiny", SHORT, *settings).expected_rps[:, 3] == pytest.approx(0.25)
 
 

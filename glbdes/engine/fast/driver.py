@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from glbdes.engine.compiled import is_compiled
+from glbdes.base.compiled import is_compiled
 from glbdes.engine.fast import books as fast_books
 from glbdes.engine.fast import dispatch as fast_dispatch
 from glbdes.engine.fast import loop as fast_loop
@@ -111,7 +111,7 @@ def run(
             demand_rps: Floats = world.arrived_rps(requests)
             weights = planner.plan(slot, demand_rps, engine.rules.up.astype(bool))
             duals = planner.duals()
-            engine.open_slot(slot, weights)
+            engine.open_slot(slot, weights, planner.demand_rps)
             first = 0
             if world.warmup_ns > 0:
                 first = int(np.searchsorted(requests.arrival_ns, begin_ns + world.warmup_ns))
@@ -212,9 +212,12 @@ class Engine(ABC):
     def advance_to(self, now: int, kind: int) -> list[NDArray[Any]]:
         """Every region up to (now, kind); the records of the requests that ended."""
 
-    def open_slot(self, slot: int, weights: Floats) -> None:
-        """The slot's plan and signals are in force."""
+    def open_slot(self, slot: int, weights: Floats, demand_rps: Floats) -> None:
+        """The slot's plan, which was made for `demand_rps` [g], and its signals are in force."""
         self.rules.weights[:] = weights
+        self.rules.sent_rps[:] = 0.0
+        for demand, row in zip(demand_rps, weights, strict=True):
+            self.rules.sent_rps[:] += demand * row  # one gateway after the other: a fixed order of sums
         fast_dispatch.refresh(self.rules)
         signals = self.world.signals
         pue = signals.pue[slot]

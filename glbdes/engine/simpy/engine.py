@@ -64,7 +64,7 @@ class Simulation:
         env.process(self.slots())
         for outage in self.world.outages:
             env.process(self.outage(*outage))
-        if self.world.telemetry_ns and self.world.dispatch in (physics.LEAST_LOADED, physics.SPILLOVER):
+        if self.world.telemetry_ns and self.world.dispatch in physics.STATE_DEPENDENT:
             env.process(self.telemetry())
         env.run()
         # What is in flight at the horizon still counts, but where what is in flight as a slot begins does not.
@@ -101,7 +101,7 @@ class Simulation:
         self.demand_rps: Floats = world.arrived_rps(requests)
         self.weights = self.planner.plan(slot, self.demand_rps, np.array([region.up for region in self.regions]))
         self.duals = self.planner.duals()
-        self.dispatcher.follow(self.weights)
+        self.dispatcher.follow(self.weights, self.planner.demand_rps)
         for region in self.regions:
             region.open_slot(world.signals, slot)
         self.underway += len(requests)
