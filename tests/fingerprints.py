@@ -47,7 +47,13 @@ PARTIAL = tuple(
     for gateway in continent
     if gateway != "nevada" or "texas" in continent
 )
-REQUESTS = ("engine=fast", "time.slots=6", "time.simulated_s_per_slot=2.0", "dispatch.overload=allow")
+REQUESTS = (
+    "engine=fast",
+    "time.slots=6",
+    "time.simulated_s_per_slot=1.5",
+    "time.warmup_s=0.5",
+    "dispatch.overload=allow",
+)
 FLOW = ("time.slots=30", "dispatch.overload=allow")
 WORKLOAD = ("time.slots=3", "time.simulated_s_per_slot=100.0", "workload.shape=constant")
 DELAY = ("objective.delay_usd_per_s=1e-4", "objective.queue_wait_s=[[0, 0], [0.9, 2], [1, 9]]")

@@ -157,6 +157,7 @@ def test_all_problems_come_in_one_report_with_the_file(tmp_path: Path) -> None:
         ("dispatch.max_utilisation=1.1", "dispatch.max_utilisation = 1.1, must be <= 1"),
         ("engine=smpy", "engine = 'smpy', must be 'auto', 'simpy', 'fast' or 'fluid'; did you mean 'simpy'?"),
         ("slo={}", "slo = a table, must have at least 1 entry"),
+        ("time.warmup_s=-1", "time.warmup_s = -1 s, must be >= 0"),
         ("slo.chat.share=0", "slo.chat.share = 0, must be > 0"),
         ("regions.Ohio={}", "regions.Ohio: this name must be lower-case letters, digits and _, and begin with a letter"),
         ("workload.lengths.prompt_tokens=-3", "workload.lengths.prompt_tokens = -3 tokens, must be > 0"),
@@ -179,6 +180,8 @@ LATENCY = "network.latency_s={texas = {texas = 0.1, japan = 0.2}, osaka = {texas
     [
         (["time.simulated_s_per_slot=4000"], "time.simulated_s_per_slot = 4000 s, must be <= time.slot_s = 3600 s"),
         (["time.slots=1000000"], "time.slots: all slots take 3.6e+09 simulated s, must be <= 1e+09 s"),
+        (["time.warmup_s=600000000"], "time.warmup_s = 6e+08 s: with it all slots take 1.20001e+09 simulated s, must be <= 1e+09 s"),
+        (["time.warmup_s=0.5", "time.clock_ns=1000000000"], "time.warmup_s = 0.5 s, must be 0 or >= time.clock_ns = 1e+09 ns, one tick"),
         (["workload.shape=trace"], "workload.load_file: missing, must name a load trace because workload.shape = 'trace'"),
         (["workload.arrivals=replay"], "workload.file: missing, must name a request trace because workload.arrivals = 'replay'"),
         (["workload.lengths.law=fixed", "workload.lengths.prompt_tokens=5"], "workload.lengths.output_tokens: missing, must be given because lengths.law = 'fixed'"),
