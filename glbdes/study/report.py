@@ -128,13 +128,12 @@ def _of_comparison(folder: Path) -> Contents:
     found = comparison.Comparison.open(folder)
     info, runs = found.info, found.records()
     first = next(iter(runs.values())).info
-    seeds = len(info["seeds"])
-    title = "In figures" if seeds == 1 else "In figures: means, and paired differences with 95 % confidence"
+    several = max(len(info["seeds"]), len(info["signal_seeds"])) > 1
+    title = "In figures: means, and paired differences with 95 % confidence" if several else "In figures"
     table = page.Rows(title, *study_tables.lines(found.shown, study_tables.COMPARISON))
     lead = (
         f"{len(runs)} policies on the same requests: {info['scenario']}, {first['scenario']['time']['slots']} slots, "
-        f"engine {info['engine']}, {seeds} seed{'s' if seeds > 1 else ''}. "
-        + " ".join(study_tables.notes(info, found.runs))
+        f"engine {info['engine']}, {study_tables.draws(info)}. " + " ".join(study_tables.notes(info, found.runs))
     )
     about = {
         "Comparison": str(folder),
@@ -156,7 +155,7 @@ def _of_comparison(folder: Path) -> Contents:
 def _of_sweep(folder: Path) -> Contents:
     found = sweep.Swept.open(folder)
     info, means = found.info, found.means()
-    keys = [key for key in info["keys"] if key != "seed"]
+    keys = found.swept
     table = page.Rows("In figures", *study_tables.swept(means, keys))
     lead = f"{len(found.table)} runs of {info['scenario']} over {', '.join(info['keys'])}"
     lead += f"; {len(found.failed)} could not be simulated." if len(found.failed) else "."
