@@ -518,7 +518,7 @@ def plan_waits_for_the_warmup(original):
     def open_slot(self, slot):
         before, follow = self.dispatcher.weights, self.dispatcher.follow
         late = slot and self.world.warmup_ns
-        self.dispatcher.follow = lambda plan, demand_rps: follow(np.array(before) if late else plan, demand_rps)
+        self.dispatcher.follow = lambda plan, *more: follow(np.array(before) if late else plan, *more)
         original(self, slot)
         self.dispatcher.follow = follow
 

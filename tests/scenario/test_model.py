@@ -153,7 +153,7 @@ def test_all_problems_come_in_one_report_with_the_file(tmp_path: Path) -> None:
         ("regions.texas.carbon_g_per_kwh=-1", "regions.texas.carbon_g_per_kwh = -1 g/kWh, must be >= 0"),
         ("regions.texas.latitude_deg=91", "regions.texas.latitude_deg = 91 deg, must be <= 90"),
         ("fleet.host_w=-1", "fleet.host_w = -1 W, must be >= 0"),
-        ("dispatch.rule=smoth", "dispatch.rule = 'smoth', must be 'weighted', 'smooth', 'least_loaded' or 'spillover'; did you mean 'smooth'?"),
+        ("dispatch.rule=smoth", "dispatch.rule = 'smoth', must be 'weighted', 'smooth', 'least_loaded', 'spillover' or 'plan_least_loaded'; did you mean 'smooth'?"),
         ("dispatch.max_utilisation=1.1", "dispatch.max_utilisation = 1.1, must be <= 1"),
         ("engine=smpy", "engine = 'smpy', must be 'auto', 'simpy', 'fast' or 'fluid'; did you mean 'simpy'?"),
         ("slo={}", "slo = a table, must have at least 1 entry"),

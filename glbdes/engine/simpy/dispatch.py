@@ -114,9 +114,7 @@ class Dispatcher:
         if not self.planned[g]:
             return self.open[g][0] if self.open[g] else NOWHERE
         here = self.seen_here if self.telemetry else [region.population for region in self.regions]
-        loads: list[float] = [
-            (n + 1) / sent if sent > 0.0 else inf for n, sent in zip(here, self.sent_rps, strict=True)
-        ]
+        loads = [(n + 1) / sent if sent > 0.0 else inf for n, sent in zip(here, self.sent_rps, strict=True)]
         planned: list[int] = sorted(r for r in self.open[g] if self.weights[g][r] > 0.0)
         return min(planned, key=loads.__getitem__)
 
