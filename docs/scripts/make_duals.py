@@ -63,7 +63,7 @@ def main() -> None:
         for region in SHOWN
         for day in (0.0, world.slots / H_PER_DAY)
     ]
-    x = alt.X("day:Q", title="Day")
+    x = alt.X("day:Q", title="Day", scale=alt.Scale(domain=[0, world.slots / H_PER_DAY], nice=False))
     y = alt.Y("price:Q", title="Price of carbon, USD/t")
     colour = style.colour(SHOWN, "region")
     table = pd.concat([pd.DataFrame(rows).assign(kind="learnt"), pd.DataFrame(ends).assign(kind="optimum")])
