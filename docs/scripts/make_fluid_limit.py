@@ -66,8 +66,9 @@ def main() -> None:
     table = pd.DataFrame(rows)
     print(table.pivot(index="requests", columns="world", values="difference").map("{:.2%}".format).to_string())
     law = pd.DataFrame({"requests": COUNTS, "difference": [4 / n**0.5 for n in COUNTS]})
-    x = alt.X("requests:Q", title="Requests", scale=alt.Scale(type="log"), axis=alt.Axis(format="~s"))
-    y = alt.Y("difference:Q", title="Difference", scale=alt.Scale(type="log"), axis=alt.Axis(format="~%"))
+    x = alt.X("requests:Q", title="Requests", scale=alt.Scale(type="log"), axis=alt.Axis(format="~s", values=COUNTS))
+    y_axis = alt.Axis(format="~%", values=[0.003, 0.01, 0.03, 0.1, 0.3, 1, 3])
+    y = alt.Y("difference:Q", title="Difference", scale=alt.Scale(type="log"), axis=y_axis)
     names = list(WORLDS)
     lines = (
         alt.Chart(table).mark_line(point=True).encode(x, y, style.colour(names, "world"), style.dash(names, "world"))
