@@ -80,6 +80,9 @@ def summary(figures: Summary) -> Iterator[RenderableType]:
     yield from ignored(figures["policy"], figures["dispatch"])
     yield from _warnings(figures["warnings"])
     yield _requests(figures) if figures["requests_per_s"] is not None else "Load as a flow: no requests, no latency"
+    if figures["warmup_s"]:
+        span = f"{number(figures['warmup_s'])} s before each slot counts"
+        yield f"Left out: {number(figures['warmup_requests'])} more in warm-ups, {span}"
     if figures["latency_s"]["e2e"]["mean"] is not None:
         yield table(
             "Latency of served requests, s",
@@ -132,8 +135,7 @@ def optimum(figures: Summary) -> Iterator[RenderableType]:
 def _requests(figures: Summary) -> Table:
     counts = figures["requests"]
     headings = [name.replace("_", " ") for name in counts]
-    title = f"Requests (each stands for {number(figures['request_weight'], 3)}"
-    title += f"; {number(figures['warmup_requests'])} in warm-ups left out)" if figures["warmup_s"] else ")"
+    title = f"Requests (each stands for {number(figures['request_weight'], 3)})"
     return table(title, headings, [[number(value) for value in counts.values()]], text=0)
 
 

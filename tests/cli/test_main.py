@@ -35,7 +35,7 @@ def call(*arguments: object, code: int = 0):
 def test_simulate_prints_the_figures_and_where_the_records_are(scenario):
     told = call("simulate", scenario).stdout
     for words in (
-        "Latency, s",
+        "Latency of served requests, s",
         "TTFT",
         "p99",
         "SLO attainment",
@@ -74,7 +74,7 @@ def test_settings_reach_the_scenario(scenario):
 
 def test_the_fluid_engine_has_no_latency_table(scenario):
     told = call("simulate", scenario, "--engine", "fluid").stdout
-    assert "Latency, s" not in told
+    assert "Latency of served requests, s" not in told
     assert "no requests" in told
     assert "carbon, kg" in told
 
