@@ -37,7 +37,7 @@ class Region(NamedTuple):
         context = (steps.context >= self.context_min) & (steps.context <= self.context_max)
         held = steps.batch * steps.context + steps.prefill_context + steps.prefill_tokens <= self.kv_tokens
         few = (steps.batch <= self.batch_max) & (steps.prefill_context <= self.context_max) & held
-        return few & (context | (steps.batch == 0))
+        return np.asarray(few & (context | (steps.batch == 0)))
 
 
 class Band(NamedTuple):
@@ -90,7 +90,7 @@ def where_work_is(steps: Steps, prompt: Ints, output: Ints, most_requests: int, 
 
 def _at_least(grid: Ints, value: float) -> int:
     """The first of the grid that is not below `value`, or its last."""
-    return int(grid[min(np.searchsorted(grid, value), len(grid) - 1)])
+    return int(grid[min(int(np.searchsorted(grid, value)), len(grid) - 1)])
 
 
 def fit_chunked(steps: Steps, region: Region, source: str, active_w: float | None = None) -> Chunked:

@@ -54,6 +54,7 @@ class Service(NamedTuple):
     capacity_rps: Floats  # of all replicas, busy all the time
     it_kwh_per_request: Floats
     servers: Ints | None  # requests that all replicas serve at a time; None: there are no replicas
+    assumed: tuple[str, ...] = ()  # what was not measured, a line a profile
 
 
 def replicas(
@@ -81,7 +82,9 @@ def replicas(
     full = list(zip(measured, most.tolist(), strict=True))
     rps = [profile.capacity_rps(one, prompt, output, batch) for one, batch in full]
     joules = [profile.it_j_per_request(one, prompt, output, batch) for one, batch in full]
-    return Service(fleet, np.array(rps) * fleet.replicas, np.array(joules) / J_PER_KWH, most * fleet.replicas)
+    assumed = tuple(line for line in map(profile.assumption, loaded.values()) if line is not None)
+    kwh_per_request = np.array(joules) / J_PER_KWH
+    return Service(fleet, np.array(rps) * fleet.replicas, kwh_per_request, most * fleet.replicas, assumed)
 
 
 def megawatts(regions: Mapping[str, Region]) -> Service:

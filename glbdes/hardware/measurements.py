@@ -75,7 +75,9 @@ class Steps(NamedTuple):
 
     def only(self, chosen: NDArray[np.bool_]) -> "Steps":
         """The steps where `chosen` [n] is true."""
-        return Steps(*(None if column is None else column[chosen] for column in self))
+        energy_j = None if self.energy_j is None else self.energy_j[chosen]
+        tokens, before, batch, context = (column[chosen] for column in self[:4])
+        return Steps(tokens, before, batch, context, self.time_s[chosen], energy_j)
 
 
 @dataclass(frozen=True, eq=False)

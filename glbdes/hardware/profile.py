@@ -169,6 +169,14 @@ def load(name: str, folder: Path | None = None) -> Profile:
         raise ProfileError("\n".join(f"{line} ({place})" for line in complaints(error, Profile))) from error
 
 
+def assumption(profile: Profile) -> str | None:
+    """What of a profile's energy nobody measured, in words; None if all of it was."""
+    watts = None if profile.chunked is None else profile.chunked.active_w
+    if watts is None:
+        return None
+    return f"the energy of {profile.name} was not measured: {watts:g} W at work are assumed"
+
+
 def shipped() -> list[str]:
     """Names of the profiles that come with the package, sorted."""
     return sorted(path.stem for path in SHIPPED.glob("*.toml"))

@@ -56,6 +56,7 @@ class Preview(NamedTuple):
     utilisation_peak: float  # in the busiest slot
     latency_ms: tuple[float, float, float]  # one way, over allowed pairs: shortest, median, longest
     faults: int
+    assumed: tuple[str, ...] = ()  # what of the replicas nobody measured
 
 
 def preview(scenario: Scenario, world: World) -> Preview:
@@ -81,6 +82,7 @@ def preview(scenario: Scenario, world: World) -> Preview:
         utilisation_peak=float(total_rps.max() / capacity_rps),
         latency_ms=(float(latency_ms.min()), float(np.median(latency_ms)), float(latency_ms.max())),
         faults=len(scenario.faults),
+        assumed=world.assumed,
     )
 
 

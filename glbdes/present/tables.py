@@ -78,6 +78,7 @@ def summary(figures: Summary) -> Iterator[RenderableType]:
         )
     yield _footprints(figures)
     yield _regions(figures["regions"])
+    yield from (f"Assumed: {line}" for line in figures.get("assumed", ()))
     yield from _checks(figures)
 
 
@@ -168,6 +169,8 @@ def _facts(found: Preview) -> Iterator[tuple[str, str]]:
     yield "load", f"{mean} of what plans may use, {peak} in the busiest slot"
     yield "network", latency.format(*found.latency_ms)
     yield "faults", number(found.faults)
+    for line in found.assumed:
+        yield "assumed", line
 
 
 def _gateway_previews(found: Preview) -> Table:

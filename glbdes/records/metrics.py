@@ -54,6 +54,7 @@ def summary(records: Records) -> Summary:
         "seed": info["seed"],
         "requests": {"total": total, **counts},
         "request_weight": info["request_weight"],
+        "assumed": info.get("assumed", []),
         "latency_s": {name: _latency(records, name) for name in LATENCIES},
         "slo": slo,
         "goodput_rps": goodput,

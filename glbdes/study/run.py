@@ -290,6 +290,7 @@ def _provenance(plan: Plan, world: World, signals: Path | None) -> dict[str, Any
         "overrides": list(plan.overrides),
         "signals": None if signals is None else str(signals),
         "request_weight": world.weight,
+        "assumed": list(world.assumed),
         "simulated_s": world.horizon_ns / NS_PER_S,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "platform": platform.platform(),

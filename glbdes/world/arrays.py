@@ -65,6 +65,7 @@ class World:
     norm: float = inf  # 1, 2 or infinity: which norm of the weighted footprints
     delay_usd_per_s: float = 0.0  # per second of a request on the network, both ways, or waiting
     waiting: Waiting | None = None  # expected, by load; None: not reckoned with
+    assumed: tuple[str, ...] = ()  # what of the replicas nobody measured, in words
     classes: int = 1  # rows of a plan for each gateway: with limits, one for each SLO class (`glbdes.world.limits`)
 
     @property

@@ -70,6 +70,7 @@ def _world(scenario: Scenario, folder: Path) -> World:
         capacity_rps=dispatch.max_utilisation * service.capacity_rps,
         it_kwh_per_request=service.it_kwh_per_request,
         requests=asked.requests,
+        assumed=service.assumed,
         price_ahead_slots=known.price_ahead_slots,
         **priced._asdict(),
     )

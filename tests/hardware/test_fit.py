@@ -345,8 +345,8 @@ def assert_alike(one: Profile, other: Profile, rel: float) -> None:
 
 
 def flat(values: dict) -> dict:
-    return {
-        f"{key}.{inner}": value
-        for key, part in values.items()
-        for inner, value in (part.items() if isinstance(part, dict) else [("", part)])
-    }
+    found = {}
+    for key, part in values.items():
+        inside = flat(part) if isinstance(part, dict) else {"": part}
+        found |= {f"{key}.{inner}": value for inner, value in inside.items()}
+    return found
