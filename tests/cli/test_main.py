@@ -278,6 +278,19 @@ def test_a_profile_of_steps_is_fitted_written_and_its_energy_said_to_be_assumed(
     assert says in call("check", "tiny", *fleet, *small).stdout
     assert says in call("simulate", "tiny", *fleet, *small, "-o", "run").stdout
     assert says in call("summary", "run").stdout
+    from tests.study.test_served import HEAD as RUN
+    from tests.study.test_served import HOST, run_of
+
+    rows = (map(str, row) for row in zip(*(column.tolist() for column in run_of(HOST)), strict=True))
+    Path("run.csv").write_text(RUN + "\n".join(map(",".join, rows)))
+    served = [*needed, "--active-w", "300", "--max-batch", "32", "--served", "run.csv", "--first", "12"]
+    told = " ".join(call("profile", "fit", "steps.csv", *served, "--budget", "256", "-o", "run.toml").stdout.split())
+    assert "fitted to the first 12 requests of run.csv" in told
+    assert profile.load("run.toml", tmp_path).chunked.host_s > 5e-4
+    assert "--served needs --budget, too" in call("profile", "fit", "steps.csv", *served, code=2).stderr
+    refused = call("profile", "fit", "steps.csv", *served, "--budget", "9", code=2).stderr
+    assert "--budget 9, must be >= 32, the most requests at a time" in refused
+    assert "goes with --served" in call("profile", "fit", "steps.csv", *needed, "--first", "9", code=2).stderr
     assert "has neither" in call("profile", "fit", "steps.csv", *needed, code=2).stderr
     assert "give also --kv-tokens and --idle-w" in call("profile", "fit", "steps.csv", code=2).stderr
     assert "goes with measurements in JSON" in call("profile", "fit", "steps.csv", "--graph-tokens", "9", code=2).stderr

@@ -202,7 +202,7 @@ HEAD = "prefill_tokens,prefill_context,decode_requests,decode_context,step_s\n"
     ("text", "message"),
     [
         ("", "cannot be read as a CSV table"),
-        (HEAD, "no steps, must have at least one row below the header"),
+        (HEAD, "no rows, must have at least one below the header"),
         (HEAD.replace("step_s", "steps"), "no column 'step_s'; did you mean 'steps'?"),
         (HEAD + "0,0,1,16,0.01\n0,0,1.5,16,0.01\n", "line 3: decode_requests = '1.5', must be a whole number"),
         (HEAD + "0,0,1,16,nan\n", "line 2: step_s = 'nan', must be a number from"),
