@@ -110,7 +110,8 @@ def draw(series: dict[str, tuple[pd.DataFrame, pd.DataFrame]], path: Path) -> No
     titles = {"running": "requests running", "waiting": "requests waiting", "kv_cache_pct": "KV cache used, %"}
     panels = []
     for title, (real, model) in series.items():
-        table = pd.concat([real.assign(of="vLLM, measured"), model.assign(of="predicted")])
+        seen = real.where(real != 0, np.nan) if not real["kv_cache_pct"].any() else real
+        table = pd.concat([seen.assign(of="vLLM, measured"), model.assign(of="predicted")])
         lines = []
         for key, label in titles.items():
             lines.append(
