@@ -124,7 +124,7 @@ def compiled_runs(folder: Path) -> Iterator[tuple[str, str]]:
         world, names = made("llm10", *REQUESTS, *settings)
         for name in (*BUILT_IN, OFFLINE):
             yield f"requests {name} {mask}", records(folder, world, names, name)
-    for rule in ("smooth", "least_loaded", "spillover"):
+    for rule in ("smooth", "least_loaded", "spillover", "plan_least_loaded"):
         settings = (f"dispatch.rule={rule}", "records.attribution=full", "fleet.sleep_after_s=0.5", "fleet.wake_s=0.2")
         yield f"requests {rule}", run(folder, "llm10", "eglb_simplex", *REQUESTS, *settings)
     yield "requests sketched", run(folder, "llm10", "eglb", *REQUESTS, "records.requests=sample:0.1")

@@ -11,7 +11,7 @@ import numpy as np
 
 from glbdes.engine.fast import driver as fast
 from glbdes.engine.simpy import engine as simpy_engine
-from glbdes.hardware.physics import NEVER_NS
+from glbdes.hardware.physics import NEVER_NS, PLAN_LEAST_LOADED
 from glbdes.units import NS_PER_S
 from glbdes.world import Policy, View, World
 from tests.twin import Run, simulate
@@ -89,7 +89,11 @@ def random_world(seed: int, clock_ns: int = 1, **forced) -> World:
     )
     work_ticks = 22.0 / float((fleet.replicas * np.sqrt(fleet.max_batch)).sum())  # per request, roughly
     horizon_ticks = int(np.ceil(n * work_ticks / rng.uniform(0.3, 1.8))) + slots
-    slot_ns = tick * (horizon_ticks // slots + 1)
+    period_ticks = horizon_ticks // slots + 1
+    warmup_ns = tick * int(one_of(0, 1, 3, period_ticks // 2, period_ticks - 1, rng.integers(0, period_ticks)))
+    period_ns = tick * period_ticks
+    warmup_ns = min(warmup_ns, period_ns - tick)
+    slot_ns = period_ns - warmup_ns
     allowed = rng.random((gateways, regions)) < 0.8
     allowed[np.arange(gateways), rng.integers(0, regions, gateways)] = True
     outages, weight = [], one_of(1.0, 12.5)
@@ -103,6 +107,7 @@ def random_world(seed: int, clock_ns: int = 1, **forced) -> World:
         "slots": slots,
         "slot_s": weight * slot_ns / NS_PER_S,
         "simulated_s": slot_ns / NS_PER_S,
+        "warmup_ns": warmup_ns,
         "gateways": gateways,
         "regions": regions,
         "clock_ns": clock_ns,
@@ -127,13 +132,15 @@ def random_world(seed: int, clock_ns: int = 1, **forced) -> World:
         "demand": one_of("truth", "last", "forecast"),
     }
     requests = make_requests(
-        np.minimum(some_ticks(0, horizon_ticks, n), slots * slot_ns - clock_ns),
+        np.minimum(some_ticks(0, horizon_ticks, n), slots * period_ns - clock_ns),
         prompt=rng.integers(1, 41, n),
         output=np.where(rng.random(n) < 0.2, 1, rng.integers(1, 13, n)),
         gateway=rng.integers(0, gateways, n),
         uniform=rng.random(n),
         slo=rng.integers(0, 2, n),
     )
+    if np.random.default_rng([seed, clock_ns, PLAN_LEAST_LOADED]).random() < 0.2:  # apart: all else stays as it is
+        arguments["dispatch"] = PLAN_LEAST_LOADED
     return make_world(requests, **{**arguments, **forced})
 
 
@@ -191,7 +198,16 @@ def differences(sink: ListSink, twin: Run, exact: bool) -> list[str]:
         compare(place, "weights", ours.weights, theirs.weights, in_amount)
         compare(place, "demand_rps", ours.demand_rps, theirs.demand_rps, in_amount)
         compare(place, "dispatched", ours.dispatched, theirs.dispatched, equal)
-        for names, close in ((COUNTS, equal), (AREAS, in_sum), (JOULES, in_amount)):
-            for name in names:
-                compare(place, name, ours.meters[name], theirs.meters[name], close)
+        if len(ours.warmup) != len(theirs.warmup):
+            return [*found, f"{place}: {len(ours.warmup)} meters that do not count, the twin has {len(theirs.warmup)}"]
+        if ours.warmup:
+            compare(place, "dispatched in vain", ours.warmup_dispatched, theirs.warmup_dispatched, equal)
+        parts = [
+            ("", ours.meters, theirs.meters),
+            *zip(("warm-up ", "after "), ours.warmup, theirs.warmup, strict=False),
+        ]
+        for part, mine, twins in parts:
+            for names, close in ((COUNTS, equal), (AREAS, in_sum), (JOULES, in_amount)):
+                for name in names:
+                    compare(place, part + name, mine[name], twins[name], close)
     return found

@@ -69,11 +69,13 @@ price_usd_per_kwh = 0.05
 carbon_g_per_kwh = 600.0
 wue_l_per_kwh = 1.5
 ewif_l_per_kwh = 1.0
+latitude_deg = 0.0
 longitude_deg = 30.0
 [gateways.here]
 load = 0.5
 [gateways.there]
 load = 0.4
+latitude_deg = 0.0
 longitude_deg = 30.0
 [slo.chat]
 ttft_s = 1.0
@@ -134,7 +136,9 @@ def write(folder: Path, world: World, **info: Any) -> Records:
         "sketch": None,
         "scenario_text": None,
         "request_weight": world.weight,
-        "simulated_s": world.horizon_ns / NS_PER_S,
+        "simulated_s": world.slots * world.slot_ns / NS_PER_S,
+        "warmup_s": world.warmup_ns / NS_PER_S,
+        "warnings": [],
         "wall_s": 2.0,
         "invariants": residuals,
         "scenario": {
@@ -145,6 +149,7 @@ def write(folder: Path, world: World, **info: Any) -> Records:
             "regions": dict.fromkeys(NAMES.regions, PLACE),
             "gateways": dict.fromkeys(NAMES.gateways, PLACE),
             "objective": {"carbon_usd_per_t": 1500.0, "water_usd_per_m3": 60.0},
+            "dispatch": {"rule": "weighted"},
         },
         "files": writer.files(),
         **info,

@@ -17,13 +17,22 @@ from math import floor, fsum
 
 import numpy as np
 
-from glbdes.hardware.physics import FAILED, LEAST_LOADED, REJECTED, SERVED, SMOOTH, SPILLOVER, TIMED_OUT
+from glbdes.hardware.physics import (
+    FAILED,
+    LEAST_LOADED,
+    PLAN_LEAST_LOADED,
+    REJECTED,
+    SERVED,
+    SMOOTH,
+    SPILLOVER,
+    TIMED_OUT,
+)
 from glbdes.world import METER_DTYPE, REQUEST_DTYPE, Policy, SlotRecord, World
-from glbdes.world.meter import slot_energy
 from glbdes.world.view import Planner
 
 NEVER = 1 << 62
 REGION_ARRIVAL, GATEWAY_ARRIVAL = 5, 6
+WARMUP, COUNTED, AFTER = range(3)  # parts of a slot; AFTER: of the last one, if there are warm-ups
 TIMES = {"prefill": "prefill_ns", "decode": "decode_ns", "idle": "idle_ns", "wake": "idle_ns", "down": "down_ns"}
 
 
@@ -58,7 +67,7 @@ class Request:
     status: int = -1
     finish_ns: int = -1
     visit: Visit | None = None
-    charged_j: dict[tuple[int, int], list[float]] = field(default_factory=lambda: defaultdict(list))  # (slot, region)
+    charged_j: dict[tuple[int, int, int], list[float]] = field(default_factory=lambda: defaultdict(list))  # as meters
 
 
 @dataclass(eq=False)
@@ -109,12 +118,13 @@ class _Twin:
         self.travelling: list[tuple[int, int, int, int, Request]] = []  # (time, kind, region, id): order of section 2
         self.now = 0
         self.slot = -1
+        self.part = COUNTED
         self.slot_due = 0
         self.telemetry_due = 0 if world.telemetry_ns else NEVER
-        self.seen: list[tuple[int, float]] = []
+        self.seen: list[tuple[int, float, int]] = []
         self.credit = np.zeros((world.gateways, world.regions))
-        self.meters = np.zeros((world.slots, world.regions), dtype=METER_DTYPE)
-        self.dispatched = np.zeros((world.slots, world.gateways, world.regions), dtype=np.int64)
+        self.meters = np.zeros((world.slots, 3, world.regions), dtype=METER_DTYPE)
+        self.dispatched = np.zeros((world.slots, 3, world.gateways, world.regions), dtype=np.int64)
         self.demand = np.zeros((world.slots, world.gateways))
         self.plans: list[np.ndarray] = []
         self.duals: list[dict] = []
@@ -158,7 +168,7 @@ class _Twin:
         if self.slot_due == self.now:
             self._slot_boundary()
         if self.telemetry_due == self.now:
-            self.seen = [(len(region.queue), self._load(r)) for r, region in enumerate(self.regions)]
+            self.seen = [self._look(r) for r in range(len(self.regions))]
             self.telemetry_due += self.world.telemetry_ns
         while self.travelling and self.travelling[0][0] == self.now:
             _, kind, _, _, request = heapq.heappop(self.travelling)
@@ -182,15 +192,23 @@ class _Twin:
         for r, region in enumerate(self.regions):
             for replica in region.replicas:
                 self._account(r, replica)
+        begun_ns = self.slot * (world.warmup_ns + world.slot_ns)
+        if self.part == WARMUP:  # it is over: now the slot counts
+            self._open(COUNTED, begun_ns + world.warmup_ns + world.slot_ns)
+            return
         if self.slot + 1 == world.slots:  # the horizon: the last slot stays open for requests in flight
             self.slot_due = NEVER
+            if world.warmup_ns:
+                self._open(AFTER, NEVER)
             return
         if self.slot >= 0:
             self.planner.observe(self._slot_record(self.slot))
         self.slot += 1
-        self.slot_due = (self.slot + 1) * world.slot_ns
-        for r, region in enumerate(self.regions):
-            self.meters[self.slot, r]["queue_max"] = len(region.queue)
+        begun_ns += world.warmup_ns + world.slot_ns
+        if world.warmup_ns:
+            self._open(WARMUP, begun_ns + world.warmup_ns)
+        else:
+            self._open(COUNTED, begun_ns + world.slot_ns)
         fresh = world.requests(self.slot)
         for i in range(len(fresh)):
             request = Request(
@@ -205,19 +223,37 @@ class _Twin:
             self.requests.append(request)
             self._travel(request, request.arrival_ns, GATEWAY_ARRIVAL)
         up = np.array([region.up for region in self.regions])
-        self.demand[self.slot] = np.bincount(fresh.gateway, minlength=world.gateways) / (world.slot_ns / 1e9)
+        begins_to_count_ns = begun_ns + world.warmup_ns
+        for i in range(len(fresh)):
+            if fresh.arrival_ns[i] >= begins_to_count_ns:
+                self.demand[self.slot, fresh.gateway[i]] += 1
+        self.demand[self.slot] /= world.slot_ns / 1e9
         self.plans.append(self.planner.plan(self.slot, self.demand[self.slot], up))
         self.duals.append(self.planner.duals())
 
+    def _open(self, part: int, until_ns: int) -> None:
+        """From now on meters are those of `part` of the slot."""
+        self.part, self.slot_due = part, until_ns
+        for r, region in enumerate(self.regions):
+            self.meters[self.slot, part, r]["queue_max"] = len(region.queue)
+
     def _slot_record(self, slot: int) -> SlotRecord:
+        uncounted = [part for part in self._parts(slot) if part != COUNTED]
         return SlotRecord(
             slot=slot,
             weights=self.plans[slot],
             demand_rps=self.demand[slot],
-            dispatched=self.dispatched[slot],
-            meters=self.meters[slot],
+            dispatched=self.dispatched[slot, COUNTED],
+            meters=self.meters[slot, COUNTED],
             duals=self.duals[slot],
+            warmup=tuple(self.meters[slot, part] for part in uncounted),
+            warmup_dispatched=self.dispatched[slot, uncounted].sum(axis=0) if uncounted else None,
         )
+
+    def _parts(self, slot: int) -> list[int]:
+        if not self.world.warmup_ns:
+            return [COUNTED]
+        return [WARMUP, COUNTED, AFTER] if slot == self.world.slots - 1 else [WARMUP, COUNTED]
 
     @property
     def _over(self) -> bool:
@@ -232,7 +268,7 @@ class _Twin:
         waiting = replica.doing in ("idle", "wake", "down")
         if waiting and self._over:
             return
-        meter, fleet = self.meters[self.slot, r], self.fleet
+        meter, fleet = self.meters[self.slot, self.part, r], self.fleet
         meter[TIMES[replica.doing]] += self.now - since
         if replica.doing == "wake":
             meter["idle_j"] += float(fleet.idle_w[r]) * (self.now - since) / 1e9
@@ -257,7 +293,7 @@ class _Twin:
         r = self._choose(request, g, choices)
         request.attempts += 1
         request.region = r
-        self.dispatched[self.slot, g, r] += 1
+        self.dispatched[self.slot, self.part, g, r] += 1
         self._travel(request, self.now + int(self.world.latency_ns[g, r]), REGION_ARRIVAL)
 
     def _choose(self, request: Request, g: int, choices: list[int]) -> int:
@@ -266,6 +302,14 @@ class _Twin:
             return min(choices, key=lambda r: (self._seen(r)[1], latency[r], r))
         weights = {r: float(self.plans[self.slot][g, r]) for r in choices}
         total = sum(weights.values())
+        if rule == PLAN_LEAST_LOADED and total > 0.0:
+            # `known` is what the plan was made for; a region that the plan sends nothing to is the last resort.
+            sent = dict.fromkeys(choices, 0.0)
+            for known, row in zip(self.planner.demand_rps, self.plans[self.slot], strict=True):
+                for r in choices:
+                    sent[r] += float(known) * float(row[r])
+            per_sent = {r: (self._seen(r)[2] + 1) / sent[r] if sent[r] > 0.0 else float("inf") for r in choices}
+            return min((r for r in choices if weights[r] > 0.0), key=lambda r: (per_sent[r], r))
         if rule == SMOOTH and total > 0.0:
             for r in choices:
                 self.credit[g, r] += weights[r] / total
@@ -287,21 +331,21 @@ class _Twin:
                 return min(short, key=lambda r: (-weights[r], latency[r], r))
         return first
 
-    def _load(self, r: int) -> float:
+    def _look(self, r: int) -> tuple[int, float, int]:
         region = self.regions[r]
         present = len(region.queue) + sum(len(replica.held) for replica in region.replicas)
-        return present / (len(region.replicas) * int(self.fleet.max_batch[r]))
+        return len(region.queue), present / (len(region.replicas) * int(self.fleet.max_batch[r])), present
 
-    def _seen(self, r: int) -> tuple[int, float]:
-        """(queue, load) of region r as of the last telemetry tick."""
-        return self.seen[r] if self.world.telemetry_ns else (len(self.regions[r].queue), self._load(r))
+    def _seen(self, r: int) -> tuple[int, float, int]:
+        """(queue, load, requests) of region r as of the last telemetry tick."""
+        return self.seen[r] if self.world.telemetry_ns else self._look(r)
 
     # A region --------------------------------------------------------------------------------------------------
 
     def _region_arrival(self, request: Request) -> None:
         r = request.region
         region = self.regions[r]
-        self.meters[self.slot, r]["arrived"] += 1
+        self.meters[self.slot, self.part, r]["arrived"] += 1
         if not region.up:
             self._turn_away(request)
             return
@@ -317,7 +361,7 @@ class _Twin:
             self._end(request, TIMED_OUT)
         else:
             region.queue.append(request)
-            meter = self.meters[self.slot, r]
+            meter = self.meters[self.slot, self.part, r]
             meter["queue_max"] = max(int(meter["queue_max"]), len(region.queue))
 
     def _deadline(self, request: Request) -> int:
@@ -394,7 +438,7 @@ class _Twin:
     def _end(self, request: Request, status: int) -> None:
         request.status, request.finish_ns = status, self.now
         name = {SERVED: "served", REJECTED: "rejected", TIMED_OUT: "timed_out", FAILED: "failed"}[status]
-        self.meters[self.slot, request.region][name] += 1
+        self.meters[self.slot, self.part, request.region][name] += 1
         self._leave(request)
 
     def _leave(self, request: Request) -> None:
@@ -445,19 +489,19 @@ class _Twin:
         fleet = self.fleet
         e0, e1, e2 = float(fleet.e0_j[r]), float(fleet.e1_j[r]), float(fleet.e2_j[r])
         b, k = len(replica.at_work), sum(self._context(request) for request in replica.at_work)
-        self.meters[self.slot, r]["decode_j"] += part * (e0 + e1 * b + e2 * k)
+        self.meters[self.slot, self.part, r]["decode_j"] += part * (e0 + e1 * b + e2 * k)
         for request in replica.at_work:
             self._charge(request, r, part * (e0 / b + e1 + e2 * self._context(request)))
 
     def _charge_prefill(self, r: int, replica: Replica, part: float) -> None:
         request = replica.at_work[0]
         joules = part * float(self.fleet.prefill_j[self.fleet.profile[r], request.prompt])
-        self.meters[self.slot, r]["prefill_j"] += joules
+        self.meters[self.slot, self.part, r]["prefill_j"] += joules
         self._charge(request, r, joules)
 
     def _charge(self, request: Request, r: int, joules: float) -> None:
-        request.charged_j[self.slot, r].append(joules)
-        self.meters[self.slot, r]["attributed_j"] += joules
+        request.charged_j[self.slot, self.part, r].append(joules)
+        self.meters[self.slot, self.part, r]["attributed_j"] += joules
 
     def _charge_interrupted(self, r: int, replica: Replica) -> None:
         part = (self.now - replica.begun_ns) / (replica.ends_ns - replica.begun_ns)
@@ -493,22 +537,32 @@ class _Twin:
         """Areas under queue and system length, from who was where when; the last slot lasts until everyone has left."""
         for visit in self.visits:
             queued_until = visit.left_ns if visit.admitted_ns is None else visit.admitted_ns
-            for slot in range(self.world.slots):
-                begin = slot * self.world.slot_ns
-                end = NEVER if slot == self.world.slots - 1 else begin + self.world.slot_ns
+            for slot, part, begin, end in self._spans():
                 for name, until in (("queue_area_ns", queued_until), ("system_area_ns", visit.left_ns)):
                     overlap = min(until, end) - max(visit.entered_ns, begin)
-                    self.meters[slot, visit.region][name] += max(0, overlap)
+                    self.meters[slot, part, visit.region][name] += max(0, overlap)
+
+    def _spans(self) -> list[tuple[int, int, int, int]]:
+        """(slot, part, begin, end) of every part of a slot; the last one has no end."""
+        spans, now = [], 0
+        lasts_ns = {WARMUP: self.world.warmup_ns, COUNTED: self.world.slot_ns, AFTER: 0}
+        for slot in range(self.world.slots):
+            for part in self._parts(slot):
+                spans.append((slot, part, now, now + lasts_ns[part]))
+                now += lasts_ns[part]
+        return [*spans[:-1], (*spans[-1][:3], NEVER)]
 
     def _factors(self) -> np.ndarray:
-        """[s, r] what a request pays for each joule it was charged: above 1 with full attribution."""
-        factors = np.ones((self.world.slots, self.world.regions))
+        """[s, part, r] what a request pays for each joule it was charged: above 1 with full attribution."""
+        factors = np.ones((self.world.slots, 3, self.world.regions))
         if self.world.full_attribution:
-            for slot in range(self.world.slots):
-                energy = slot_energy(self.world, self._slot_record(slot))
-                spread = energy.idle_kwh + energy.host_kwh
-                charged = energy.attributed_kwh > 0
-                factors[slot][charged] += spread[charged] / energy.attributed_kwh[charged]
+            for slot, part, begin, end in self._spans():
+                meters = self.meters[slot, part]
+                span_ns = min(end, self.world.horizon_ns) - begin
+                powered_ns = self.fleet.replicas * span_ns - meters["down_ns"]
+                spread = meters["idle_j"] + self.fleet.host_w * powered_ns / 1e9
+                charged = meters["attributed_j"] > 0
+                factors[slot, part][charged] += spread[charged] / meters["attributed_j"][charged]
         return factors
 
     def _records(self, factors: np.ndarray) -> np.ndarray:
@@ -520,8 +574,8 @@ class _Twin:
             record["prompt_tokens"], record["output_tokens"] = request.prompt, request.output
             for name in ("arrival_ns", "start_ns", "first_token_ns", "finish_ns"):
                 record[name] = getattr(request, name)
-            for (slot, r), joules in request.charged_j.items():
-                energy_j = fsum(joules) * factors[slot, r]
+            for (slot, part, r), joules in request.charged_j.items():
+                energy_j = fsum(joules) * factors[slot, part, r]
                 it_kwh = energy_j / 3.6e6
                 facility_kwh = it_kwh * signals.pue[slot, r]
                 record["energy_j"] += energy_j

@@ -6,7 +6,7 @@ import numpy as np
 
 from glbdes.world import Floats, View
 from glbdes.world.view import Shown
-from tests.worlds import make_requests, make_signals, make_world
+from tests.worlds import make_fleet, make_requests, make_signals, make_world
 
 
 def make_view(
@@ -29,6 +29,7 @@ def make_view(
         latency_ns=latency_ns,
         allowed=mask,
         capacity_rps=capacity,
+        fleet=make_fleet(len(capacity), host_w=0.0),
         it_kwh_per_request=it_kwh_per_request,
         signals=make_signals(slots, len(capacity), **{"pue": 1.0, **signals}),
     )

@@ -69,7 +69,7 @@ def make_requests(
 
 
 def slot_of(requests: Requests, slot_ns: int) -> Callable[[int], Requests]:
-    """The stream that `World.requests` wants."""
+    """The stream that `World.requests` wants; `slot_ns` with its warm-up."""
 
     def stream(slot: int) -> Requests:
         low, high = np.searchsorted(requests.arrival_ns, [slot * slot_ns, (slot + 1) * slot_ns])
@@ -136,6 +136,7 @@ def make_world(
     gateways: int = 1,
     regions: int = 1,
     clock_ns: int = 1,
+    warmup_ns: int = 0,
     fleet: Fleet | None = None,
     latency_ns: Any = 0,
     allowed: Any = True,
@@ -179,5 +180,6 @@ def make_world(
         it_kwh_per_request=np.array(np.broadcast_to(it_kwh_per_request, regions), dtype=float),
         carbon_usd_per_kg=1.5,
         water_usd_per_l=0.06,
-        requests=slot_of(requests, slot_ns) if isinstance(requests, Requests) else requests,
+        warmup_ns=warmup_ns,
+        requests=slot_of(requests, warmup_ns + slot_ns) if isinstance(requests, Requests) else requests,
     )

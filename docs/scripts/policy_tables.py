@@ -87,11 +87,11 @@ def par(footprint: Floats) -> float:
 
 
 def worlds(name: str, signals: Path | None, *settings: str) -> tuple[World, World]:
-    """The world of a scenario, and the same with tomorrow's prices known."""
+    """The world of a scenario as a flow, and the same with tomorrow's prices known."""
     made = []
     for more in ((), (DAY_AHEAD,)):
         loaded, path = scenario.load(name, [*settings, *more])
-        made.append(build.build(loaded, path.parent, signals))
+        made.append(build.build(loaded, path.parent, signals).flow)
     return made[0], made[1]
 
 

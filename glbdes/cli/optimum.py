@@ -16,7 +16,10 @@ from glbdes.cli.paths import ANY
 @click.option("--signals", type=ANY, metavar="PATH", help="Take signals from there instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
 def optimum(scenario: str, overrides: tuple[str, ...], signals: Path | None, as_json: bool) -> None:
-    """What SCENARIO would come to with the whole horizon known: no plan of the fluid model can do better."""
+    """What SCENARIO would come to with the whole horizon known: no plan within the capacities can do better.
+
+    With requests, a bound: base power, and the least that each request adds. With engine = "fluid", the fluid model's.
+    """
     from glbdes.records.optimum_figures import summary
     from glbdes.study import run
     from glbdes.world import build
@@ -25,7 +28,7 @@ def optimum(scenario: str, overrides: tuple[str, ...], signals: Path | None, as_
     plan = run.prepare(scenario, overrides=overrides)
     world = build.build(plan.scenario, plan.folder, signals)
     build_s = time.perf_counter() - begin_s
-    figures = summary(world, tuple(plan.scenario.regions))
+    figures = summary(world, tuple(plan.scenario.regions), plan.scenario.by_request)
     figures = {"scenario": plan.scenario.name, **figures, "build_s": build_s}
     if as_json:
         say(json.dumps(figures, indent=2, allow_nan=False))

@@ -47,7 +47,8 @@ def compare(
 
     names = comparison.POLICIES if policies is None else [name.strip() for name in policies.split(",") if name.strip()]
     with _progress("runs", quiet) as progress:
-        found = comparison.compare(scenario, names, workers=workers or jobs.processors(), progress=progress, **choices)
+        choices |= {"progress": progress, "tell": None if quiet else lambda text: click.echo(f"({text})", err=True)}
+        found = comparison.compare(scenario, names, workers=workers or jobs.processors(), **choices)
     if as_json:
         rows = json.loads(found.table.to_json(orient="records", double_precision=15))  # NaN is null there
         say(json.dumps({**found.info, "path": str(found.path), "table": rows}, indent=2))
@@ -60,8 +61,8 @@ def compare(
         f"seed {seeds[0]}" if len(seeds) == 1 else f"mean of {len(seeds)} seeds, ± 95 % confidence, paired"
     )
     parts = [
-        study_tables.rich(title, found.table, study_tables.COMPARISON),
-        "Over fluid optimum: objective against the offline optimum of the fluid model (no idle power).",
+        study_tables.rich(title, found.shown, study_tables.COMPARISON),
+        *study_tables.notes(found.info, found.runs),
         f"The same requests for every policy: verified. Results in {found.path}",
     ]
     show(parts, width=max(WIDTH, 22 + 14 * len(found.policies)))

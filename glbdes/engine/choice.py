@@ -54,5 +54,5 @@ def must_compile(world: World) -> bool:
 
 
 def expected_requests(world: World) -> int:
-    """How many requests `world` is expected to simulate."""
-    return round(float(world.expected_rps.sum()) * world.slot_ns / NS_PER_S)
+    """How many requests `world` is expected to simulate, warm-ups included."""
+    return round(float(world.expected_rps.sum()) * world.period_ns / NS_PER_S)

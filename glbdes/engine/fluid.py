@@ -6,8 +6,9 @@ A slot's demand is its mean arrival rate, every region serves at once whatever i
 
 so there is no latency and no queue. It runs in milliseconds, reproduces the table of arXiv 2307.05494 and is the limit
 that request-level engines approach as load grows. Energy per request is that of full batches; idle power does not exist
-here, host power is added by the meter. The sink gets no requests; counts in slot records are
-expected ones, rounded. Demand of a gateway whose every region is down is dispatched nowhere, and causes nothing.
+here, nor in what policies are shown (`World.flow`); host power is added by the meter. The sink gets no requests; counts
+in slot records are expected ones, rounded. Demand of a gateway whose every region is down is dispatched nowhere, and
+causes nothing.
 """
 
 from collections.abc import Callable
@@ -32,6 +33,7 @@ def run(
 
     Raises `PolicyError` if the policy fails or breaks the contract.
     """
+    world = world.flow
     planner = Planner(world, policy, policy_name)
     expected = 0.0
     for slot in range(world.slots):

@@ -52,8 +52,11 @@ class Service(NamedTuple):
 
     fleet: Fleet
     capacity_rps: Floats  # of all replicas, busy all the time
-    it_kwh_per_request: Floats
+    it_kwh_per_request: Floats  # at full batches, without idle and host power: what the fluid model charges
+    marginal_kwh: Floats  # the least that a request adds to `rest_w`
+    rest_w: Floats  # of all replicas without any work, without host power
     servers: Ints | None  # requests that all replicas serve at a time; None: there are no replicas
+    beyond_measurement: Floats | None  # share of prompt tokens in prompts that are longer than any measured; or None
     assumed: tuple[str, ...] = ()  # what was not measured, a line a profile
 
 
@@ -82,9 +85,20 @@ def replicas(
     full = list(zip(measured, most.tolist(), strict=True))
     rps = [profile.capacity_rps(one, prompt, output, batch) for one, batch in full]
     joules = [profile.it_j_per_request(one, prompt, output, batch) for one, batch in full]
-    assumed = tuple(line for line in map(profile.assumption, loaded.values()) if line is not None)
-    kwh_per_request = np.array(joules) / J_PER_KWH
-    return Service(fleet, np.array(rps) * fleet.replicas, kwh_per_request, most * fleet.replicas, assumed)
+    beyond = np.array([prompt[prompt > one.prefill.tokens[-1]].sum() / prompt.sum() for one in measured])
+    rest_w = np.where(fleet.sleep_after_ns < NEVER_NS, np.minimum(fleet.sleep_w, fleet.idle_w), fleet.idle_w)
+    fullest = zip(measured, fleet.max_batch.tolist(), rest_w.tolist(), strict=True)
+    added = [profile.marginal_j(one, prompt, output, batch, rest) for one, batch, rest in fullest]
+    return Service(
+        fleet=fleet,
+        capacity_rps=np.array(rps) * fleet.replicas,
+        it_kwh_per_request=np.array(joules) / J_PER_KWH,
+        marginal_kwh=np.array(added) / J_PER_KWH,
+        rest_w=rest_w * fleet.replicas,
+        servers=most * fleet.replicas,
+        beyond_measurement=beyond,
+        assumed=tuple(line for line in map(profile.assumption, loaded.values()) if line is not None),
+    )
 
 
 def megawatts(regions: Mapping[str, Region]) -> Service:
@@ -112,7 +126,8 @@ def megawatts(regions: Mapping[str, Region]) -> Service:
         chained_s=np.zeros((1, 1)),
         prefill_j=np.zeros((1, 1)),
     )
-    return Service(fleet, np.array(mw, dtype=np.float64), np.full(len(mw), KWH_PER_MWH / S_PER_H), None)
+    per_request = np.full(len(mw), KWH_PER_MWH / S_PER_H)
+    return Service(fleet, np.array(mw, dtype=np.float64), per_request, per_request, none, None, None)
 
 
 def _pool(shared: Pool, own: Pool) -> Pool:

@@ -21,8 +21,10 @@ SERVED, REJECTED, TIMED_OUT, FAILED = range(4)
 STATUS_NAMES = ("served", "rejected", "timed_out", "failed")
 
 # Dispatch rules.
-WEIGHTED, SMOOTH, LEAST_LOADED, SPILLOVER = range(4)
-DISPATCH_NAMES = ("weighted", "smooth", "least_loaded", "spillover")
+WEIGHTED, SMOOTH, LEAST_LOADED, SPILLOVER, PLAN_LEAST_LOADED = range(5)
+DISPATCH_NAMES = ("weighted", "smooth", "least_loaded", "spillover", "plan_least_loaded")
+NO_PLAN = ("least_loaded",)  # rules that take no notice of plans
+STATE_DEPENDENT = (LEAST_LOADED, SPILLOVER, PLAN_LEAST_LOADED)  # rules that look at the regions
 
 NEVER_NS = 1 << 62  # later than any clock time, and far enough from the end of int64 to add to one
 

@@ -174,7 +174,7 @@ def assumption(profile: Profile) -> str | None:
     watts = None if profile.chunked is None else profile.chunked.active_w
     if watts is None:
         return None
-    return f"the energy of {profile.name} was not measured: {watts:g} W at work are assumed"
+    return f"The energy of {profile.name} was not measured: {watts:g} W at work are assumed"
 
 
 def shipped() -> list[str]:
@@ -201,6 +201,23 @@ def it_j_per_request(profile: Profile, prompt: Ints, output: Ints, max_batch: in
     _, joules = profile.prefill_of(prompt)
     decode = (output - 1) * (profile.e0_j / max_batch + profile.e1_j) + profile.e2_j * _context(prompt, output)
     return float(np.mean(joules + decode))
+
+
+def marginal_j(profile: Profile, prompt: Ints, output: Ints, max_batch: int, rest_w: float) -> float:
+    """Joules that a mean request of the mix adds, at least, to a replica of `rest_w` (docs/model.md, eq. 10).
+
+    Its joules at batches of `max_batch`, less `rest_w` for the time that it takes: the chord from rest to full load.
+    Prompts count as chained if those take longer, and the shared part of an iteration as a batch of one if that is the
+    less, so that no batch and no order of work has a request add less.
+
+    `prompt`, `output` : int[n], tokens.
+    """
+    seconds, joules = profile.prefill_of(prompt)
+    prefill = joules - rest_w * seconds * max(1.0, profile.serving.chained_factor)
+    shared = profile.e0_j - rest_w * profile.a_s
+    own = min(shared / max_batch, shared) + profile.e1_j - rest_w * profile.beta_s
+    context = (profile.e2_j - rest_w * profile.gamma_s) * _context(prompt, output)
+    return float(np.mean(prefill + (output - 1) * own + context))
 
 
 def _context(prompt: Ints, output: Ints) -> Floats:

@@ -65,14 +65,14 @@ class _Solution(NamedTuple):
     dual: float  # value of the dual solution
 
 
-def solve(world: World, per_load: Floats, host: Floats, up: Bools, merged: bool) -> Flows:
-    """The optimum of `world` for amounts `per_load` [3, s, r] of a request/s (USD, kg, L) and `host` [3, r] besides.
+def solve(world: World, per_load: Floats, base: Floats, up: Bools, merged: bool) -> Flows:
+    """The optimum of `world` for amounts `per_load` [3, s, r] of a request/s (USD, kg, L) and `base` [3, r] besides.
 
     Gateways that are alike are one, if `merged`. Regions are used where `up` [s, r].
     Raises `InfeasibleError` if the demand does not fit, `InvariantError` if an answer fails its certificate.
     """
     variables = _variables(world, up, merged)
-    programme, units = _programme(world, variables, per_load, host)
+    programme, units = _programme(world, variables, per_load, base)
     found = _conic(programme, world.regions) if world.norm == 2 else _optimum(programme, world.regions)
     weight = np.ones((2, world.regions)) if world.equity_weight is None else world.equity_weight
     load_rps = np.zeros((world.slots, variables.demand.shape[1], world.regions))
@@ -96,7 +96,7 @@ def _variables(world: World, up: Bools, merged: bool) -> _Variables:
     return _Variables(slot, kind, region, member.ravel(), demand, travel_s[first])
 
 
-def _programme(world: World, v: _Variables, per_load: Floats, host: Floats) -> tuple[_Programme, _Units]:
+def _programme(world: World, v: _Variables, per_load: Floats, base: Floats) -> tuple[_Programme, _Units]:
     """Every row and the objective in its own unit."""
     n, regions, kinds, cells = len(v.slot), world.regions, v.demand.shape[1], world.slots * world.regions
     load_unit = float(world.capacity_rps.mean())
@@ -117,7 +117,7 @@ def _programme(world: World, v: _Variables, per_load: Floats, host: Floats) -> t
     rows = [v.region, regions + v.region, region, regions + region]
     columns = [column, column, np.full(regions, n + pieces), np.full(regions, n + pieces + 1)]
     values = [*weighted / footprint_unit[:, None], np.full(2 * regions, -1.0)]
-    bound = [(-weight * host[1:] / footprint_unit[:, None]).ravel()]
+    bound = [(-weight * base[1:] / footprint_unit[:, None]).ravel()]
     equal_rows, equal_columns = [v.slot * kinds + v.kind], [column]
     equal_values, demand = [np.ones(n)], [v.demand.ravel() / load_unit]
     if pieces:

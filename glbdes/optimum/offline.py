@@ -18,6 +18,10 @@ As long as no latency costs anything, loads of regions alone will do (`regional`
 leaves, and exact. Otherwise, and for the Euclidean length, it is solved in flows (`flows`). HiGHS's answers are
 held to their own certificate (`linear`): the dual solution is feasible and its value is the primal's.
 
+A region's energy is base power, whatever the plan, and what each request adds (`World.base_kwh` and
+`planned_kwh_per_request`): of a world of requests the least that any can add, so that the value bounds what plans meter
+(docs/model.md, section 6); of its `World.flow`, what the fluid engine charges.
+
 This module knows worlds, not policies; `Replay` is the optimum as a policy.
 """
 
@@ -28,8 +32,8 @@ import numpy as np
 
 from glbdes.base import portable
 from glbdes.errors import InfeasibleError
-from glbdes.optimum import flows, regional
-from glbdes.units import G_PER_KG, J_PER_KWH
+from glbdes.optimum import flows, regional, travel
+from glbdes.units import G_PER_KG
 from glbdes.world import Bools, Floats, Ints, View, World
 
 UNIONS_MAX = 512  # of the gateways' sets of regions, beyond which the programme is solved in flows
@@ -40,7 +44,7 @@ FITS = 1 + 1e-9  # how far beyond the capacities demand may be, for rounding
 class Optimum:
     """An optimal solution of (O), with the certificate that it is one."""
 
-    objective_usd: float  # of the primal solution, host energy included
+    objective_usd: float  # of the primal solution, base energy included
     dual_usd: float  # of the dual solution: no plan can be cheaper
     cost_usd: Floats  # [r]
     carbon_kg: Floats  # [r]
@@ -64,10 +68,10 @@ class Replay:
 
 
 class _Coefficients(NamedTuple):
-    """Cost, carbon and water, in USD, kg and L: of a request/s for a whole slot, and of host power without any."""
+    """Cost, carbon and water, in USD, kg and L: of a request/s for a whole slot, and of all slots without any."""
 
     per_load: Floats  # [3, s, r]
-    host: Floats  # [3, r]
+    base: Floats  # [3, r]
 
 
 def solve(world: World, *, merged: bool = True) -> Optimum:
@@ -82,20 +86,20 @@ def solve(world: World, *, merged: bool = True) -> Optimum:
     try:
         found = _by_regions(world, amounts, up) if merged else None
         if found is None:
-            found = flows.solve(world, amounts.per_load, amounts.host, up, merged)
+            found = flows.solve(world, amounts.per_load, amounts.base, up, merged)
     except InfeasibleError:
         told = "the demand of some slot exceeds what the regions open to its gateways can serve"
         raise InfeasibleError(told) from None
     load_rps, prices = found.load_rps, found.price_usd
-    usd, kg, litres = (amounts.per_load * load_rps.sum(axis=1)).sum(axis=1) + amounts.host
+    usd, kg, litres = (amounts.per_load * load_rps.sum(axis=1)).sum(axis=1) + amounts.base
     weights = _weights(world, found.member, load_rps, up)
     network_s = 2 * world.slot_s * float((world.expected_rps[:, :, None] * weights * world.latency_s).sum())
     waiting_s = 0.0 if world.waiting is None else float(world.waiting.requests(load_rps.sum(axis=1)).sum())
     delay_usd = world.delay_usd_per_s * (network_s + waiting_s * world.slot_s)
-    always_usd = float(amounts.host[0].sum())
+    always_usd = float(amounts.base[0].sum())
     if world.norm == 1:
         prices = world.footprint_price_usd
-        always_usd += float((prices * amounts.host[1:]).sum())
+        always_usd += float((prices * amounts.base[1:]).sum())
     equity_usd = np.linalg.norm(world.footprint_price_usd * np.stack((kg, litres)), ord=world.norm, axis=1)
     return Optimum(
         objective_usd=float(usd.sum() + equity_usd.sum() + delay_usd),
@@ -123,7 +127,7 @@ def _by_regions(world: World, amounts: _Coefficients, up: Bools) -> flows.Flows 
     weight = np.ones((2, world.regions)) if world.equity_weight is None else world.equity_weight
     price_usd = weight * np.array([[world.carbon_usd_per_kg], [world.water_usd_per_l]])
     cost_usd, burden_usd = amounts.per_load[0], price_usd[:, None, :] * amounts.per_load[1:]
-    so_far_usd = price_usd * amounts.host[1:]
+    so_far_usd = price_usd * amounts.base[1:]
     if world.norm == 1:
         cost_usd = cost_usd + burden_usd.sum(axis=0)
         burden_usd, so_far_usd = np.zeros_like(burden_usd), np.zeros_like(so_far_usd)
@@ -146,23 +150,24 @@ def _coefficients(world: World) -> _Coefficients:
             signals.wue_l_per_kwh + signals.pue * signals.ewif_l_per_kwh,
         )
     )[:, : world.slots]
-    return _Coefficients(per_kwh * world.it_kwh_per_request * world.slot_s, (per_kwh * _host_kwh(world)).sum(axis=1))
+    return _Coefficients(
+        per_kwh * world.planned_kwh_per_request * world.slot_s, (per_kwh * _base_kwh(world)).sum(axis=1)
+    )
 
 
 def it_kwh(world: World, load_rps: Floats) -> Floats:
-    """[s, r] IT energy of `load_rps` [s, r] in the fluid model, host power included."""
-    return np.asarray(load_rps * world.it_kwh_per_request * world.slot_s + _host_kwh(world))
+    """[s, r] IT energy of `load_rps` [s, r] as the optimum reckons: base power, and what requests add."""
+    return np.asarray(load_rps * world.planned_kwh_per_request * world.slot_s + _base_kwh(world))
 
 
-def _host_kwh(world: World) -> Floats:
+def _base_kwh(world: World) -> Floats:
     """[s, r]"""
-    fleet = world.fleet
-    return np.asarray(fleet.replicas * fleet.host_w * world.slot_s / J_PER_KWH * (1 - _down_share(world)))
+    return np.asarray(world.base_kwh * (1 - _down_share(world)))
 
 
 def _down_share(world: World) -> Floats:
     """[s, r] which share of a slot a region is down for."""
-    begin_ns = np.arange(world.slots) * world.slot_ns
+    begin_ns = np.arange(world.slots) * world.period_ns + world.warmup_ns
     share = np.zeros((world.slots, world.regions))
     for outage in world.outages:
         down_ns = np.minimum(begin_ns + world.slot_ns, outage.up_ns) - np.maximum(begin_ns, outage.down_ns)
@@ -173,16 +178,22 @@ def _down_share(world: World) -> Floats:
 def _up(world: World) -> Bools:
     """[s, r] which regions serve when a slot begins."""
     up = np.ones((world.slots, world.regions), dtype=bool)
-    begin_ns = np.arange(world.slots) * world.slot_ns
+    begin_ns = np.arange(world.slots) * world.period_ns
     for outage in world.outages:
         up[(outage.down_ns <= begin_ns) & (begin_ns < outage.up_ns), outage.region] = False
     return up
 
 
 def _weights(world: World, member: Ints, load: Floats, up: Bools) -> Floats:
-    """Weights [s, g, r] of every gateway from the loads of its class; equal ones where the class has no demand."""
+    """Weights [s, g, r] of every gateway from the loads of its class, equal ones where the class has no demand; then
+    those of least network time with the same loads of regions."""
     open_to = world.allowed & up[:, None, :]
     open_to |= world.allowed & ~open_to.any(axis=2, keepdims=True)  # a plan is owed even if every region is down
     by_gateway = np.where(open_to, load[:, member], 0.0)
     sums = by_gateway.sum(axis=2, keepdims=True)
-    return np.where(sums > 0, by_gateway / np.where(sums > 0, sums, 1.0), open_to / open_to.sum(axis=2, keepdims=True))
+    weights = np.where(
+        sums > 0, by_gateway / np.where(sums > 0, sums, 1.0), open_to / open_to.sum(axis=2, keepdims=True)
+    )
+    latency_s = world.latency_s
+    slots = zip(weights, world.expected_rps, open_to, strict=True)
+    return np.stack([travel.least(plan, demand_rps, latency_s, mask) for plan, demand_rps, mask in slots])

@@ -77,7 +77,8 @@ class EGLBAhead:
         footprint_usd = self._mu_usd * np.stack((view.carbon_kg_per_request, view.water_l_per_request))
         weights = transport.priced(view.cost_usd_per_request + (self._gamma * footprint_usd).sum(axis=0), view)
         if self.feedback == "planned":
-            self._burden.add(footprint_usd * (portable.product(view.demand_rps, weights) * view.slot_s))
+            requests = portable.product(view.demand_rps, weights) * view.slot_s
+            self._burden.add(self._mu_usd * view.base_footprint + footprint_usd * requests)
         return weights
 
     def observe(self, outcome: Outcome) -> None:
@@ -92,7 +93,7 @@ class EGLBAhead:
     def _improve(self, burden: Burden, view: View, window: Window) -> None:
         """One damped step towards (f)."""
         price_usd = window.cost_usd + (self._gamma[:, None] * window.footprint_usd).sum(axis=0)
-        footprint_usd = window.footprint_usd * served(price_usd, window, view)
+        footprint_usd = window.base_usd + window.footprint_usd * served(price_usd, window, view)
         squares = burden.squares + (footprint_usd.max(axis=2) ** 2).sum(axis=1)
         left = max(view.slots - view.slot - len(price_usd) + 1, 1)
         eta = rate(self.step, squares, view.slots, left)

@@ -219,6 +219,7 @@ def _view(fleet: _Fleet, slot: int, sums: Floats) -> View:
         demand_rps=fleet.demand_rps[slot],
         capacity_rps=fleet.capacity_rps,
         it_kwh_per_request=np.linspace(1e-4, 2e-4, regions),
+        base_kwh=np.linspace(2.0, 1.0, regions) * fleet.mask[slot].any(axis=0),
         **now,
         latency_s=np.abs(np.arange(gateways)[:, None] - np.arange(regions)) * 0.01,
         mask=fleet.mask[slot],
@@ -242,14 +243,15 @@ def _view(fleet: _Fleet, slot: int, sums: Floats) -> View:
 def _outcome(view: View, weights: Floats) -> Outcome:
     requests = view.demand_rps[:, None] * weights * view.slot_s
     served = requests.sum(axis=0)
+    base_kg, base_l = view.base_footprint
     outcome = Outcome(
         slot=view.slot,
         demand_rps=view.demand_rps.copy(),
         dispatched=np.rint(requests).astype(np.int64),
-        it_kwh=served * view.it_kwh_per_request,
-        cost_usd=served * view.cost_usd_per_request,
-        carbon_kg=served * view.carbon_kg_per_request,
-        water_l=served * view.water_l_per_request,
+        it_kwh=view.base_kwh + served * view.it_kwh_per_request,
+        cost_usd=view.base_kwh * view.pue * view.price_usd_per_kwh + served * view.cost_usd_per_request,
+        carbon_kg=base_kg + served * view.carbon_kg_per_request,
+        water_l=base_l + served * view.water_l_per_request,
     )
     freeze(outcome)
     return outcome

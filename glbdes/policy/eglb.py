@@ -113,7 +113,7 @@ class EGLB:
         weights = transport.priced(price_usd, view)
         if self.feedback == "planned":
             requests = portable.product(view.demand_rps, weights) * view.slot_s
-            self._learn(mu_usd * per_request * requests)
+            self._learn(mu_usd * (view.base_footprint + per_request * requests))
         return weights
 
     def observe(self, outcome: Outcome) -> None:

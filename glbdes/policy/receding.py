@@ -1,7 +1,8 @@
 """Receding horizon: in every slot, the linear programme of what has been, is, and is expected.
 
-With F[k, r] the priced footprints so far and a window (`window`) of the present slot j = 0 and n slots after it, each
-of which stands for w[j] of those that are left (w[0] = 1, the others (T - t - 1) / n),
+With F[k, r] the priced footprints so far, and those of the slots to come without any request, and a window
+(`window`) of the present slot j = 0 and n slots after it, each of which stands for w[j] of those that are left (w[0] =
+1, the others (T - t - 1) / n),
 
     min   sum_{j,r} w[j] cost[j,r] y[j,r] + sum_k M[k]                                                            (R)
     s.t.  F[k,r] + sum_j w[j] b[k,j,r] y[j,r] <= M[k]      for every footprint k and region r
@@ -84,8 +85,10 @@ class RecedingHorizon:
         if view.delay_usd_per_s > 0:  # which only the slot's programme knows
             served = np.zeros_like(served)
         weights = np.where(served > 0, solution.rate / np.where(served > 0, served, 1.0), dual_plan)
+        weights = transport.near(weights, view)
         if self.feedback == "planned":
-            self._so_far_usd += footprint_usd * (portable.product(view.demand_rps, weights) * view.slot_s)
+            requests = portable.product(view.demand_rps, weights) * view.slot_s
+            self._so_far_usd += self._mu_usd * view.base_footprint + footprint_usd * requests
         return weights
 
     def observe(self, outcome: Outcome) -> None:
@@ -140,6 +143,7 @@ def _task(so_far_usd: Floats, window: Window, view: View, demand: Floats) -> reg
     weight = np.ones((n, 1))
     weight[1:] = (view.slots - view.slot - 1) / max(n - 1, 1)
     capacity = np.tile(view.capacity_rps * view.slot_s, (n, 1))
+    so_far_usd = so_far_usd + (weight * window.base_usd).sum(axis=1)
     return regional.Task(weight * window.cost_usd, weight * window.footprint_usd, so_far_usd, demand, capacity)
 
 

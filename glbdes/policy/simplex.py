@@ -85,7 +85,7 @@ class EGLBSimplex:
         weights = transport.priced(view.cost_usd_per_request + (gamma_usd * per_request).sum(axis=0), view)
         if self.feedback == "planned":
             requests = portable.product(view.demand_rps, weights) * view.slot_s
-            self._burden.add(self._mu_usd * per_request * requests)
+            self._burden.add(self._mu_usd * (view.base_footprint + per_request * requests))
         return weights
 
     def observe(self, outcome: Outcome) -> None:

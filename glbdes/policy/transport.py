@@ -15,6 +15,9 @@ so that the regions which gateways compete for are overloaded evenly:
     factor = max(1, max over sets S of gateways of demand(S) / capacity(regions that S may use))                  (C)
 
 The factor is found by the discrete Newton method: the gateways cut off in a flow that falls short are the next S.
+
+*Travel.* Where a request costs the same wherever it enters, many flows are optimal: of those with the regional loads
+found, plans are the one of least network time (`optimum.travel`).
 """
 
 from typing import NamedTuple
@@ -23,6 +26,7 @@ import numpy as np
 
 from glbdes.base import portable
 from glbdes.errors import InfeasibleError
+from glbdes.optimum import travel
 from glbdes.world import Bools, Floats, View
 
 FITS = 1e-9  # of a region's capacity: what rounding elsewhere may leave
@@ -38,8 +42,17 @@ class Flow(NamedTuple):
 
 
 def plan(cost: Floats, view: View) -> Floats:
-    """`weights[g, r]` that serve the slot's demand at the least `cost` per request ([r] or [g, r])."""
-    return solve(cost, view.demand_rps, view.capacity_rps, view.mask).weights
+    """`weights[g, r]` that serve the slot's demand at the least `cost` per request ([r] or [g, r]).
+
+    With `cost` [r], they are of the least network time among the plans with their regional loads.
+    """
+    weights = solve(cost, view.demand_rps, view.capacity_rps, view.mask).weights
+    return weights if cost.ndim > 1 else near(weights, view)
+
+
+def near(weights: Floats, view: View) -> Floats:
+    """`weights`, or others that load the regions alike and let requests travel least."""
+    return travel.least(weights, view.demand_rps, view.latency_s, view.mask)
 
 
 def priced(price_usd: Floats, view: View) -> Floats:
@@ -53,11 +66,11 @@ def priced(price_usd: Floats, view: View) -> Floats:
     gateways, regions = view.mask.shape
     travel_usd = price_usd + 2 * view.delay_usd_per_s * view.latency_s  # [g, r]
     if view.waiting is None:
-        return plan(travel_usd, view)
+        return near(plan(travel_usd, view), view)
     width_rps, wait_s = view.waiting
     cost = (travel_usd[:, None, :] + view.delay_usd_per_s * wait_s).reshape(gateways, -1)
     flow = solve(cost, view.demand_rps, width_rps.ravel(), np.tile(view.mask, (1, len(width_rps))))
-    return np.asarray(flow.weights.reshape(gateways, -1, regions).sum(axis=1))
+    return near(flow.weights.reshape(gateways, -1, regions).sum(axis=1), view)
 
 
 def solve(cost: Floats, demand: Floats, capacity: Floats, mask: Bools) -> Flow:

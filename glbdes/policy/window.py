@@ -18,15 +18,19 @@ KNOWABLE: Final = ("price", "carbon", "water", "demand")  # of a future
 
 
 class Window(NamedTuple):
-    """n slots, the first of them the present one. USD per request, with footprints priced as the largest one is."""
+    """n slots, the first of them the present one. USD per request, with footprints priced as the largest one is.
+
+    `base_usd` are the footprints of a whole slot without any request.
+    """
 
     cost_usd: Floats  # [n, r]
     footprint_usd: Floats  # [k, n, r] carbon, water
     requests: Floats  # [n, g] in a slot
+    base_usd: Floats  # [k, n, r]
 
 
 def expected(view: View, ahead: int, forecast: Forecast) -> Window:
-    """The present slot and the next `ahead` ones. Energy per request, and the mask, are taken to stay as they are."""
+    """The present slot and the next `ahead` ones. What requests add, what is drawn without any, and the mask stay."""
     series = _series(view, ahead, forecast)
     told = view.price_ahead_usd_per_kwh[:ahead]
     series["price_usd_per_kwh"][1 : 1 + len(told)] = told
@@ -60,12 +64,17 @@ def _series(view: View, ahead: int, forecast: Forecast) -> dict[str, Floats]:
 
 def _window(series: dict[str, Floats], view: View) -> Window:
     pue, per_request = series["pue"], view.it_kwh_per_request
-    carbon_kg = per_request * pue * series["carbon_g_per_kwh"] / G_PER_KG
-    water_l = per_request * (series["wue_l_per_kwh"] + pue * series["ewif_l_per_kwh"])
+
+    def footprint_usd(kwh: Floats) -> Floats:
+        carbon_kg = kwh * pue * series["carbon_g_per_kwh"] / G_PER_KG
+        water_l = kwh * (series["wue_l_per_kwh"] + pue * series["ewif_l_per_kwh"])
+        return np.asarray(view.footprint_price_usd[:, None, :] * np.stack((carbon_kg, water_l)))
+
     return Window(
         cost_usd=per_request * pue * series["price_usd_per_kwh"],
-        footprint_usd=view.footprint_price_usd[:, None, :] * np.stack((carbon_kg, water_l)),
+        footprint_usd=footprint_usd(per_request),
         requests=series["demand_rps"] * view.slot_s,
+        base_usd=footprint_usd(view.base_kwh),
     )
 
 

@@ -20,6 +20,7 @@ main { max-width: 720px; margin: 0 auto; padding: 16px; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0.5rem 0; }
 h2 { font-size: 1.15rem; margin: 2.2rem 0 0.6rem; }
 .lead, .how { color: #444; }
+.warning { border-left: 4px solid #b58900; padding-left: 10px; }
 .how { margin: 0.3rem 0 0; font-size: 0.95rem; }
 .wide { overflow-x: auto; }
 .chart { overflow-x: auto; min-height: 40px; }
@@ -89,11 +90,18 @@ def render(
     sections: Sequence[Section],
     about: Mapping[str, str],
     text: str | None,
+    warnings: Iterable[str] = (),
+    notes: Sequence[str] = (),
 ) -> str:
-    """The page. `about` is its footer, line by line; `text` the scenario file, folded away."""
+    """The page. `about` is its footer, line by line; `text` the scenario file, folded away; `warnings` come first,
+    `notes`, what a reader must know of the figures, after the tables.
+    """
+    warned = "".join(f'<p class="warning"><b>Warning.</b> {_safe(warning)}</p>' for warning in warnings)
     said = "".join(f"<dt>{_safe(key)}</dt><dd>{_safe(value)}</dd>" for key, value in about.items())
     scenario = f"<details><summary>Scenario file</summary><pre>{_safe(text)}</pre></details>" if text else ""
     shown = "".join(_table(one) for one in tables)
+    noted = "".join(f"<li>{_safe(one)}</li>" for one in notes)
+    shown += f'<section><h2>To bear in mind</h2><ul class="how">{noted}</ul></section>' if noted else ""
     drawn = "".join(
         f'<section><h2>{_safe(one.title)}</h2><div class="chart" id="figure-{one.name}" role="img" '
         f'aria-label="{_safe(one.title)}"></div><p class="how"><b>How to read it.</b> {_safe(one.how)}</p></section>'
@@ -107,7 +115,7 @@ def render(
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{_safe(title)}</title><style>{STYLE}</style></head><body><main>"
-        f'<h1>{_safe(title)}</h1><p class="lead">{_safe(lead)}</p>{shown}{drawn}'
+        f'<h1>{_safe(title)}</h1><p class="lead">{_safe(lead)}</p>{warned}{shown}{drawn}'
         "<noscript><p>The figures are drawn with JavaScript, which is switched off.</p></noscript>"
         f"<footer><h2>Where this comes from</h2><dl>{said}</dl>{scenario}</footer></main>"
         f'<script id="figures" type="application/json">{_data(sections)}</script>'

@@ -6,8 +6,9 @@ import numpy as np
 
 from glbdes.scenario import Scenario
 from glbdes.units import J_PER_KWH, MS_PER_S, NS_PER_S, S_PER_H
-from glbdes.world import World
+from glbdes.world import World, compression
 from glbdes.world.limits import row_names
+from glbdes.world.remarks import remarks
 
 
 class GatewayPreview(NamedTuple):
@@ -44,19 +45,23 @@ class Preview(NamedTuple):
     description: str
     engine: str
     policy: str
+    dispatch: str | None  # the rule; None: a flow, which goes by the plan
     load_unit: str  # "requests/s", or "MW" without requests
-    requests: float | None  # simulated ones, expected; None without requests
+    requests: float | None  # simulated ones that count, expected; None without requests
     weight: float  # real requests that each stands for
     slots: int
     horizon_h: float
-    simulated_s: float
+    simulated_s: float  # of all slots, warm-ups not counted
+    warmup_s: float  # of each slot, before it counts
+    warmup_from: str  # who says so
     gateways: tuple[GatewayPreview, ...]
     regions: tuple[RegionPreview, ...]
     utilisation_mean: float  # of what plans may use of all regions
     utilisation_peak: float  # in the busiest slot
     latency_ms: tuple[float, float, float]  # one way, over allowed pairs: shortest, median, longest
     faults: int
-    assumed: tuple[str, ...] = ()  # what of the replicas nobody measured
+    notes: tuple[str, ...]  # what moves figures without being seen in them
+    warnings: tuple[str, ...]  # of what cannot be right in compressed time
 
 
 def preview(scenario: Scenario, world: World) -> Preview:
@@ -70,19 +75,23 @@ def preview(scenario: Scenario, world: World) -> Preview:
         description=scenario.description,
         engine=scenario.engine,
         policy=scenario.policy.name,
+        dispatch=scenario.dispatch.rule if scenario.by_request else None,
         load_unit="MW" if megawatts else "requests/s",
         requests=None if megawatts else float(total_rps.sum() * simulated_s),
         weight=world.weight,
         slots=world.slots,
         horizon_h=world.slots * world.slot_s / S_PER_H,
         simulated_s=world.slots * simulated_s,
+        warmup_s=world.warmup_ns / NS_PER_S,
+        warmup_from=compression.origin(scenario.time) if scenario.by_request else "none without requests",
         gateways=tuple(_gateway(scenario, world, g) for g in range(world.gateways)),
         regions=tuple(_region(scenario, world, r) for r in range(world.regions)),
         utilisation_mean=float(total_rps.mean() / capacity_rps),
         utilisation_peak=float(total_rps.max() / capacity_rps),
         latency_ms=(float(latency_ms.min()), float(np.median(latency_ms)), float(latency_ms.max())),
         faults=len(scenario.faults),
-        assumed=world.assumed,
+        notes=remarks(scenario, world),
+        warnings=tuple(compression.warnings(scenario, world)),
     )
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from glbdes.present.tables import number, table
+from glbdes.present.tables import ignored, number, routed_by, table
 from glbdes.records import Records, headline, metrics
 
 
@@ -36,7 +36,11 @@ COMPARISON: Final[Mapping[str, Shown]] = {
     "water_par": Shown("water PAR"),
     "water_gini": Shown("water Gini"),
     "objective_usd": Shown("objective, USD"),
+    "bound_usd": Shown("bound, USD", 0),
+    "over_bound": Shown("over bound", share=True),
+    "over_bound_usd": Shown("over bound, USD"),
     "over_optimum": Shown("over fluid optimum", share=True),
+    "over_optimum_usd": Shown("over fluid optimum, USD"),
     "ttft_p50_s": Shown("TTFT p50, s"),
     "ttft_p95_s": Shown("TTFT p95, s"),
     "ttft_p99_s": Shown("TTFT p99, s"),
@@ -54,11 +58,48 @@ SWEPT: Final = (
     "carbon_par",
     "water_par",
     "objective_usd",
+    "over_bound",
+    "over_bound_usd",
     "over_optimum",
+    "over_optimum_usd",
     "ttft_p95_s",
     "e2e_p95_s",
     "slo_share",
 )
+
+
+def notes(info: Mapping[str, Any], runs: pd.DataFrame) -> list[str]:
+    """What is to be known of a comparison's table: of its `info` (comparison.json) and its `runs` (a row a run)."""
+    plans = [line for policy in info["policies"] for line in ignored(policy, info["dispatch"])]
+    return [*(f"{line}." for line in plans[:1]), *_of_reference(info["reference"], runs)]
+
+
+def _of_reference(reference: Mapping[str, Any] | None, runs: pd.DataFrame) -> list[str]:
+    """What gaps mean, and why they may not."""
+    if reference is None:
+        return ["No gap is told: the expected load does not fit the capacities that plans may use."]
+    if not reference["by_request"]:
+        return ["Over fluid optimum: objective less that of the offline optimum of the fluid model / its size."]
+    said = (
+        "Over bound: objective less the bound / its size. Bound: what no plan within the capacities can meter less, in "
+    )
+    lines = [f"{said}the mean over draws of requests (base power, and the least that each request adds)."]
+    doubts = list(reference["doubts"])
+    lost = float((runs["requests"] - runs["served"]).sum())
+    if lost > 0:
+        doubts.append(f"{lost:,.0f} requests were not served, and cost less than the bound reckons")
+    if doubts:
+        lines.append(f"It is none here for certain: {'; '.join(doubts)}.")
+    return lines
+
+
+def named(found: pd.DataFrame, dispatch: str | None) -> pd.DataFrame:
+    """`found` with the names that tables show: of policies, or that the rule of `dispatch` takes no notice of them."""
+    policies = [str(name) for name in found["policy"]]
+    shown = [routed_by(name, dispatch) for name in policies]
+    if len(policies) > 1 and shown != policies:
+        shown = [f"{policy}: {name}" for policy, name in zip(policies, shown, strict=True)]
+    return found.assign(policy=shown)
 
 
 def swept(means: pd.DataFrame, keys: Sequence[str]) -> tuple[list[str], list[list[str]]]:
@@ -84,8 +125,9 @@ def _key(value: Any) -> str:
 
 def one(run_records: Records) -> tuple[list[str], list[list[str]]]:
     """Headings and rows of text for a single run."""
-    row = headline.row(metrics.summary(run_records), run_records.info, None)
-    return lines(pd.DataFrame([{"policy": run_records.info["policy"], **row}]), COMPARISON)
+    summary = metrics.summary(run_records)
+    row = headline.row(summary, run_records.info, None)
+    return lines(pd.DataFrame([{"policy": routed_by(summary["policy"], summary["dispatch"]), **row}]), COMPARISON)
 
 
 def lines(found: pd.DataFrame, shown: Mapping[str, Shown]) -> tuple[list[str], list[list[str]]]:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from glbdes.hardware import Profile
 from glbdes.hardware.chunked import Chunked
+from glbdes.hardware.physics import NO_PLAN
 from glbdes.policy.contract import Check
 from glbdes.present.preview import Preview
 from glbdes.records import Summary
@@ -29,6 +30,19 @@ FOOTPRINTS: Mapping[str, str] = {
     "carbon_kg": "carbon, kg",
     "water_l": "water, L",
 }
+
+
+def routed_by(policy: str, dispatch: str | None) -> str:
+    """What a run's routing is called: its policy, unless the rule of `dispatch` (None: a flow) ignores all plans."""
+    return f"{dispatch} (no plan)" if dispatch in NO_PLAN else policy
+
+
+def ignored(policy: str, dispatch: str | None) -> Iterator[str]:
+    """That the plans of `policy` change nothing, if the rule of `dispatch` ignores them."""
+    if dispatch in NO_PLAN:
+        yield f"Policy '{policy}' is ignored: dispatch.rule = '{dispatch}' takes no notice of plans; " + (
+            "'plan_least_loaded' looks at loads within the plan"
+        )
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -61,8 +75,11 @@ def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str | Tex
 
 def summary(figures: Summary) -> Iterator[RenderableType]:
     """A run's headline figures (`metrics.summary`)."""
-    origin = f": policy {figures['policy']}, engine {figures['engine']}, seed {figures['seed']}"
+    routed = routed_by(figures["policy"], figures["dispatch"])
+    origin = f": policy {routed}, engine {figures['engine']}, seed {figures['seed']}"
     yield Text.assemble((figures["scenario"], "bold"), origin)
+    yield from ignored(figures["policy"], figures["dispatch"])
+    yield from _warnings(figures["warnings"])
     yield _requests(figures) if figures["requests_per_s"] is not None else "Load as a flow: no requests, no latency"
     if figures["latency_s"]["e2e"]["mean"] is not None:
         yield table(
@@ -78,13 +95,14 @@ def summary(figures: Summary) -> Iterator[RenderableType]:
         )
     yield _footprints(figures)
     yield _regions(figures["regions"])
-    yield from (f"Assumed: {line}" for line in figures.get("assumed", ()))
     yield from _checks(figures)
+    yield from map(_note, figures["notes"])
 
 
 def optimum(figures: Summary) -> Iterator[RenderableType]:
     """The offline optimum's figures (`optimum.summary`)."""
-    yield Text.assemble((figures["scenario"], "bold"), ": the offline optimum of the fluid model")
+    of = "of requests: base power, and the least that each adds" if figures["by_request"] else "of the fluid model"
+    yield Text.assemble((figures["scenario"], "bold"), f": the offline optimum {of}")
     yield _footprints(figures)
     yield _regions(figures["regions"])
     duals = figures["duals"]
@@ -96,26 +114,45 @@ def optimum(figures: Summary) -> Iterator[RenderableType]:
     proof = figures["certificate"]
     yield f"Objective {number(figures['objective_usd'], 8)} USD"
     yield f"No plan costs less than {number(proof['dual_usd'], 8)} USD (dual; gap {number(proof['gap'], 2)})"
+    if figures["by_request"]:
+        doubts = f", but for doubts: {'; '.join(figures['doubts'])}" if figures["doubts"] else ""
+        yield f"No plan within the capacities meters less than {number(figures['bound_usd'], 8)} USD (bound{doubts})"
     yield f"Solved in {number(figures['solve_s'], 2)} s, built in {number(figures['build_s'], 2)} s"
 
 
 def _requests(figures: Summary) -> Table:
     counts = figures["requests"]
     headings = [name.replace("_", " ") for name in counts]
-    title = f"Requests (each stands for {number(figures['request_weight'], 3)})"
+    title = f"Requests (each stands for {number(figures['request_weight'], 3)}"
+    title += f"; {number(figures['warmup_requests'])} in warm-ups left out)" if figures["warmup_s"] else ")"
     return table(title, headings, [[number(value) for value in counts.values()]], text=0)
+
+
+def _warnings(found: Iterable[str]) -> Iterator[RenderableType]:
+    for warning in found:
+        yield Text.assemble(("Warning: ", "bold yellow"), warning)
 
 
 def _footprints(figures: Summary) -> Table:
     regions = figures["regions"]
     rows = []
-    for key, label in FOOTPRINTS.items():
+    told = {key: label for key, label in FOOTPRINTS.items() if key != "facility_kwh" or _facility_differs(figures)}
+    for key, label in told.items():
         values = {name: region[key] for name, region in regions.items()}
         worst = max(values, key=lambda name: values[name])
         mean = sum(values.values()) / len(values)
         ratio = number(values[worst] / mean) if mean > 0 else "-"
         rows.append([label, number(figures["totals"][key]), number(mean), number(values[worst]), ratio, worst])
     return table("Totals", ["", "all regions", "mean", "largest", "PAR", "   where"], rows)
+
+
+def _facility_differs(figures: Summary) -> bool:
+    totals = figures["totals"]
+    return bool(totals["facility_kwh"] != totals["it_kwh"])
+
+
+def _note(text: str) -> Text:
+    return Text.assemble(("Note: ", "bold"), text)
 
 
 def _regions(regions: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -155,22 +192,24 @@ def preview(found: Preview) -> Iterator[RenderableType]:
     for key, value in _facts(found):
         shown.add_row(key, value)
     yield shown
+    yield from ignored(found.policy, found.dispatch)
     yield _gateway_previews(found)
     yield _region_previews(found)
+    yield from _warnings(found.warnings)
+    yield from map(_note, found.notes)
 
 
 def _facts(found: Preview) -> Iterator[tuple[str, str]]:
     mean, peak = percent(found.utilisation_mean), percent(found.utilisation_peak)
     requests = "none" if found.requests is None else f"about {found.requests:,.0f}"
     latency = "{:.1f} / {:.1f} / {:.1f} ms one way (shortest / median / longest)"
-    yield "engine, policy", f"{found.engine}, {found.policy}"
+    yield "engine, policy", f"{found.engine}, {routed_by(found.policy, found.dispatch)}"
     yield "horizon", f"{found.slots} slots, {number(found.horizon_h)} h; simulated: {number(found.simulated_s)} s"
+    yield "warm-up", f"{number(found.warmup_s)} s of each slot before it counts ({found.warmup_from})"
     yield "requests", f"{requests}, each stands for {number(found.weight, 3)}"
     yield "load", f"{mean} of what plans may use, {peak} in the busiest slot"
     yield "network", latency.format(*found.latency_ms)
     yield "faults", number(found.faults)
-    for line in found.assumed:
-        yield "assumed", line
 
 
 def _gateway_previews(found: Preview) -> Table:

@@ -34,6 +34,16 @@ class SlotBook(NamedTuple):
     unattributed_kwh: Floats
     metered: Footprint
     unattributed: Footprint
+    warmup: "Warmup | None"  # what does not count
+
+
+class Warmup(NamedTuple):
+    """The accounts of what does not count: of the warm-up and, after the last slot, of what was in flight then."""
+
+    it_kwh: Floats
+    unattributed_kwh: Floats
+    metered: Footprint
+    unattributed: Footprint
 
 
 @dataclass
@@ -70,7 +80,7 @@ class Books:
         self.by_request = by_request
         self.by_status = np.zeros(len(physics.STATUS_NAMES), dtype=np.int64)
         self.met_by_status = np.zeros(len(physics.STATUS_NAMES), dtype=np.int64)
-        self.count = self.id_sum = self.attempts = self.dispatched = 0
+        self.count = self.counted = self.id_sum = self.attempts = self.dispatched = 0
         self.returned = False  # did a request change regions? Then what it was charged belongs to several
         shape = (len(QUANTITIES), world.regions)
         self.charged, self.unattributed, self.metered, self.scale = (np.zeros(shape) for _ in range(4))
@@ -84,6 +94,7 @@ class Books:
     def requests(self, chunk: NDArray[Any]) -> None:
         """Enter ended requests, `REQUEST_DTYPE`."""
         self.count += len(chunk)
+        self.counted += int(self.world.counted(chunk["arrival_ns"]).sum())
         self.id_sum += int(chunk["request_id"].sum())
         self.attempts += int(chunk["attempts"].sum())
         self.by_status += np.bincount(chunk["status"], minlength=len(self.by_status))
@@ -106,21 +117,42 @@ class Books:
         self.scale += np.abs(metered)
         self.unattributed += _quantities(book.unattributed_kwh, book.unattributed)
         self.attributed_kwh += book.energy.attributed_kwh
-        self.met_by_status += [int(record.meters[name].sum()) for name in physics.STATUS_NAMES]
         self.dispatched += int(record.dispatched.sum())
+        for meters in (record.meters, *record.warmup):
+            self.met_by_status += [int(meters[name].sum()) for name in physics.STATUS_NAMES]
+        if book.warmup is not None:
+            metered = _quantities(book.warmup.it_kwh, book.warmup.metered)
+            self.metered += metered
+            self.scale += np.abs(metered)
+            self.unattributed += _quantities(book.warmup.unattributed_kwh, book.warmup.unattributed)
+            self.attributed_kwh += sum(one.attributed_kwh for one in meter.warmup_energy(self.world, record))
+            self.dispatched += 0 if record.warmup_dispatched is None else int(record.warmup_dispatched.sum())
         return book
 
     def _book(self, record: SlotRecord) -> SlotBook:
         energy = meter.slot_energy(self.world, record)
-        spare = energy.idle_kwh + energy.host_kwh
-        unattributed = np.where(energy.attributed_kwh > 0, 0.0, spare) if self.full else spare
+        unattributed = self._spare_kwh(energy)
         signals, slot = self.world.signals, record.slot
         return SlotBook(
             energy=energy,
             unattributed_kwh=unattributed,
             metered=meter.footprint(energy.it_kwh, signals, slot),
             unattributed=meter.footprint(unattributed, signals, slot),
+            warmup=self._warmup(record) if record.warmup else None,
         )
+
+    def _warmup(self, record: SlotRecord) -> Warmup:
+        parts = meter.warmup_energy(self.world, record)
+        it_kwh = np.sum([one.it_kwh for one in parts], axis=0)
+        unattributed = np.sum([self._spare_kwh(one) for one in parts], axis=0)
+        signals, slot = self.world.signals, record.slot
+        caused = (meter.footprint(it_kwh, signals, slot), meter.footprint(unattributed, signals, slot))
+        return Warmup(it_kwh, unattributed, *caused)
+
+    def _spare_kwh(self, energy: SlotEnergy) -> Floats:
+        """[r] idle and host energy that nobody was charged for."""
+        spare = energy.idle_kwh + energy.host_kwh
+        return np.where(energy.attributed_kwh > 0, 0.0, spare) if self.full else spare
 
     def check(self, generated: Generated | None = None) -> dict[str, float]:
         """The relative residual of each invariant, by name.

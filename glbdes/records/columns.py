@@ -14,11 +14,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from glbdes.hardware import physics
-from glbdes.records.books import SlotBook
+from glbdes.records.books import SlotBook, Warmup
 from glbdes.units import J_PER_KWH, NS_PER_S
 from glbdes.world import Bools, Floats, SlotRecord, World
 
 NAME: Final = pa.dictionary(pa.int16(), pa.string())
+_CAUSED: Final = ("cost_usd", "carbon_kg", "water_l")
 
 REQUESTS: Final = pa.schema(
     [
@@ -43,6 +44,7 @@ REQUESTS: Final = pa.schema(
         ("water_l", pa.float64()),
         ("cost_usd", pa.float64()),
         ("request_weight", pa.float64()),
+        ("warmup", pa.bool_()),  # arrived in the warm-up of a slot: left out of all figures but the books
     ]
 )
 
@@ -69,6 +71,10 @@ SLOTS: Final = pa.schema(
         ("stale_slots", pa.int64()),  # how old the value was that policies saw
         ("carbon_dual_usd_per_kg", pa.float64()),  # null: the policy shows none
         ("water_dual_usd_per_l", pa.float64()),
+        # What does not count: of the slot's warm-up and, after the last slot, of requests in flight then.
+        *((f"warmup_{name}", pa.int64()) for name in ("arrived", *physics.STATUS_NAMES)),
+        *((f"warmup_{name}", pa.float64()) for name in ("it_kwh", *_CAUSED)),
+        *((f"warmup_unattributed_{name}", pa.float64()) for name in ("kwh", *_CAUSED)),
     ]
 )
 
@@ -81,6 +87,7 @@ PLANS: Final = pa.schema(
         ("weight", pa.float64()),
         ("dispatched", pa.int64()),  # simulated requests, re-dispatches included
         ("demand_rps", pa.float64()),  # of the gateway, or of its class
+        ("warmup_dispatched", pa.int64()),  # the same in the slot's warm-up
     ]
 )
 
@@ -114,6 +121,7 @@ def request_columns(chunk: NDArray[Any], world: World, names: Names) -> dict[str
         "energy_kwh": _rounded(chunk["energy_j"] / J_PER_KWH, AMOUNT_BITS),
         **{key: _rounded(chunk[key], AMOUNT_BITS) for key in ("carbon_g", "water_l", "cost_usd")},
         "request_weight": np.full(len(chunk), world.weight),
+        "warmup": ~world.counted(chunk["arrival_ns"]),
     }
 
 
@@ -169,7 +177,24 @@ def slot_columns(
     }
     for key, column in _DUALS:
         columns[column] = record.duals[key] if key in record.duals else pa.nulls(n, pa.float64())
-    return columns
+    return columns | _warmup_columns(record, book.warmup, n)
+
+
+def _warmup_columns(record: SlotRecord, book: Warmup | None, n: int) -> dict[str, Any]:
+    """Columns of `SLOTS` that do not count."""
+    counts = ("arrived", *physics.STATUS_NAMES)
+    if book is None:
+        nothing, zero = np.zeros(n, dtype=np.int64), np.zeros(n)
+        amounts = [f"warmup_{key}" for key in ("it_kwh", *_CAUSED)]
+        amounts += [f"warmup_unattributed_{key}" for key in ("kwh", *_CAUSED)]
+        return {f"warmup_{key}": nothing for key in counts} | dict.fromkeys(amounts, zero)
+    return {
+        **{f"warmup_{key}": np.sum([meters[key] for meters in record.warmup], axis=0) for key in counts},
+        "warmup_it_kwh": book.it_kwh,
+        **{f"warmup_{key}": getattr(book.metered, key) for key in _CAUSED},
+        "warmup_unattributed_kwh": book.unattributed_kwh,
+        **{f"warmup_unattributed_{key}": getattr(book.unattributed, key) for key in _CAUSED},
+    }
 
 
 def delay_s(record: SlotRecord, world: World, by_request: bool) -> tuple[Floats, Floats]:
@@ -189,12 +214,14 @@ def delay_s(record: SlotRecord, world: World, by_request: bool) -> tuple[Floats,
 def plan_columns(record: SlotRecord, names: Names, classes: int) -> dict[str, Any]:
     """Columns of `PLANS` for one slot, a row a gateway (with limits: and class) and region."""
     gateways, regions = record.weights.shape
+    in_vain = record.warmup_dispatched
     return {
         "slot": np.full(gateways * regions, record.slot, dtype=np.int32),
         **_rows(names, gateways, regions, classes),
         "weight": record.weights.ravel(),
         "dispatched": record.dispatched.ravel(),
         "demand_rps": np.repeat(record.demand_rps, regions),
+        "warmup_dispatched": np.zeros(gateways * regions, dtype=np.int64) if in_vain is None else in_vain.ravel(),
     }
 
 

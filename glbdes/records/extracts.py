@@ -86,7 +86,7 @@ def waits(runs: Runs) -> pd.DataFrame:
         parts = []
         for name, column in (("TTFT", "ttft_s"), ("E2E", "e2e_s")):
             with reading(records.folder / "requests"):
-                values = records.requests.to_table(columns=[column])[column].drop_null().to_numpy()
+                values = records.counted.to_table(columns=[column])[column].drop_null().to_numpy()
             if len(values):
                 parts.append(pd.DataFrame({"measure": name, "level": LEVELS, "seconds": np.quantile(values, LEVELS)}))
         return pd.concat(parts) if parts else pd.DataFrame(columns=["measure", "level", "seconds"])
@@ -102,7 +102,7 @@ def places(records: Records) -> pd.DataFrame:
     for kind in ("gateway", "region"):
         count = moved.groupby(kind, observed=True)["dispatched"].sum()
         for name, place in scenario[f"{kind}s"].items():
-            where = {key: place[key] for key in ("latitude_deg", "longitude_deg")}
+            where = {key: place.get(key) or 0.0 for key in ("latitude_deg", "longitude_deg")}
             rows.append({"kind": kind, "name": name, **where, "requests": int(count.get(name, 0))})
     return pd.DataFrame(rows)
 

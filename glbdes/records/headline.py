@@ -13,6 +13,8 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from glbdes.base import portable, seals
+from glbdes.optimum import bound
+from glbdes.optimum.bound import Reference
 from glbdes.records.metrics import LATENCIES, QUANTILES, Summary
 from glbdes.records.writer import SUMMARY_FILE
 from glbdes.world import Bools, Floats
@@ -31,7 +33,11 @@ FIGURES: Final = (
     "cost_usd",
     *BURDENS,
     "objective_usd",
-    "over_optimum",  # objective / that of the fluid model's offline optimum - 1
+    "bound_usd",  # what no plan can meter less than (`optimum.bound`); of runs with requests
+    "over_bound",  # (objective - bound) / |bound|
+    "over_bound_usd",
+    "over_optimum",  # (objective - optimum) / |optimum| of a flow
+    "over_optimum_usd",
     *WAITS,
     "slo_share",
     *COUNTS,
@@ -40,8 +46,8 @@ FIGURES: Final = (
 )
 
 
-def row(summary: Summary, info: Mapping[str, Any], optimum_usd: float | None) -> dict[str, float]:
-    """The `FIGURES` of a run (`metrics.summary`, run.json); `optimum_usd` is the fluid model's optimal objective."""
+def row(summary: Summary, info: Mapping[str, Any], reference: Reference | None) -> dict[str, float]:
+    """The `FIGURES` of a run (`metrics.summary`, run.json); `reference` is what its objective is told against."""
     counts, waits = summary["requests"], summary["latency_s"]
     found: dict[str, float | None] = {"cost_usd": summary["totals"]["cost_usd"]}
     for kind, unit in REGIONAL.items():
@@ -49,13 +55,24 @@ def row(summary: Summary, info: Mapping[str, Any], optimum_usd: float | None) ->
         found |= {f"{kind}_mean_{unit}": float(values.mean()), f"{kind}_max_{unit}": float(values.max())}
         found |= {f"{kind}_par": summary["par"][kind], f"{kind}_gini": gini(values)}
     found["objective_usd"] = summary["objective_usd"]
-    found["over_optimum"] = summary["objective_usd"] / optimum_usd - 1 if optimum_usd else None
+    found |= _gaps(summary["objective_usd"], reference)
     for name in LATENCIES:
         found |= {f"{name}_{quantile}_s": waits[name][quantile] for quantile in QUANTILES}
     found["slo_share"] = _attained(summary, info)
     found |= {"requests": counts["total"], **{key: counts[key] for key in COUNTS[1:]}}
     found |= {key: summary["totals"][key] for key in ("it_kwh", "unattributed_kwh")}
     return {key: np.nan if found[key] is None else float(found[key] or 0.0) for key in FIGURES}
+
+
+def _gaps(objective_usd: float, reference: Reference | None) -> dict[str, float | None]:
+    """How far the objective is from the bound of its run, or from the optimum of its flow."""
+    found = dict.fromkeys(("bound_usd", "over_bound", "over_bound_usd", "over_optimum", "over_optimum_usd"))
+    if reference is None:
+        return found
+    name = "bound" if reference.by_request else "optimum"
+    gap, difference = bound.over(objective_usd, reference.usd), objective_usd - reference.usd
+    told = {f"over_{name}": gap, f"over_{name}_usd": difference}
+    return found | told | ({"bound_usd": reference.usd} if reference.by_request else {})
 
 
 def written(folder: Path) -> Summary:

@@ -44,8 +44,8 @@ class _Limits(Said):
 
 
 class _Place(Said):
-    latitude_deg: Finite
-    longitude_deg: Finite
+    latitude_deg: Finite | None = None
+    longitude_deg: Finite | None = None
 
 
 class _Region(_Place):
@@ -59,6 +59,10 @@ class _Objective(Said):
     delay_usd_per_s: NonNegative = 0.0
 
 
+class _Dispatch(Said):
+    rule: str
+
+
 class _Scenario(Said):
     """What is read of the scenario as it was run; the scenario's own rules were held when it was read first."""
 
@@ -69,9 +73,11 @@ class _Scenario(Said):
     gateways: Annotated[dict[str, _Place], Field(min_length=1)]
     slo: Annotated[dict[str, _Limits], Field(min_length=1)]
     objective: _Objective
+    dispatch: _Dispatch
 
 
 class _Sketch(Said):
+    warmup_requests: Count
     by_status: dict[str, Count]
     of_class: list[Count]
     met: dict[str, list[Count]]
@@ -94,7 +100,10 @@ class RunInfo(Said):
     signals: str | None
     request_weight: Positive
     simulated_s: Positive
+    warmup_s: NonNegative
+    warnings: list[str]
     wall_s: NonNegative
+    notes: list[str]
     sketch: _Sketch | None
     invariants: _Invariants
     versions: dict[str, str]

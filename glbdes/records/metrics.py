@@ -3,7 +3,8 @@
 Everything is computed again from what was written, so a summary vouches for the files that a reader has. Quantiles are
 exact (linear between order statistics), one column in memory at a time. Of requests that were not all kept, the figures
 are those that the run sketched (`sketch.py`). Requests are counted as simulated
-(`request_weight` real ones each); energy and footprints are those of real time. Undefined figures are None.
+(`request_weight` real ones each); energy and footprints are those of real time. Warm-ups are left out of all but the
+check of the meters. Undefined figures are None.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 
 from glbdes.errors import RecordsError
 from glbdes.hardware.physics import STATUS_NAMES
@@ -43,7 +45,7 @@ def summary(records: Records) -> Summary:
     info = records.info
     by_request = bool(info["by_request"])
     counts = _by_status(records)
-    total = sum(counts.values())
+    total, warmup = sum(counts.values()), _warmup_requests(records) if by_request else 0
     regions = _regions(records)
     totals = {key: float(_column(records, key).sum()) for key in (*TOTALS, *DELAYS)}
     goodput, slo = _slo(records) if by_request else (None, {})
@@ -51,10 +53,14 @@ def summary(records: Records) -> Summary:
         "scenario": info["scenario"]["name"],
         "engine": info["engine"],
         "policy": info["policy"],
+        "dispatch": info["scenario"]["dispatch"]["rule"] if by_request else None,
         "seed": info["seed"],
         "requests": {"total": total, **counts},
         "request_weight": info["request_weight"],
-        "assumed": info.get("assumed", []),
+        "simulated_s": info["simulated_s"],
+        "warmup_s": info["warmup_s"],
+        "warmup_requests": warmup,
+        "warnings": list(info["warnings"]),
         "latency_s": {name: _latency(records, name) for name in LATENCIES},
         "slo": slo,
         "goodput_rps": goodput,
@@ -66,9 +72,18 @@ def summary(records: Records) -> Summary:
         "meter_residual": _meter_residual(records)
         if by_request and not info.get("sketch")
         else info["invariants"]["energy"],
+        "notes": list(info.get("notes", ())),
         "wall_s": info["wall_s"],
-        "requests_per_s": total / info["wall_s"] if by_request else None,
+        "requests_per_s": (total + warmup) / info["wall_s"] if by_request else None,
     }
+
+
+def _warmup_requests(records: Records) -> int:
+    """How many requests arrived in warm-ups, and are left out of everything else."""
+    if sketched := records.info.get("sketch"):
+        return int(sketched["warmup_requests"])
+    with reading(records.folder / "requests"):
+        return int(records.requests.count_rows()) - int(records.counted.count_rows())
 
 
 def _by_status(records: Records) -> dict[str, int]:
@@ -78,7 +93,7 @@ def _by_status(records: Records) -> dict[str, int]:
     if sketched := records.info.get("sketch"):
         return dict(sketched["by_status"])
     with reading(records.folder / "requests"):
-        status = records.requests.to_table(columns=["status"])["status"]
+        status = records.counted.to_table(columns=["status"])["status"]
         found = {str(row["values"]): int(row["counts"]) for row in status.value_counts().to_pylist()}
     return {name: found.get(name, 0) for name in STATUS_NAMES}
 
@@ -86,7 +101,7 @@ def _by_status(records: Records) -> dict[str, int]:
 def _latency(records: Records, name: str) -> dict[str, float | None]:
     if sketched := records.info.get("sketch"):
         return dict(sketched["latency_s"][name])
-    values = _request_column(records, f"{name}_s")
+    values = _request_column(records, records.counted, f"{name}_s")
     if not len(values):
         return dict.fromkeys(("mean", *QUANTILES))
     quantiles = np.quantile(values, list(QUANTILES.values()))
@@ -122,7 +137,7 @@ def _limits_met(records: Records, classes: Mapping[str, Any]) -> tuple[Sequence[
     met = {name: np.zeros(len(names), dtype=np.int64) for name in (*LATENCIES, "all")}
     columns = ["slo", "status", *(f"{name}_s" for name in LATENCIES)]
     with reading(records.folder / "requests"):
-        for batch in records.requests.to_batches(columns=columns):
+        for batch in records.counted.to_batches(columns=columns):
             slo = _positions(batch["slo"], names)
             kept = _positions(batch["status"], STATUS_NAMES) == STATUS_NAMES.index("served")
             of_class += np.bincount(slo, minlength=len(names))
@@ -212,14 +227,18 @@ def _objective_terms(scenario: Mapping[str, Any]) -> str:
 
 
 def _meter_residual(records: Records) -> float:
-    """|weight * sum over requests + unattributed - meter| / sum |meter|: the worst of energy, cost, carbon, water."""
+    """|weight * sum over requests + unattributed - meter| / sum |meter|: the worst of energy, cost, carbon, water.
+
+    Over all time, warm-ups included: a request pays for what it used whenever that was.
+    """
     weight = records.info["request_weight"]
     residuals = []
     for charged, metered, unattributed, factor in _ACCOUNTS:
-        meter = _column(records, metered)
+        meter = np.concatenate([_column(records, metered), _column(records, f"warmup_{metered}")])
+        spare = _column(records, unattributed).sum() + _column(records, f"warmup_{unattributed}").sum()
         scale = float(np.abs(meter).sum())
-        requests = weight * factor * float(_request_column(records, charged).sum())
-        difference = requests + float(_column(records, unattributed).sum()) - float(meter.sum())
+        requests = weight * factor * float(_request_column(records, records.requests, charged).sum())
+        difference = requests + float(spare) - float(meter.sum())
         if scale == 0 and difference != 0:
             raise RecordsError(f"{records.folder}: requests were charged {charged}, the meters saw none")
         residuals.append(abs(difference) / scale if scale > 0 else 0.0)
@@ -234,11 +253,11 @@ def _column(records: Records, name: str) -> Floats:
     return _finite(column, records.folder / SLOTS_FILE, name)
 
 
-def _request_column(records: Records, name: str) -> Floats:
-    """A column of the requests, without its nulls."""
+def _request_column(records: Records, requests: ds.Dataset, name: str) -> Floats:
+    """A column of `requests`, all or those that count, without its nulls."""
     path = records.folder / REQUESTS_FILE
     with reading(path):
-        column = records.requests.to_table(columns=[name])[name]
+        column = requests.to_table(columns=[name])[name]
     return _finite(column.drop_null(), path, name)
 
 

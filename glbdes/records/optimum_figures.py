@@ -3,24 +3,31 @@
 import time
 from collections.abc import Sequence
 
-from glbdes.optimum import offline
+from glbdes.optimum import bound, offline
 from glbdes.records.metrics import Summary
 from glbdes.units import NS_PER_S
 from glbdes.world import Floats, World
 
 
-def summary(world: World, regions: Sequence[str]) -> Summary:
+def summary(world: World, regions: Sequence[str], by_request: bool) -> Summary:
     """Solve `world` offline and sum up: objective, PAR, totals and regions under the names of `metrics.summary`.
+
+    With `by_request` it reckons as runs with requests are bounded (`bound`): `bound_usd` is what no plan can meter less
+    than, and `doubts` says why it may be none. Without, it is the optimum of the flow.
 
     `regions.NAME.requests` counts expected requests as simulated, `utilisation` is None: a flow keeps nobody busy.
     `certificate` holds the dual solution's value, which no plan can beat, and how far it is from the plan's.
     Raises what `offline.solve` raises.
     """
+    world = world if by_request else world.flow
     begin_s = time.perf_counter()
     found = offline.solve(world)
     solve_s = time.perf_counter() - begin_s
     amounts = _amounts(world, found)
     return {
+        "by_request": by_request,
+        "bound_usd": found.objective_usd - bound.slack_usd(world) if by_request else None,
+        "doubts": list(bound.doubts(world)) if by_request else [],
         "objective_usd": found.objective_usd,
         "certificate": {
             "dual_usd": found.dual_usd,

@@ -32,6 +32,7 @@ class Sketch:
         self.world = world
         self.limits_s = limits_s
         classes = len(limits_s[LATENCIES[0]])
+        self.warmup_requests = 0  # those that do not count
         self.by_status = np.zeros(len(physics.STATUS_NAMES), dtype=np.int64)
         self.of_class = np.zeros(classes, dtype=np.int64)
         self.met = {name: np.zeros(classes, dtype=np.int64) for name in (*LATENCIES, "all")}
@@ -39,7 +40,10 @@ class Sketch:
         self.bins = {name: np.zeros(_BINS, dtype=np.int64) for name in LATENCIES}
 
     def requests(self, chunk: NDArray[Any]) -> None:
-        """Take note of ended requests, `REQUEST_DTYPE`."""
+        """Take note of ended requests, `REQUEST_DTYPE`; of those of warm-ups only how many they are."""
+        counted = self.world.counted(chunk["arrival_ns"])
+        self.warmup_requests += len(chunk) - int(counted.sum())
+        chunk = chunk if counted.all() else chunk[counted]
         classes, slo = len(self.of_class), chunk["slo"].astype(np.int64)
         self.by_status += np.bincount(chunk["status"], minlength=len(self.by_status))
         self.of_class += np.bincount(slo, minlength=classes)
@@ -58,6 +62,7 @@ class Sketch:
     def figures(self) -> dict[str, Any]:
         """Everything noted, as plain numbers."""
         return {
+            "warmup_requests": self.warmup_requests,
             "by_status": dict(zip(physics.STATUS_NAMES, self.by_status.tolist(), strict=True)),
             "of_class": self.of_class.tolist(),
             "met": {name: counts.tolist() for name, counts in self.met.items()},

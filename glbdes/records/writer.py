@@ -33,8 +33,9 @@ from glbdes.records.columns import NAME, PLANS, REQUESTS, SLOTS, Names, plan_col
 from glbdes.records.info import RunInfo, listed, validated
 from glbdes.records.sketch import Sketch
 from glbdes.world import SlotRecord, World
+from glbdes.world.compression import Watch
 
-FORMAT: Final = 3  # of the run folder; a change of columns raises it
+FORMAT: Final = 4  # of the run folder; a change of columns raises it
 ROW_GROUP: Final = 1 << 18  # rows held back until they are written together
 REQUESTS_FILE: Final = "requests/part-0.parquet"
 SLOTS_FILE: Final = "slots.parquet"
@@ -48,7 +49,7 @@ class Writer:
     """A sink that writes records into `folder` as the run goes, and keeps its books. A context manager.
 
     `start_utc` and `slot_s` date the slots; `by_request` is False for an engine that hands no requests. Of the
-    requests, a share of `keep` is written, chosen by id alone; the `sketch` takes note of all.
+    requests, a share of `keep` is written, chosen by id alone; the `sketch` takes note of all, the `watch` of slots.
     """
 
     def __init__(
@@ -61,11 +62,13 @@ class Writer:
         by_request: bool = True,
         keep: float = 1.0,
         sketch: Sketch | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.world = world
         self.names = names
         self.keep = keep
         self.sketch = sketch
+        self.watch = watch
         self.start_utc = start_utc.replace(tzinfo=None)
         self.books = Books(world, names.regions, by_request=by_request)
         self.folder = folder
@@ -135,6 +138,8 @@ class Writer:
     def slot(self, record: SlotRecord) -> None:
         """Write a slot that has ended, and its plan."""
         book = self.books.slot(record)
+        if self.watch is not None:
+            self.watch.slot(record)
         start = self.start_utc + timedelta(seconds=record.slot * self.world.slot_s)
         self._slots.add(slot_columns(record, book, self.world, self.names, start, self.books.by_request))
         self._plans.add(plan_columns(record, self.names, self.world.classes))
@@ -240,6 +245,11 @@ class Records:
         _must_be(dataset.schema, REQUESTS, path)
         _must_have(rows, self.info["files"][REQUESTS_FILE]["rows"], path)
         return dataset
+
+    @property
+    def counted(self) -> ds.Dataset:
+        """The requests that count, not read yet: all but those that arrived in a warm-up."""
+        return self.requests.filter(~ds.field("warmup")) if self.info["warmup_s"] > 0 else self.requests
 
     @cached_property
     def slots(self) -> pa.Table:

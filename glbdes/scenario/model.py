@@ -6,7 +6,7 @@ arrays, happens later.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -19,6 +19,7 @@ from glbdes.base import reading
 from glbdes.errors import ScenarioError, brief, nearest
 from glbdes.scenario import overrides as settings
 from glbdes.scenario.complaints import complaints
+from glbdes.scenario.places import at_home
 from glbdes.scenario.rules import broken
 from glbdes.scenario.sizes import (
     MOST,
@@ -62,6 +63,7 @@ class Time(Model):
     slots: Annotated[int, Field(ge=1, le=MOST)]
     slot_s: Seconds = 3600.0
     simulated_s_per_slot: Seconds | None = None  # None: slot_s, nothing is compressed
+    warmup_s: SomeSeconds | None = None  # simulated before it, not counted; None: by rule (`world.compression`)
     start_utc: Annotated[datetime, Field(strict=False), AfterValidator(dated)] = datetime(
         2022, 9, 22
     )  # without an offset: UTC
@@ -139,10 +141,10 @@ class Slo(Model):
 
 
 class Place(Model):
-    """Where something stands."""
+    """Where something stands. Both or neither; what a gateway does not say is its home's."""
 
-    latitude_deg: Annotated[float, Field(ge=-90, le=90)] = 0.0
-    longitude_deg: Annotated[float, Field(ge=-180, le=180)] = 0.0
+    latitude_deg: Annotated[float, Field(ge=-90, le=90)] | None = None
+    longitude_deg: Annotated[float, Field(ge=-180, le=180)] | None = None
 
 
 class Gateway(Place):
@@ -151,7 +153,8 @@ class Gateway(Place):
     load: NonNegative | None = None
     home: str | None = None  # the region whose capacity `load` counts in; default: the region of the same name
     rate_per_s: NonNegative | None = None
-    utc_offset_h: Annotated[float, Field(ge=-14, le=14)] = 0.0
+    time_zone: Annotated[str, Field(max_length=MOST_NAME)] | None = None  # IANA: "Europe/Berlin", summer time and all
+    utc_offset_h: Annotated[float, Field(ge=-14, le=14)] | None = None  # or so far from UTC all year; default: 0
     regions: Annotated[tuple[str, ...] | None, Field(strict=False)] = None  # those it may use; default: all
 
 
@@ -191,7 +194,7 @@ class Network(Model):
 
 
 class Dispatch(Model):
-    rule: Literal["weighted", "smooth", "least_loaded", "spillover"] = "smooth"
+    rule: Literal["weighted", "smooth", "least_loaded", "spillover", "plan_least_loaded"] = "smooth"
     telemetry_s: SomeSeconds = 0.0
     spill_queue: Annotated[int, Field(ge=0, le=MOST)] = 8
     demand: Literal["truth", "last", "forecast"] = "truth"  # what policies know of the slot's demand
@@ -295,6 +298,12 @@ class Scenario(Model):
     def in_megawatts(self) -> bool:
         """Whether regions have a capacity in MW instead of a profile, so that load is power and not requests."""
         return any(region.capacity is not None for region in self.regions.values())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _at_home(cls, document: Any) -> Any:
+        """A gateway that does not say where it stands stands where its home does."""
+        return at_home(document) if isinstance(document, Mapping) else document
 
     @model_validator(mode="after")
     def _rules_between_values(self) -> Self:

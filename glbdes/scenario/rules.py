@@ -11,7 +11,7 @@ from itertools import islice, pairwise
 from typing import Any
 
 from glbdes.errors import MOST_PROBLEMS, brief, nearest
-from glbdes.scenario import sizes
+from glbdes.scenario import places, sizes
 from glbdes.scenario.document import Document, Problem, entries, number, table
 from glbdes.units import S_PER_H
 
@@ -174,6 +174,7 @@ RULES: tuple[Callable[[Document], Iterator[Problem]], ...] = (
     _workload,
     _lengths,
     _gateways,
+    places.broken,
     _latencies,
     _fleet,
     _faults,

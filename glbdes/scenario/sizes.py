@@ -105,8 +105,14 @@ def _time(document: Document) -> Iterator[Problem]:
     if shown_s * NS_PER_S < clock_ns:
         yield Problem(f"time.{key}", f" = {shown_s:g} s, must be >= time.clock_ns = {clock_ns:g} ns, one tick")
     horizon_s = slots * slot_s
+    warmup_s = number(time, "warmup_s") if time.get("warmup_s") is not None else 0.0
+    if 0 < warmup_s * NS_PER_S < clock_ns:
+        yield Problem("time.warmup_s", f" = {warmup_s:g} s, must be 0 or >= time.clock_ns = {clock_ns:g} ns, one tick")
     if slots * shown_s > MOST_S:
         yield Problem("time.slots", f": all slots take {slots * shown_s:g} simulated s, must be <= {MOST_S:g} s")
+    elif slots * (shown_s + warmup_s) > MOST_S:
+        told = f": with it all slots take {slots * (shown_s + warmup_s):g} simulated s, must be <= {MOST_S:g} s"
+        yield Problem("time.warmup_s", f" = {warmup_s:g} s{told}")
     elif horizon_s > MOST_S:
         yield Problem("time.slots", f" = {slots:g}: all slots stand for {horizon_s:g} s, must be <= {MOST_S:g} s")
     else:

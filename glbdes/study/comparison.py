@@ -21,14 +21,15 @@ from pydantic import Field
 
 from glbdes import records
 from glbdes.base import seals
-from glbdes.base.folders import fresh, numbered, read_mark, safe_name
+from glbdes.base.folders import Tell, fresh, numbered, read_mark, safe_name
 from glbdes.base.jobs import each
 from glbdes.base.revision import commit
-from glbdes.errors import InfeasibleError, InvariantError, ScenarioError
-from glbdes.optimum import offline
-from glbdes.present.study_tables import COMPARISON, latex, lines, markdown
+from glbdes.errors import InvariantError, ScenarioError
+from glbdes.optimum import bound
+from glbdes.optimum.bound import Reference
+from glbdes.present.study_tables import COMPARISON, latex, lines, markdown, named
 from glbdes.records import Records, headline
-from glbdes.records.info import Digest, File, Said, listed, validated
+from glbdes.records.info import Digest, File, Finite, Said, listed, validated
 from glbdes.records.writer import PLANS_FILE
 from glbdes.scenario import Scenario
 from glbdes.study import run
@@ -42,11 +43,17 @@ if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a se
 
 POLICIES: Final = ("nearest", "cost", "carbon", "water", "cost_carbon_water", "eglb", "receding_horizon", "offline")
 MARK: Final = "comparison.json"
-FORMAT: Final = 2
+FORMAT: Final = 3
 TABLES: Final = ("comparison.parquet", "runs.parquet")
 SAME: Final = ("request_id", "gateway", "slo", "prompt_tokens", "output_tokens", "arrival_ns")  # whatever the policy
 
 Progress = Callable[[int, int], None]  # runs ended, runs in all
+
+
+class _Reference(Said):
+    usd: Finite
+    by_request: bool
+    doubts: list[str]
 
 
 class ComparisonInfo(Said):
@@ -57,7 +64,9 @@ class ComparisonInfo(Said):
     policies: Annotated[list[str], Field(min_length=1)]
     seeds: Annotated[list[int], Field(min_length=1)]
     overrides: list[str]
+    dispatch: str | None  # its rule; None: a flow
     signals: str | None
+    reference: _Reference | None
     requests_sha256: dict[str, Digest]
     version: str
     commit: str | None
@@ -74,7 +83,7 @@ class Job(NamedTuple):
     overrides: tuple[str, ...]
     signals: Path | None
     folder: Path
-    optimum_usd: float | None
+    reference: Reference | None
     allow_policy: tuple[str, ...] = ()
 
 
@@ -113,6 +122,11 @@ class Comparison:
         """A row a policy: means over seeds, and confidence intervals (`headline.by_policy`)."""
         return records.frame(self.path / TABLES[0])
 
+    @property
+    def shown(self) -> pd.DataFrame:
+        """`table` under the names that are shown: that plans are ignored is part of a policy's."""
+        return named(self.table, self.info["dispatch"])
+
     @cached_property
     def runs(self) -> pd.DataFrame:
         """A row a run."""
@@ -141,7 +155,7 @@ class Comparison:
     def _repr_html_(self) -> str:
         from glbdes.present import figures
 
-        return figures.notebook(repr(self), lines(self.table, COMPARISON), self.figures(), ("front", "burden"))
+        return figures.notebook(repr(self), lines(self.shown, COMPARISON), self.figures(), ("front", "burden"))
 
     def __repr__(self) -> str:
         seeds, names = self.info["seeds"], ", ".join(self.policies)
@@ -160,13 +174,14 @@ def compare(
     out: str | Path | None = None,
     allow_policy: str | Sequence[str] = (),
     progress: Progress | None = None,
+    tell: Tell | None = None,
 ) -> Comparison:
     """Run each of `policies` on the same requests, with the scenario's seed and the `seeds` - 1 that follow it.
 
     `workers` processes at a time; more than one needs `if __name__ == "__main__":` in a script that calls this.
-    `engine`, `overrides`, `signals` and `allow_policy` are those of `glbdes.simulate`. Everything goes to the folder
-    `out`, or to a new one in runs/: the runs' records, runs.parquet, and the table as comparison.parquet, .csv, .md and
-    .tex.
+    `engine`, `overrides`, `signals`, `allow_policy` and `tell` are those of `glbdes.simulate`. Everything goes to the
+    folder `out`, or to a new one in runs/: the runs' records, runs.parquet, and the table as comparison.parquet, .csv,
+    .md and .tex.
 
     Raises a `GlbdesError`, and leaves no folder behind, if anything of this cannot be done.
     """
@@ -178,19 +193,20 @@ def compare(
         run.router(plan)
     first = plans[0].scenario
     targets = numbered(Path("runs") / f"{first.name}-comparison") if out is None else iter([Path(out)])
-    with fresh(targets) as folder:
+    with fresh(targets, tell=tell) as folder:
         begin_s = time.perf_counter()
-        optimum_usd, runs_at = _optimum_usd(plans[0], at), folder.path / "runs"
+        reference, runs_at = _reference(plans[0], at), folder.path / "runs"
         shared = (engine, tuple(overrides), at)
         jobs = [
-            Job(source, name, seed, *shared, runs_at / _name(name, seed), optimum_usd, plans[0].allow_policy)
+            Job(source, name, seed, *shared, runs_at / _name(name, seed), reference, plans[0].allow_policy)
             for seed in range(first.seed, first.seed + seeds)
             for name in policies
         ]
         done = _run_all(jobs, workers, progress)
         drawn = _same_requests(done)
         runs = pd.DataFrame([{"policy": job.policy, "seed": job.seed, **done[job].figures} for job in jobs])
-        _write(folder.path, runs)
+        dispatch = first.dispatch.rule if first.by_request else None
+        _write(folder.path, runs, dispatch)
         info = {
             "format": FORMAT,
             "scenario": first.name,
@@ -198,8 +214,9 @@ def compare(
             "policies": list(policies),
             "seeds": sorted(drawn),
             "overrides": list(overrides),
+            "dispatch": dispatch,
             "signals": None if at is None else str(at),
-            "optimum_usd": optimum_usd,
+            "reference": None if reference is None else reference._asdict(),
             "requests_sha256": drawn,
             "version": version("glbdes"),
             "commit": commit(),
@@ -242,18 +259,13 @@ def _simulate(job: Job) -> Done:
         out=job.folder,
         allow_policy=job.allow_policy,
     )
-    row = headline.row(headline.written(finished.path), finished.info, job.optimum_usd)
+    row = headline.row(headline.written(finished.path), finished.info, job.reference)
     return Done(row, _digest(finished.records), finished.info["engine"])
 
 
-def _optimum_usd(plan: Plan, signals: Path | None) -> float | None:
-    """The objective of the fluid model's offline optimum; None if the expected load does not fit."""
-    try:
-        return offline.solve(build.build(plan.scenario, plan.folder, signals)).objective_usd
-    except InfeasibleError:
-        if plan.scenario.dispatch.overload == "allow":
-            return None
-        raise
+def _reference(plan: Plan, signals: Path | None) -> Reference | None:
+    """What objectives are told against; None if the expected load may be, and is, more than fits."""
+    return bound.reference(build.build(plan.scenario, plan.folder, signals), plan.scenario.by_request)
 
 
 def _digest(run_records: Records) -> str:
@@ -282,12 +294,12 @@ def _same_requests(done: dict[Job, Done]) -> dict[int, str]:
     return dict(sorted(drawn.items()))
 
 
-def _write(folder: Path, runs: pd.DataFrame) -> None:
+def _write(folder: Path, runs: pd.DataFrame, dispatch: str | None) -> None:
     table = headline.by_policy(runs)
     runs.to_parquet(folder / "runs.parquet", index=False)
     table.to_parquet(folder / "comparison.parquet", index=False)
     table.to_csv(folder / "comparison.csv", index=False)
-    headings, rows = lines(table, COMPARISON)
+    headings, rows = lines(named(table, dispatch), COMPARISON)
     (folder / "comparison.md").write_text(markdown(headings, rows), encoding="utf-8")
     (folder / "comparison.tex").write_text(latex(headings, rows), encoding="utf-8")
 

@@ -13,7 +13,7 @@ from glbdes.base import folders
 from glbdes.base.files import put, reason
 from glbdes.base.revision import commit
 from glbdes.errors import RecordsError, nearest
-from glbdes.present import figures, page, study_tables
+from glbdes.present import figures, page, study_tables, tables
 from glbdes.present.figures import Figure
 from glbdes.present.plots import style
 from glbdes.records import metrics
@@ -37,6 +37,8 @@ class Contents(NamedTuple):
     figures: list[Figure]
     about: dict[str, str]
     text: str | None
+    warnings: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
 
 def write(source: str | Path, out: str | Path, formats: Sequence[str] = FORMATS) -> list[Path]:
@@ -84,7 +86,9 @@ def render(found: Contents) -> str:
         )
         for one in found.figures
     ]
-    return page.render(found.title, found.lead, found.tables, sections, found.about, found.text)
+    return page.render(
+        found.title, found.lead, found.tables, sections, found.about, found.text, found.warnings, found.notes
+    )
 
 
 def _pictures(drawn: Sequence[Figure], folder: Path, formats: Sequence[str]) -> list[Path]:
@@ -103,20 +107,21 @@ def _of_run(folder: Path) -> Contents:
     found = records.open_run(folder)
     info, summary = found.info, metrics.summary(found)
     table = page.Rows("In figures", *study_tables.one(found))
-    name = info["scenario"]["name"]
+    name, routed = info["scenario"]["name"], tables.routed_by(info["policy"], summary["dispatch"])
     about = {
         "Run": str(folder),
         "Scenario": f"{name}: {info['scenario']['description']}",
-        "Policy, engine, seed": f"{info['policy']}, {info['engine']}, {info['seed']}",
+        "Policy, engine, seed": f"{routed}, {info['engine']}, {info['seed']}",
         "Requests": f"{summary['requests']['total']:,}, each stands for {summary['request_weight']:g}",
+        **_warmed([info]),
         **_settings(info),
         "Versions": ", ".join(f"{key} {value}" for key, value in info["versions"].items()),
         **_page_by(),
     }
     lead = f"One run of {info['scenario']['time']['slots']} slots, engine {info['engine']}, seed {info['seed']}."
-    return Contents(
-        f"{name} under {info['policy']}", lead, [table], figures.of_run(found), about, info["scenario_text"]
-    )
+    lead = " ".join([lead, *(f"{told}." for told in tables.ignored(info["policy"], summary["dispatch"]))])
+    title, drawn = f"{name} under {routed}", figures.of_run(found)
+    return Contents(title, lead, [table], drawn, about, info["scenario_text"], info["warnings"], info.get("notes", ()))
 
 
 def _of_comparison(folder: Path) -> Contents:
@@ -125,11 +130,11 @@ def _of_comparison(folder: Path) -> Contents:
     first = next(iter(runs.values())).info
     seeds = len(info["seeds"])
     title = "In figures" if seeds == 1 else "In figures: means, and paired differences with 95 % confidence"
-    table = page.Rows(title, *study_tables.lines(found.table, study_tables.COMPARISON))
+    table = page.Rows(title, *study_tables.lines(found.shown, study_tables.COMPARISON))
     lead = (
         f"{len(runs)} policies on the same requests: {info['scenario']}, {first['scenario']['time']['slots']} slots, "
         f"engine {info['engine']}, {seeds} seed{'s' if seeds > 1 else ''}. "
-        "Over fluid optimum: the objective against the offline optimum of the fluid model, which has no idle power."
+        + " ".join(study_tables.notes(info, found.runs))
     )
     about = {
         "Comparison": str(folder),
@@ -137,12 +142,15 @@ def _of_comparison(folder: Path) -> Contents:
         "Policies": ", ".join(found.policies),
         "Seeds": f"{', '.join(map(str, info['seeds']))} (figures other than the front: {info['seeds'][0]})",
         "Same requests": ", ".join(f"seed {seed}: sha256 {one[:16]}…" for seed, one in info["requests_sha256"].items()),
+        **_warmed([one.info for one in runs.values()]),
         **_settings(info),
         "Version": f"glbdes {info['version']}" + (f", commit {info['commit']}" if info["commit"] else ""),
         **_page_by(),
     }
     drawn = figures.of_comparison(runs, found.table)
-    return Contents(f"{info['scenario']}: what equity costs", lead, [table], drawn, about, first["scenario_text"])
+    title = f"{info['scenario']}: what equity costs"
+    warnings = [f"{policy}: {line}" for policy, one in runs.items() for line in one.info["warnings"]]
+    return Contents(title, lead, [table], drawn, about, first["scenario_text"], warnings, first.get("notes", ()))
 
 
 def _of_sweep(folder: Path) -> Contents:
@@ -160,6 +168,12 @@ def _of_sweep(folder: Path) -> Contents:
         **_page_by(),
     }
     return Contents(f"{info['name']}: a sweep", lead, [table], figures.of_sweep(means, keys), about, info["text"])
+
+
+def _warmed(infos: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What is left out of every figure, if anything is."""
+    longest_s = max(info["warmup_s"] for info in infos)
+    return {"Warm-up": f"the first {longest_s:g} s of each slot are simulated and left out"} if longest_s else {}
 
 
 def _settings(info: Mapping[str, Any]) -> dict[str, str]:

@@ -30,7 +30,8 @@ from glbdes.records.columns import Names
 from glbdes.records.sketch import LATENCIES, Sketch
 from glbdes.scenario import Scenario, overrides
 from glbdes.units import NS_PER_S
-from glbdes.world import Floats, Policy, World, build, guard
+from glbdes.world import Floats, Policy, World, build, compression, guard
+from glbdes.world.remarks import remarks
 
 if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a second
     from altair.typing import ChartType
@@ -96,8 +97,13 @@ class Run:
 
     @property
     def requests(self) -> ds.Dataset:
-        """All requests, one row each, as a lazy dataset."""
+        """All requests, one row each, as a lazy dataset; those that arrived in a warm-up are marked `warmup`."""
         return self.records.requests
+
+    @property
+    def counted(self) -> ds.Dataset:
+        """The requests that figures are made of: all but those of warm-ups."""
+        return self.records.counted
 
     @cached_property
     def slots(self) -> pd.DataFrame:
@@ -223,7 +229,8 @@ def execute(
     with fresh(targets, overwrite=overwrite, tell=tell) as folder:
         begin_s = time.perf_counter()
         chosen_policy = router(plan)
-        world, generated = counting(build.build(chosen, plan.folder, signals))
+        built = build.build(chosen, plan.folder, signals)
+        world, generated = counting(built if by_request else built.flow)
         if chosen_policy is None:
             chosen_policy = offline.Replay(offline.solve(world).weights)
         names = Names(tuple(chosen.gateways), tuple(chosen.regions), tuple(chosen.slo))
@@ -233,7 +240,8 @@ def execute(
         built_s = time.perf_counter()
         keep = chosen.records.keep
         sketch = Sketch(world, _limits_s(chosen)) if by_request and keep < 1.0 else None
-        options: dict[str, Any] = {"by_request": by_request, "keep": keep, "sketch": sketch}
+        watch = compression.Watch(world, chosen.dispatch.max_utilisation)
+        options: dict[str, Any] = {"by_request": by_request, "keep": keep, "sketch": sketch, "watch": watch}
         at = folder.path.absolute()  # wherever a policy goes
         with guard.staying(), records.Writer(at, world, names, chosen.time.start_utc, **options) as writer:
             ENGINES[engine](
@@ -245,7 +253,8 @@ def execute(
             "engine": engine,
             "by_request": by_request,
             "sketch": None if sketch is None else sketch.figures(),
-            "requests": writer.books.count,
+            "requests": writer.books.counted,
+            "warnings": compression.warnings(chosen, world, watch),
             "requests_per_s": writer.books.count / wall_s if by_request else None,
             "build_s": built_s - begin_s,
             "wall_s": wall_s,
@@ -290,8 +299,9 @@ def _provenance(plan: Plan, world: World, signals: Path | None) -> dict[str, Any
         "overrides": list(plan.overrides),
         "signals": None if signals is None else str(signals),
         "request_weight": world.weight,
-        "assumed": list(world.assumed),
-        "simulated_s": world.horizon_ns / NS_PER_S,
+        "simulated_s": world.slots * world.slot_ns / NS_PER_S,
+        "warmup_s": world.warmup_ns / NS_PER_S,  # of each slot, beside what counts
+        "notes": list(remarks(chosen, world)),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "platform": platform.platform(),
         "scenario": chosen.model_dump(mode="json"),

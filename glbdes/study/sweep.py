@@ -25,8 +25,8 @@ from glbdes.base.claims import claimed
 from glbdes.base.files import HALF, put, reason
 from glbdes.base.folders import read_mark
 from glbdes.base.jobs import each
-from glbdes.errors import GlbdesError, InfeasibleError, RecordsError
-from glbdes.optimum import offline
+from glbdes.errors import GlbdesError, RecordsError
+from glbdes.optimum import bound
 from glbdes.present import study_tables
 from glbdes.records import headline
 from glbdes.records.info import Count, File, Finite, Said, listed, validated
@@ -41,7 +41,7 @@ if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a se
     from glbdes.present.figures import Figure
 
 MARK: Final = "sweep.json"
-FORMAT: Final = 2  # of sweep.json, and of a point's file
+FORMAT: Final = 3  # of sweep.json, and of a point's file
 TABLE: Final = "sweep.parquet"
 POINTS, WORK, LOCK = "points", "work", "lock"  # in the sweep's folder
 RETRIES: Final = 5  # of a point whose dask worker died
@@ -176,18 +176,16 @@ def measure(job: Job) -> Result:
     with tempfile.TemporaryDirectory(dir=job.work, prefix="glbdes-", ignore_cleanup_errors=True) as own:
         try:
             finished = Run(run.execute(job.plan, [Path(own) / "run"], signals=job.signals))
-            row = headline.row(headline.written(finished.path), finished.info, _optimum_usd(job))
+            row = headline.row(headline.written(finished.path), finished.info, _reference(job))
         except GlbdesError as error:
             return {"error": str(error)}
     figures = {key: None if np.isnan(value) else value for key, value in row.items()}
     return {"figures": figures, "wall_s": time.perf_counter() - begin_s}
 
 
-def _optimum_usd(job: Job) -> float | None:
-    try:
-        return offline.solve(build.build(job.plan.scenario, job.plan.folder, job.signals)).objective_usd
-    except InfeasibleError:
-        return None
+def _reference(job: Job) -> bound.Reference | None:
+    chosen = job.plan.scenario
+    return bound.reference(build.build(chosen, job.plan.folder, job.signals), chosen.by_request)
 
 
 def _on_dask(jobs: Sequence[Job], address: str) -> Iterator[tuple[Job, Result]]:

@@ -13,14 +13,15 @@ SHARE: Final = 0.8  # of the memory that a slot may take
 CGROUP: Final = Path("/sys/fs/cgroup/memory.max")
 
 
-def check(scenario: Scenario, requests: float, most_in_slot: float) -> None:
+def check(scenario: Scenario, requests: float, most_in_slot: float, period_s: float) -> None:
     """Raise `ScenarioError` if so many expected requests, in all and in the fullest slot, are more than can be.
 
-    `time.max_events` bounds how many there are in all, which is time; the machine how many there are in one slot.
+    A slot lasts `period_s`, warm-up included. `time.max_events` bounds how many there are in all, which is time; the
+    machine how many there are in one slot.
     """
     if not scenario.by_request:
         return
-    bursts, in_slot = _bursts(scenario)
+    bursts, in_slot = _bursts(scenario, period_s)
     most = scenario.time.max_events
     if not requests + bursts <= most:
         what = f"{requests:.3g} requests" + (f" in {bursts:.3g} bursts" if bursts else "")
@@ -45,10 +46,10 @@ def memory_bytes() -> float:
         return whole
 
 
-def _bursts(scenario: Scenario) -> tuple[float, float]:
+def _bursts(scenario: Scenario, period_s: float) -> tuple[float, float]:
     """How many bursts are drawn for all gateways, in all and in a slot."""
     time, workload = scenario.time, scenario.workload
     if workload.arrivals != "mmpp":
         return 0.0, 0.0
-    in_slot = time.simulated_s * workload.burst_fraction / workload.burst_mean_s * len(scenario.gateways)
+    in_slot = period_s * workload.burst_fraction / workload.burst_mean_s * len(scenario.gateways)
     return in_slot * time.slots, in_slot

@@ -1,32 +1,37 @@
 """Mean arrival rates: what each gateway asks for in each slot."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glbdes import resources
-from glbdes.base import portable
+from glbdes.base import portable, zones
 from glbdes.errors import ScenarioError, TraceError, nearest
 from glbdes.scenario import Scenario
-from glbdes.scenario.model import Gateway
+from glbdes.scenario.model import Gateway, Time
 from glbdes.signals.authors import read_authors_load_by_slot
 from glbdes.signals.loads import read_load
-from glbdes.units import H_PER_DAY, S_PER_H
+from glbdes.units import H_PER_DAY, NS_PER_S, S_PER_H
 from glbdes.workload import bounds, replay
 
 Floats = NDArray[np.float64]
 
 
 def expected_rps(
-    scenario: Scenario, home_capacity_rps: Floats, folder: Path | None = None, load: Floats | None = None
+    scenario: Scenario,
+    home_capacity_rps: Floats,
+    folder: Path | None = None,
+    load: Floats | None = None,
+    warmup_ns: int = 0,
 ) -> Floats:
     """Mean arrival rate of each slot and gateway, in requests per simulated second: float[s, g].
 
     rate[s, g] = base[g] * shape[s, g] * load_scale, where base is `rate_per_s`, or `load` * `home_capacity_rps` [g].
     A replayed trace brings its own rate, and base * shape is each gateway's share of it.
 
-    `load` [slot] is a load trace that goes before `workload.load_file`.
+    `load` [slot] is a load trace that goes before `workload.load_file`; each slot begins with a warm-up of `warmup_ns`.
 
     Raises `TraceError` for a load or request trace that is missing, wrong or too short, `ScenarioError` for a replay
     with a second trace as its shape or without any gateway to enter at, and for more requests than can be drawn.
@@ -38,8 +43,9 @@ def expected_rps(
         rates = counts[:, None] / scenario.time.simulated_s * _shares(scenario, home_capacity_rps)
     else:
         rates = _base_rps(scenario, home_capacity_rps) * _shape(scenario, folder, load) * workload.load_scale
-    in_slot = rates.sum(axis=1) * scenario.time.simulated_s
-    bounds.check(scenario, float(in_slot.sum()), float(in_slot.max()))
+    period_s = scenario.time.simulated_s + warmup_ns / NS_PER_S
+    in_slot = rates.sum(axis=1) * period_s
+    bounds.check(scenario, float(in_slot.sum()), float(in_slot.max()), period_s)
     return np.asarray(rates, dtype=np.float64)
 
 
@@ -107,11 +113,21 @@ def _diurnal(scenario: Scenario) -> Floats:
     midnight = time.start_utc.replace(hour=0, minute=0, second=0, microsecond=0)
     start_days = (time.start_utc - midnight).total_seconds() / (S_PER_H * H_PER_DAY)
     middle_days = start_days + (np.arange(time.slots)[:, None] + 0.5) * slot_days
-    offset_h = np.array([gateway.utc_offset_h for gateway in scenario.gateways.values()])
+    offset_h = np.stack([_offset_h(gateway, time) for gateway in scenario.gateways.values()], axis=1)
     after_peak_days = middle_days + (offset_h - workload.diurnal_peak_h) / H_PER_DAY
     # The mean of a cosine over a slot is its value in the middle times sinc.
     swing = workload.diurnal_amplitude * _sinc(slot_days) * portable.cos_turns(after_peak_days)
     return np.asarray(1.0 + swing, dtype=np.float64)
+
+
+def _offset_h(gateway: Gateway, time: Time) -> Floats:
+    """[s] how far a gateway's local time is ahead of UTC in the middle of each slot."""
+    if gateway.time_zone is None:
+        return np.full(time.slots, gateway.utc_offset_h or 0.0)
+    middle_s = (np.arange(time.slots) + 0.5) * time.slot_s
+    return np.array(
+        zones.offsets_h(gateway.time_zone, [time.start_utc + timedelta(seconds=s) for s in middle_s.tolist()])
+    )
 
 
 def _sinc(x: float) -> float:

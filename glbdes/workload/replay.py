@@ -41,6 +41,14 @@ class Replay(NamedTuple):
             rows.append(np.arange(low, high))
         return np.concatenate(times), np.concatenate(rows)
 
+    def rows_before(self, slot: int, span_ns: int) -> tuple[Ints, Ints]:
+        """The same of `span_ns` before `slot`, as if its own requests came again and again; ns since that began."""
+        times_ns, rows = self.rows(slot)
+        laps = -(-span_ns // self.slot_ns)
+        every_ns = span_ns + (np.arange(-laps, 0)[:, None] * self.slot_ns + times_ns).ravel()
+        kept = every_ns >= 0
+        return every_ns[kept], np.tile(rows, laps)[kept]
+
 
 def load(scenario: Scenario, folder: Path | None) -> Replay:
     """The trace of `workload.file`, its clock sped up by `replay_rate_factor` x `load_scale`.
@@ -73,7 +81,7 @@ def load(scenario: Scenario, folder: Path | None) -> Replay:
         )
     if horizon_s > lasts_s:
         expected = requests * horizon_s / lasts_s
-        bounds.check(scenario, expected, expected / time.slots)
+        bounds.check(scenario, expected, expected / time.slots, time.simulated_s)
     arrival_ns = np.rint(trace.arrival_s * (NS_PER_S / speed)).astype(np.int64)
     period_ns = max(to_clock_ns(lasts_s, 1), int(arrival_ns[-1]) + 1)
     return Replay(trace, arrival_ns, period_ns, to_clock_ns(time.simulated_s, time.clock_ns))

@@ -22,19 +22,19 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 # Children of the scenario's seed. The numbers are part of a scenario's meaning: never give one to another stream.
-ARRIVALS, LENGTHS, SLO, DISPATCH, SPLIT = range(5)
+ARRIVALS, LENGTHS, SLO, DISPATCH, SPLIT, WARMUP = range(6)  # warm-ups have all of them again, from WARMUP on
 
 
 @dataclass(frozen=True, eq=False)
 class Requests:
-    """Requests of a slot, sorted by (arrival_ns, gateway); arrays [n]."""
+    """Requests of a slot, sorted by (arrival_ns, gateway); arrays [n]. Those of its warm-up come first."""
 
     request_id: Ints  # counts up over the whole run, in this order
     gateway: Ints
     slo: Ints  # SLO class
     prompt_tokens: Ints  # >= 1
     output_tokens: Ints  # >= 1
-    arrival_ns: Ints  # at the gateway, in [slot start, slot end)
+    arrival_ns: Ints  # at the gateway, in [slot start, slot end), warm-up included
     uniform: Floats  # private to the request, in [0, 1): weighted dispatch
 
     def __len__(self) -> int:
@@ -48,51 +48,63 @@ class Demand(NamedTuple):
     requests: Callable[[int], Requests]  # that arrive in a slot
 
 
-def demand(scenario: Scenario, capacity_rps: Floats, folder: Path | None = None) -> Demand:
+def demand(scenario: Scenario, capacity_rps: Floats, folder: Path | None = None, warmup_ns: int = 0) -> Demand:
     """What gateways ask of regions that together can do `capacity_rps` [r]. Raises as `expected_rps` and `stream`."""
-    home_rps = rates.home_capacity_rps(scenario, capacity_rps)
-    expected_rps = rates.expected_rps(scenario, home_rps, folder, rates.load_beside_signals(scenario, folder))
-    return Demand(expected_rps, stream(scenario, expected_rps, folder))
+    home_rps, load = rates.home_capacity_rps(scenario, capacity_rps), rates.load_beside_signals(scenario, folder)
+    expected_rps = rates.expected_rps(scenario, home_rps, folder, load, warmup_ns)
+    return Demand(expected_rps, stream(scenario, expected_rps, folder, warmup_ns))
 
 
-def stream(scenario: Scenario, expected_rps: Floats, folder: Path | None = None) -> Callable[[int], Requests]:
+def stream(
+    scenario: Scenario, expected_rps: Floats, folder: Path | None = None, warmup_ns: int = 0
+) -> Callable[[int], Requests]:
     """Slot to the requests that arrive in it. Slots may be asked for in any order, and again.
 
-    `expected_rps` : float[s, g] as `rates.expected_rps` gives it.
+    `expected_rps` : float[s, g] as `rates.expected_rps` gives it. With `warmup_ns`, each slot begins with that
+    much more of the same kind; the draws of what counts are the same with it and without, but for ids and starts.
 
     Raises `TraceError` and `ScenarioError` for what token lengths or a replay need.
     """
     if scenario.in_megawatts:
         return _nothing_to_draw(scenario.name)
-    replays = scenario.workload.arrivals == "replay"
-    source = _replayed(scenario, expected_rps, folder) if replays else _drawn(scenario, expected_rps, folder)
+    made = _replayed if scenario.workload.arrivals == "replay" else _drawn
+    source = made(scenario, expected_rps, folder, warmup_ns)
     slot_ns = _slot_ns(scenario)
     slo_upto = np.cumsum([slo.share for slo in scenario.slo.values()])
     first_id = [0]  # of each slot; grows as slots are drawn
+    parts = (Part(WARMUP, 0, warmup_ns), Part(0, warmup_ns, slot_ns)) if warmup_ns else (Part(0, 0, slot_ns),)
 
     def requests(slot: int) -> Requests:
         while len(first_id) <= slot:
-            first_id.append(first_id[-1] + sum(map(len, source.arrival_ns(len(first_id) - 1))))
-        entered = source.arrival_ns(slot)
-        counts = [len(times) for times in entered]
+            before = len(first_id) - 1
+            first_id.append(
+                first_id[-1] + sum(len(times) for part in parts for times in source.arrival_ns(before, part))
+            )
+        drawn = [drawn_in(slot, part) for part in parts]
+        columns = [np.concatenate(column) if len(parts) > 1 else column[0] for column in zip(*drawn, strict=True)]
         if len(first_id) == slot + 1:
-            first_id.append(first_id[slot] + sum(counts))
+            first_id.append(first_id[slot] + len(columns[0]))
+        return Requests(first_id[slot] + np.arange(len(columns[0])), *columns)
+
+    def drawn_in(slot: int, part: Part) -> list[NDArray[Any]]:
+        """The columns of `Requests` but for the ids."""
+        entered = source.arrival_ns(slot, part)
+        counts = [len(times) for times in entered]
         arrival_ns = np.concatenate(entered)
         order = np.argsort(arrival_ns, kind="stable")  # keeps gateways, and the draws of each, in order
 
         def each(draw: Callable[[int, int], NDArray[Any]]) -> NDArray[Any]:
             return np.concatenate([draw(g, n) for g, n in enumerate(counts)])[order]
 
-        tokens = each(lambda g, n: np.stack(source.tokens(slot, g, n), axis=1))
-        return Requests(
-            request_id=first_id[slot] + np.arange(len(order)),
-            gateway=np.repeat(np.arange(len(counts)), counts)[order],
-            slo=_choose(slo_upto, each(lambda g, n: _child(scenario, SLO, g, slot).random(n))),
-            prompt_tokens=np.ascontiguousarray(tokens[:, 0]),
-            output_tokens=np.ascontiguousarray(tokens[:, 1]),
-            arrival_ns=slot * slot_ns + arrival_ns[order],
-            uniform=each(lambda g, n: _child(scenario, DISPATCH, g, slot).random(n)),
-        )
+        tokens = each(lambda g, n: np.stack(source.tokens(slot, part, g, n), axis=1))
+        return [
+            np.repeat(np.arange(len(counts)), counts)[order],
+            _choose(slo_upto, each(lambda g, n: _child(scenario, part.draws + SLO, g, slot).random(n))),
+            np.ascontiguousarray(tokens[:, 0]),
+            np.ascontiguousarray(tokens[:, 1]),
+            slot * (warmup_ns + slot_ns) + part.from_ns + arrival_ns[order],
+            each(lambda g, n: _child(scenario, part.draws + DISPATCH, g, slot).random(n)),
+        ]
 
     return requests
 
@@ -107,48 +119,59 @@ def _nothing_to_draw(name: str) -> Callable[[int], Requests]:
     return requests
 
 
+class Part(NamedTuple):
+    """A part of a slot, of which requests are drawn on their own."""
+
+    draws: int  # added to the numbers of the streams
+    from_ns: int  # since the slot's start
+    lasts_ns: int
+
+
 class _Source(NamedTuple):
     """Where arrivals and lengths come from."""
 
-    arrival_ns: Callable[[int], list[Ints]]  # slot -> for each gateway, sorted times since the slot's start
-    tokens: Callable[[int, int, int], tuple[Ints, Ints]]  # slot, gateway, n -> prompt[n], output[n] of those arrivals
+    arrival_ns: Callable[[int, Part], list[Ints]]  # slot -> for each gateway, sorted times since the part's start
+    tokens: Callable[[int, Part, int, int], tuple[Ints, Ints]]  # slot, part, gateway, n -> prompt[n], output[n] of them
 
 
-def _drawn(scenario: Scenario, expected_rps: Floats, folder: Path | None) -> _Source:
+def _drawn(scenario: Scenario, expected_rps: Floats, folder: Path | None, warmup_ns: int) -> _Source:
     """Arrivals and lengths from their laws."""
     law = arrivals.law(scenario.workload)
     lengths_law = lengths.law(scenario.workload.lengths, folder)
-    clock_ns, slot_ns = scenario.time.clock_ns, _slot_ns(scenario)
+    clock_ns = scenario.time.clock_ns
 
-    def gateway_ns(slot: int, gateway: int) -> Ints:
-        rng = _child(scenario, ARRIVALS, gateway, slot)
-        times_s = law(rng, float(expected_rps[slot, gateway]), slot_ns / NS_PER_S)
+    def gateway_ns(slot: int, part: Part, gateway: int) -> Ints:
+        rng = _child(scenario, part.draws + ARRIVALS, gateway, slot)
+        times_s = law(rng, float(expected_rps[slot, gateway]), part.lasts_ns / NS_PER_S)
         ticks = (times_s * (NS_PER_S / clock_ns)).astype(np.int64)
-        return clock_ns * np.minimum(ticks, slot_ns // clock_ns - 1)  # the product may round up to the slot's end
+        return clock_ns * np.minimum(ticks, part.lasts_ns // clock_ns - 1)  # the product may round up to the end
 
-    def tokens(slot: int, gateway: int, n: int) -> tuple[Ints, Ints]:
-        u, v = _child(scenario, LENGTHS, gateway, slot).random((2, n))
+    def tokens(slot: int, part: Part, gateway: int, n: int) -> tuple[Ints, Ints]:
+        u, v = _child(scenario, part.draws + LENGTHS, gateway, slot).random((2, n))
         return lengths_law(u, v)
 
-    return _Source(lambda slot: [gateway_ns(slot, g) for g in range(expected_rps.shape[1])], tokens)
+    return _Source(lambda slot, part: [gateway_ns(slot, part, g) for g in range(expected_rps.shape[1])], tokens)
 
 
-def _replayed(scenario: Scenario, expected_rps: Floats, folder: Path | None) -> _Source:
-    """Arrivals and lengths of a trace, each request at a gateway drawn in proportion to the slot's rates."""
+def _replayed(scenario: Scenario, expected_rps: Floats, folder: Path | None, warmup_ns: int) -> _Source:
+    """Arrivals and lengths of a trace, each request at a gateway drawn in proportion to the slot's rates.
+
+    A slot warms up with the end of its own stretch of the trace.
+    """
     replayed, clock_ns = replay.load(scenario, folder), scenario.time.clock_ns
 
-    def entries(slot: int) -> tuple[Ints, Ints, Ints]:
-        """(ns since the slot's start, row of the trace, gateway) of the slot's requests."""
-        times_ns, rows = replayed.rows(slot)
-        gateway = _choose(np.cumsum(expected_rps[slot]), _child(scenario, SPLIT, 0, slot).random(len(rows)))
-        return times_ns // clock_ns * clock_ns, rows, gateway
+    def entries(slot: int, part: Part) -> tuple[Ints, Ints, Ints]:
+        """(ns since the part's start, row of the trace, gateway) of the part's requests."""
+        times_ns, rows = replayed.rows(slot) if part.draws == 0 else replayed.rows_before(slot, warmup_ns)
+        uniform = _child(scenario, part.draws + SPLIT, 0, slot).random(len(rows))
+        return times_ns // clock_ns * clock_ns, rows, _choose(np.cumsum(expected_rps[slot]), uniform)
 
-    def arrival_ns(slot: int) -> list[Ints]:
-        times_ns, _, gateway = entries(slot)
+    def arrival_ns(slot: int, part: Part) -> list[Ints]:
+        times_ns, _, gateway = entries(slot, part)
         return [times_ns[gateway == g] for g in range(expected_rps.shape[1])]
 
-    def tokens(slot: int, gateway: int, n: int) -> tuple[Ints, Ints]:
-        _, rows, entered = entries(slot)
+    def tokens(slot: int, part: Part, gateway: int, n: int) -> tuple[Ints, Ints]:
+        _, rows, entered = entries(slot, part)
         rows = rows[entered == gateway]
         return replayed.trace.prompt_tokens[rows], replayed.trace.output_tokens[rows]
 

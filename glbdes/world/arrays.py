@@ -7,7 +7,7 @@ counters of a slot mean in joules and grams is in `meter.py`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, Final, Protocol
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from glbdes.hardware import Fleet
 from glbdes.signals import Signals
-from glbdes.units import G_PER_KG, NS_PER_S
+from glbdes.units import G_PER_KG, J_PER_KWH, NS_PER_S
 from glbdes.workload import Requests
 from glbdes.world.outages import Outage
 from glbdes.world.waiting import Waiting
@@ -37,14 +37,14 @@ class World:
     """
 
     slots: int
-    slot_ns: int  # simulated length of a slot
+    slot_ns: int  # simulated length of a slot, its warm-up not counted
     slot_s: float  # the real length that it stands for
     weight: float
     clock_ns: int  # every time is a multiple of this; 1 except in tests that force ties
     fleet: Fleet
     latency_ns: Ints  # [g, r] one way
     allowed: Bools  # [g, r]
-    dispatch: int  # WEIGHTED, SMOOTH, LEAST_LOADED or SPILLOVER
+    dispatch: int  # one of `physics.DISPATCH_NAMES`, by number
     telemetry_ns: int  # 0: state-dependent rules see the present
     spill_queue: int  # requests queued beyond which spillover turns elsewhere
     timeout_ns: int  # patience in the queue, counted from the arrival at the gateway
@@ -56,7 +56,7 @@ class World:
     demand: str  # what a policy knows of the slot's demand: truth, last or forecast
     expected_rps: Floats  # [s, g] the scenario's mean arrival rate
     capacity_rps: Floats  # [r] what a plan may use of each region
-    it_kwh_per_request: Floats  # [r] expected IT energy of a request there
+    it_kwh_per_request: Floats  # [r] expected IT energy of a request there at full batches: the fluid engine's
     carbon_usd_per_kg: float  # mu_c of the objective
     water_usd_per_l: float  # mu_w
     requests: Callable[[int], Requests]  # the requests that arrive in a slot
@@ -66,13 +66,34 @@ class World:
     delay_usd_per_s: float = 0.0  # per second of a request on the network, both ways, or waiting
     waiting: Waiting | None = None  # expected, by load; None: not reckoned with
     assumed: tuple[str, ...] = ()  # what of the replicas nobody measured, in words
+    beyond_measurement: Floats | None = None  # [r] share of expected prompt tokens in prompts longer than any measured
+    marginal_kwh: Floats | None = None  # [r] the least that a request adds to `rest_w`; None: `it_kwh_per_request`
+    rest_w: Floats | None = None  # [r] of all replicas without any work, without host power; None: 0
     classes: int = 1  # rows of a plan for each gateway: with limits, one for each SLO class (`glbdes.world.limits`)
+    warmup_ns: int = 0  # simulated at the beginning of each slot, under its plan and signals, but not counted
 
     @property
     def footprint_price_usd(self) -> Floats:
         """[k, r] of a kg of carbon and of a litre of water in each region: mu times the region's weight."""
         mu_usd = np.array([[self.carbon_usd_per_kg], [self.water_usd_per_l]])
         return mu_usd * (np.ones((2, self.regions)) if self.equity_weight is None else self.equity_weight)
+
+    @property
+    def flow(self) -> "World":
+        """The same world as the fluid engine has it: the energy of full batches, and no idle power."""
+        return replace(self, marginal_kwh=None, rest_w=None)
+
+    @property
+    def planned_kwh_per_request(self) -> Floats:
+        """[r] what plans reckon with for a request; a region's `base_kwh` comes on top, whatever the plan."""
+        return self.it_kwh_per_request if self.marginal_kwh is None else self.marginal_kwh
+
+    @property
+    def base_kwh(self) -> Floats:
+        """[r] IT energy of a whole slot without any request: replicas at rest, and their hosts."""
+        host_w = self.fleet.replicas * self.fleet.host_w
+        watts = host_w if self.rest_w is None else host_w + self.rest_w
+        return np.asarray(watts * self.slot_s / J_PER_KWH)
 
     @property
     def gateways(self) -> int:
@@ -83,8 +104,22 @@ class World:
         return int(self.allowed.shape[1])
 
     @property
+    def period_ns(self) -> int:
+        """What is simulated of a slot: its warm-up, and then what counts."""
+        return self.warmup_ns + self.slot_ns
+
+    @property
     def horizon_ns(self) -> int:
-        return self.slots * self.slot_ns
+        return self.slots * self.period_ns
+
+    def counted(self, arrival_ns: Ints) -> Bools:
+        """Which requests [n] arrive in the part of their slot that counts, and not in its warm-up."""
+        return np.asarray(arrival_ns % self.period_ns >= self.warmup_ns)
+
+    def arrived_rps(self, requests: Requests) -> Floats:
+        """[g] how many of a slot's `requests` arrive per second of the part that counts."""
+        gateway = requests.gateway[self.counted(requests.arrival_ns)] if self.warmup_ns else requests.gateway
+        return np.bincount(gateway, minlength=self.gateways) / (self.slot_ns / NS_PER_S)
 
     @property
     def latency_s(self) -> Floats:
@@ -106,7 +141,8 @@ class View:
     slot_s: float
     demand_rps: Floats  # [g]
     capacity_rps: Floats  # [r]
-    it_kwh_per_request: Floats  # [r]
+    it_kwh_per_request: Floats  # [r] what one more request adds
+    base_kwh: Floats  # [r] IT energy of the slot without any request; 0 where the region is down
     price_usd_per_kwh: Floats  # [r]
     carbon_g_per_kwh: Floats  # [r]
     wue_l_per_kwh: Floats  # [r]
@@ -141,6 +177,12 @@ class View:
     def water_l_per_request(self) -> Floats:
         """[r] water, on site and off site, of one request in each region."""
         return self.it_kwh_per_request * (self.wue_l_per_kwh + self.pue * self.ewif_l_per_kwh)
+
+    @property
+    def base_footprint(self) -> Floats:
+        """[k, r] kg of carbon and litres of water of the slot without any request."""
+        carbon_kg = self.base_kwh * self.pue * self.carbon_g_per_kwh / G_PER_KG
+        return np.stack((carbon_kg, self.base_kwh * (self.wue_l_per_kwh + self.pue * self.ewif_l_per_kwh)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +257,7 @@ METER_DTYPE = np.dtype(
 
 @dataclass(frozen=True, eq=False)
 class SlotRecord:
-    """A slot as an engine hands it to a sink: the plan that held, and the raw meters."""
+    """A slot as an engine hands it to a sink: the plan that held, and the raw meters. All but the last two count."""
 
     slot: int
     weights: Floats  # [g, r]
@@ -223,6 +265,9 @@ class SlotRecord:
     dispatched: Ints  # [g, r]
     meters: NDArray[Any]  # METER_DTYPE [r]
     duals: dict[str, Floats]  # of the policy, after planning
+    # What does not count: METER_DTYPE [r] of the warm-up and, after the last slot, of what was in flight then.
+    warmup: tuple[NDArray[Any], ...] = ()
+    warmup_dispatched: Ints | None = None  # [g, r]; None: nothing
 
 
 class Sink(Protocol):

@@ -12,7 +12,7 @@ from glbdes.hardware.physics import DISPATCH_NAMES
 from glbdes.scenario import Scenario
 from glbdes.signals import environment
 from glbdes.workload import demand, mix_of
-from glbdes.world import network, sizes
+from glbdes.world import compression, network, sizes
 from glbdes.world.arrays import World, freeze
 from glbdes.world.feasibility import check_load
 from glbdes.world.limits import by_class
@@ -45,7 +45,9 @@ def _world(scenario: Scenario, folder: Path) -> World:
     time, dispatch, regions, gateways = scenario.time, scenario.dispatch, scenario.regions, scenario.gateways
     known = environment(scenario.signals, regions, scenario.faults, scenario.known_ahead, time, folder)
     service = _service(scenario, folder)
-    asked = demand(scenario, service.capacity_rps, folder)
+    warmup_s = compression.warmup_s(time, service.servers, service.capacity_rps)
+    warmup_ns = span_ns(warmup_s, time.clock_ns) if scenario.by_request else 0
+    asked = demand(scenario, service.capacity_rps, folder, warmup_ns)
     priced = prices(scenario.objective, regions, service, dispatch.max_utilisation)
     return World(
         slots=time.slots,
@@ -61,7 +63,7 @@ def _world(scenario: Scenario, folder: Path) -> World:
         spill_queue=dispatch.spill_queue,
         timeout_ns=span_or_never_ns(dispatch.timeout_s, time.clock_ns),
         max_attempts=dispatch.max_attempts,
-        outages=outages(scenario.faults, regions, time),
+        outages=outages(scenario.faults, regions, time, warmup_ns),
         signals=known.truth,
         seen=known.seen,
         full_attribution=scenario.records.attribution == "full",
@@ -69,9 +71,13 @@ def _world(scenario: Scenario, folder: Path) -> World:
         expected_rps=asked.expected_rps,
         capacity_rps=dispatch.max_utilisation * service.capacity_rps,
         it_kwh_per_request=service.it_kwh_per_request,
+        beyond_measurement=service.beyond_measurement,
+        marginal_kwh=service.marginal_kwh,
+        rest_w=service.rest_w,
         requests=asked.requests,
         assumed=service.assumed,
         price_ahead_slots=known.price_ahead_slots,
+        warmup_ns=warmup_ns,
         **priced._asdict(),
     )
 

@@ -3,9 +3,10 @@
 Formulas are section 5 and 6 of docs/model.md. Nothing here is per request; engines count, this module converts.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from glbdes.signals import Signals
 from glbdes.units import G_PER_KG, J_PER_KWH, NS_PER_S
@@ -48,9 +49,20 @@ def footprint(it_kwh: Floats, signals: Signals, slot: int) -> Footprint:
 
 
 def slot_energy(world: World, record: SlotRecord) -> SlotEnergy:
-    """Energy by kind of a slot, from the raw meters of an engine (section 5)."""
-    fleet, meters = world.fleet, record.meters
-    powered_ns = fleet.replicas * world.slot_ns - meters["down_ns"]
+    """Energy by kind of a slot, from the raw meters of an engine (section 5); what does not count is left out."""
+    return _energy(world, record.meters, world.slot_ns)
+
+
+def warmup_energy(world: World, record: SlotRecord) -> list[SlotEnergy]:
+    """The same of what does not count: of the warm-up and, after the last slot, of what was in flight then."""
+    spans_ns = (world.warmup_ns, 0)  # nothing but work is metered after the horizon
+    return [_energy(world, meters, span_ns) for meters, span_ns in zip(record.warmup, spans_ns, strict=False)]
+
+
+def _energy(world: World, meters: NDArray[Any], span_ns: int) -> SlotEnergy:
+    """Energy by kind of `meters`, METER_DTYPE [r], that ran for `span_ns`."""
+    fleet = world.fleet
+    powered_ns = fleet.replicas * span_ns - meters["down_ns"]
     host_j = fleet.host_w * (powered_ns / NS_PER_S)
     kwh = world.weight / J_PER_KWH
     return SlotEnergy(

@@ -40,8 +40,8 @@ def latency_s(network: Network, gateways: Mapping[str, Gateway], regions: Mappin
 
 
 def great_circle_km(one: Place, other: Place) -> float:
-    """Distance over the surface of a spherical earth, by the haversine formula."""
-    north, other_north = radians(one.latitude_deg), radians(other.latitude_deg)
-    east = radians(other.longitude_deg - one.longitude_deg)
+    """Distance over the surface of a spherical earth, by the haversine formula; who says no place is at 0 N 0 E."""
+    north, other_north = radians(one.latitude_deg or 0.0), radians(other.latitude_deg or 0.0)
+    east = radians((other.longitude_deg or 0.0) - (one.longitude_deg or 0.0))
     h = sin((other_north - north) / 2) ** 2 + cos(north) * cos(other_north) * sin(east / 2) ** 2
     return 2 * EARTH_RADIUS_KM * asin(min(1.0, sqrt(h)))

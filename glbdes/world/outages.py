@@ -16,13 +16,23 @@ class Outage(NamedTuple):
     up_ns: int
 
 
-def outages(faults: Sequence[Fault], regions: Collection[str], time: Time) -> tuple[Outage, ...]:
-    """When regions are down, on the simulated clock: real hours shrink with the slots."""
+def outages(faults: Sequence[Fault], regions: Collection[str], time: Time, warmup_ns: int = 0) -> tuple[Outage, ...]:
+    """When regions are down, on the simulated clock: real hours shrink with the slots, and warm-ups come between.
+
+    What happens as a slot begins, happens before its warm-up; all else after it.
+    """
     names, shrink = list(regions), time.simulated_s / time.slot_s
+    slot_ns = span_ns(time.simulated_s, time.clock_ns)
+
+    def with_warmups(counted_ns: int) -> int:
+        slot, since_ns = divmod(counted_ns, slot_ns)
+        return slot * (warmup_ns + slot_ns) + (warmup_ns + since_ns if since_ns else 0)
+
     found = []
     for fault in faults:
         if fault.signal is None:
             down_ns = span_ns(fault.start_h * S_PER_H * shrink, time.clock_ns)
             up_ns = span_ns(fault.end_h * S_PER_H * shrink, time.clock_ns)
-            found.append(Outage(names.index(fault.region), down_ns, max(up_ns, down_ns + time.clock_ns)))
+            up_ns = max(up_ns, down_ns + time.clock_ns)
+            found.append(Outage(names.index(fault.region), with_warmups(down_ns), with_warmups(up_ns)))
     return tuple(sorted(found, key=lambda outage: (outage.down_ns, outage.region)))

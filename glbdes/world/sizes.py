@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from glbdes.errors import ScenarioError
-from glbdes.hardware.physics import LEAST_LOADED, SPILLOVER
+from glbdes.hardware.physics import STATE_DEPENDENT
 from glbdes.scenario import Scenario
 from glbdes.scenario.sizes import MOST_S
 from glbdes.units import NS_PER_S
@@ -21,6 +21,9 @@ def check(scenario: Scenario, world: World) -> None:
     places = int(fleet.replicas.sum()) * int(fleet.max_batch.max())
     if places > MOST_PLACES:
         problems.append(f"regions: all replicas hold {places:g} requests, must be <= {MOST_PLACES:g}")
+    if world.horizon_ns > MOST_S * NS_PER_S:
+        told = f"all slots take {world.horizon_ns / NS_PER_S:g} simulated s with it, must be <= {MOST_S:g} s"
+        problems.append(f"time.warmup_s = {world.warmup_ns / NS_PER_S:g} s: {told}")
     longest_s, drained_s = _longest_s(world), _drained_s(world)
     for r, name in enumerate(scenario.regions):
         if longest_s[r] > MOST_S:
@@ -39,7 +42,7 @@ def check(scenario: Scenario, world: World) -> None:
 
 def _ticks(world: World, drained_s: float) -> float:
     """How often the dispatcher's picture of the regions is renewed, if it is."""
-    if world.telemetry_ns == 0 or world.dispatch not in (LEAST_LOADED, SPILLOVER):
+    if world.telemetry_ns == 0 or world.dispatch not in STATE_DEPENDENT:
         return 0.0
     end_ns = world.horizon_ns + int(world.fleet.wake_ns.max()) + drained_s * NS_PER_S
     return end_ns / world.telemetry_ns
@@ -59,5 +62,5 @@ def _drained_s(world: World) -> Floats:
     """[r] how long it takes to serve all requests of the horizon there, whatever a policy does."""
     if not (world.fleet.a_s > 0).all():  # megawatts, and no requests
         return np.zeros(world.regions)
-    requests = float(world.expected_rps.sum()) * world.slot_ns / NS_PER_S
+    requests = float(world.expected_rps.sum()) * world.period_ns / NS_PER_S
     return np.asarray(requests / world.capacity_rps, dtype=np.float64)

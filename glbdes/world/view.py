@@ -43,7 +43,8 @@ class Shown:
         self.past_demand_rps = np.zeros((world.slots, world.gateways))
         self._told = 0  # slots of `past` so far
         self._capacity_rps = _own(world.capacity_rps)
-        self._it_kwh_per_request = _own(world.it_kwh_per_request)
+        self._it_kwh_per_request = _own(world.planned_kwh_per_request)
+        self._base_kwh = world.base_kwh
         self._latency_s = _own(world.latency_s)
         self._footprint_price_usd = _own(world.footprint_price_usd)
         self._waiting = None if world.waiting is None else Waiting(*map(_own, world.waiting))
@@ -67,6 +68,7 @@ class Shown:
             demand_rps=_own(demand_rps),
             capacity_rps=self._capacity_rps,
             it_kwh_per_request=self._it_kwh_per_request,
+            base_kwh=_own(self._base_kwh * up),
             price_usd_per_kwh=_own(seen.price_usd_per_kwh[slot]),
             carbon_g_per_kwh=_own(seen.carbon_g_per_kwh[slot]),
             wue_l_per_kwh=_own(seen.wue_l_per_kwh[slot]),
@@ -160,6 +162,7 @@ class Planner:
         self.name = name
         self.shown = Shown(world)
         self.last_demand_rps = np.zeros(world.gateways)
+        self.demand_rps = np.zeros(world.gateways)  # [g] that the last plan was made for
         self.cost_usd = np.zeros(world.regions)
         self.carbon_kg = np.zeros(world.regions)
         self.water_l = np.zeros(world.regions)
@@ -168,8 +171,8 @@ class Planner:
 
     def plan(self, slot: int, demand_rps: Floats, up: Bools) -> Floats:
         """Weights [g, r] for `slot`, in which `demand_rps` [g] arrives; `up` [r] says which regions serve."""
-        known_rps = self._known_demand(slot, demand_rps)
-        view = self.shown.view(slot, known_rps, up, self.cost_usd, self.carbon_kg, self.water_l)
+        self.demand_rps = self._known_demand(slot, demand_rps)
+        view = self.shown.view(slot, self.demand_rps, up, self.cost_usd, self.carbon_kg, self.water_l)
         weights, self._duals = ask(self.policy, view, self.name)
         self.last_demand_rps = demand_rps
         self.shown.past_demand_rps[slot] = demand_rps

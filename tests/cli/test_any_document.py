@@ -44,7 +44,7 @@ load_scale = 1.0
 lengths = {law = "fixed", prompt_tokens = 100, output_tokens = 10}
 [gateways]
 west = {load = 0.05, utc_offset_h = -7.0}
-east = {rate_per_s = 1.0, longitude_deg = 139.0, regions = ["west", "east"]}
+east = {rate_per_s = 1.0, latitude_deg = 0.0, longitude_deg = 139.0, regions = ["west", "east"]}
 [regions.west]
 pue = 1.1
 price_usd_per_kwh = 0.06
@@ -52,6 +52,7 @@ carbon_g_per_kwh = 250.0
 wue_l_per_kwh = 0.2
 ewif_l_per_kwh = 3.5
 [regions.east]
+latitude_deg = 0.0
 longitude_deg = 139.0
 pue = 1.1
 price_usd_per_kwh = 0.1

@@ -27,6 +27,7 @@ output_tokens = 10
 profile = "h100_llama8b"
 [regions.texas]
 [regions.japan]
+latitude_deg = 0.0
 longitude_deg = 139.0
 [gateways.texas]
 rate_per_s = 5.0

@@ -274,7 +274,7 @@ def test_a_profile_of_steps_is_fitted_written_and_its_energy_said_to_be_assumed(
     assert "--kv-tokens 50000 --idle-w 30 --active-w 300" in Path("toy.toml").read_text().splitlines()[0]
     fleet = ("--set", f"fleet.profile={tmp_path / 'toy.toml'}", "--set", "regions.*.max_batch=8")
     small = ("--set", "time.slots=1", "--set", "time.simulated_s_per_slot=1.0")
-    says = "the energy of toy was not measured: 300 W at work are assumed"
+    says = "The energy of toy was not measured: 300 W at work are assumed"
     assert says in call("check", "tiny", *fleet, *small).stdout
     assert says in call("simulate", "tiny", *fleet, *small, "-o", "run").stdout
     assert says in call("summary", "run").stdout

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from glbdes.engine.fast import driver as fast
 from glbdes.engine.simpy import engine as simpy_engine
 from glbdes.hardware import physics
-from glbdes.world import View, World
+from glbdes.world import SlotRecord, View, World
 from tests.worlds import ListSink, make_fleet, make_requests, make_signals, make_world
 
-SLOT_NS = 2_000_000_000
+SLOT_NS = 2_000_000_000  # warm-up included
 FINE_TICK_NS = 1
 BLOCK_REPLICAS = 70  # more than the engine's sets hold in one word
 
@@ -45,6 +45,7 @@ class Case(NamedTuple):
     sleeps: bool
     full_attribution: bool
     chained: float
+    warmup_ns: int
     weight: float
     forbidden: bool  # some gateways may not send everywhere
     bunched: bool  # requests come many at a time
@@ -58,7 +59,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "regions": (1, 2, 3),
     "slots": (1, 2, 4),
     "tick_ns": (50_000_000, FINE_TICK_NS, 10_000_000, FINE_TICK_NS, 1_000_000, FINE_TICK_NS),
-    "rule": (physics.WEIGHTED, physics.SMOOTH, physics.LEAST_LOADED, physics.SPILLOVER),
+    "rule": (physics.WEIGHTED, physics.SMOOTH, physics.LEAST_LOADED, physics.SPILLOVER, physics.PLAN_LEAST_LOADED),
     "replicas": (1, 2, 3, 4, BLOCK_REPLICAS),
     "batch": (1, 2, 4, 8),
     "kv_tokens": (100_000, 900, 2000),
@@ -72,6 +73,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "sleeps": (False, True),
     "full_attribution": (False, True),
     "chained": (1.0, 1.5),
+    "warmup_ns": (0, 0, 50_000_000, 600_000_000, 1_950_000_000),
     "weight": (1.0, 12.5),
     "forbidden": (False, True),
     "bunched": (False, True),
@@ -130,8 +132,9 @@ def world_of(case: Case) -> World:
             slo=rng.integers(0, 3, case.requests),
         ),
         slots=case.slots,
-        slot_s=case.weight * SLOT_NS / 1e9,
-        simulated_s=SLOT_NS / 1e9,
+        slot_s=case.weight * (SLOT_NS - case.warmup_ns) / 1e9,
+        simulated_s=(SLOT_NS - case.warmup_ns) / 1e9,
+        warmup_ns=case.warmup_ns,
         gateways=gateways,
         regions=regions,
         clock_ns=tick,
@@ -214,10 +217,21 @@ def differences(ours: ListSink, theirs: ListSink, rtol: float = 1e-12) -> list[s
         return [*found, "slots"]
     for a, b in zip(ours.slots, theirs.slots, strict=True):
         compare(found, f"slot {a.slot}", a.meters, b.meters, rtol)
+        if len(a.warmup) != len(b.warmup):
+            found.append(f"slot {a.slot}: {len(a.warmup)} and {len(b.warmup)} meters that do not count")
+        for mine, other in zip(a.warmup, b.warmup, strict=False):
+            compare(found, f"warm-up of slot {a.slot}", mine, other, rtol)
+        if not np.array_equal(vain(a), vain(b)):
+            found.append(f"slot {a.slot}: dispatched in the warm-up")
         for name in ("weights", "demand_rps", "dispatched"):
             if not np.array_equal(getattr(a, name), getattr(b, name)):
                 found.append(f"slot {a.slot}: {name}")
     return found
+
+
+def vain(record: SlotRecord) -> np.ndarray:
+    """What was dispatched and does not count."""
+    return np.zeros_like(record.dispatched) if record.warmup_dispatched is None else record.warmup_dispatched
 
 
 def compare(found: list[str], place: str, ours: np.ndarray, theirs: np.ndarray, rtol: float) -> None:
@@ -234,5 +248,5 @@ def compare(found: list[str], place: str, ours: np.ndarray, theirs: np.ndarray, 
 
 def digest(sink: ListSink) -> int:
     """One number for all records, bit for bit."""
-    parts = [sink.table.tobytes(), *(record.meters.tobytes() for record in sink.slots)]
+    parts = [sink.table.tobytes(), *(meters.tobytes() for one in sink.slots for meters in (one.meters, *one.warmup))]
     return zlib.crc32(b"".join(parts))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glbdes.engine import compiled
+from glbdes.base import compiled
 
 
 def double(values):

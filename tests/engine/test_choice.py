@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glbdes.engine import compiled, fast
+from glbdes.base import compiled
+from glbdes.engine import fast
 from glbdes.engine.choice import WORTH_COMPILING, WORTH_LOADING, engine_for
 from tests.engine.differential import numbered, world_of
 
@@ -25,7 +26,7 @@ def test_auto_counts_what_compiling_costs(
     expected: int, is_compiled: bool, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fast, "must_compile", lambda world: not is_compiled)
-    world: Any = SimpleNamespace(expected_rps=np.array([expected]), slot_ns=1_000_000_000)
+    world: Any = SimpleNamespace(expected_rps=np.array([expected]), period_ns=1_000_000_000)
     assert engine_for("auto", world) == name
     assert engine_for("fluid", world) == "fluid"
 

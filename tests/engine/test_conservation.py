@@ -8,7 +8,8 @@ import pytest
 from glbdes.engine.simpy import engine as simpy_engine
 from glbdes.hardware.physics import STATUS_NAMES
 from glbdes.units import G_PER_KG, J_PER_KWH
-from glbdes.world import World, meter
+from glbdes.world import SlotRecord, World, meter
+from tests.engine.differential import vain
 from tests.random_worlds import CLOCKS_NS, Moody, engine_run, random_world
 from tests.worlds import ListSink
 
@@ -27,6 +28,16 @@ def arrivals(world: World) -> np.ndarray:
     return np.concatenate([world.requests(slot).request_id for slot in range(world.slots)])
 
 
+def whole(sink: ListSink, name: str) -> np.ndarray:
+    """[r] what the meters of all slots say, those that do not count included."""
+    return sum(meters[name] for record in sink.slots for meters in (record.meters, *record.warmup))
+
+
+def energies(world: World, record: SlotRecord) -> list[meter.SlotEnergy]:
+    """Of what counts in a slot, and of what does not."""
+    return [meter.slot_energy(world, record), *meter.warmup_energy(world, record)]
+
+
 def test_every_request_ends_exactly_once():
     for world, sink in every_world():
         assert sink.table["request_id"].tolist() == sorted(arrivals(world).tolist())
@@ -40,15 +51,15 @@ def test_meters_count_the_statuses_of_the_records():
         for status, name in enumerate(STATUS_NAMES):
             for r in range(sink.slots[0].meters.size):
                 ended_here = int(((table["status"] == status) & (table["region"] == r)).sum())
-                metered = int(sink.meter(name)[:, r].sum())
+                metered = int(whole(sink, name)[r])
                 assert metered <= ended_here if name == "failed" else metered == ended_here
 
 
 def test_what_is_dispatched_arrives():
     for _, sink in every_world():
-        sent = sum(record.dispatched for record in sink.slots)
+        sent = sum(record.dispatched + vain(record) for record in sink.slots)
         assert sent.sum() == sink.table["attempts"].sum()
-        assert sent.sum(axis=0).tolist() == sink.meter("arrived").sum(axis=0).tolist()
+        assert sent.sum(axis=0).tolist() == whole(sink, "arrived").tolist()
 
 
 def test_times_of_a_request_come_in_order():
@@ -72,12 +83,18 @@ def test_requests_are_handed_over_by_the_time_they_ended():
 
 
 def test_replica_time_adds_up_in_every_slot():
-    """Prefill + decode + idle + down is replicas x slot. The last slot goes on with requests in flight."""
+    """Prefill + decode + idle + down is replicas x slot. The last slot goes on with requests in flight, unless it is
+    what comes after it that does."""
     for world, sink in every_world():
         spent = sum(sink.meter(name) for name in ("prefill_ns", "decode_ns", "idle_ns", "down_ns"))
         expected = np.broadcast_to(world.fleet.replicas * world.slot_ns, spent.shape)
         assert (spent[:-1] == expected[:-1]).all()
         assert (spent[-1] >= expected[-1]).all()
+        if world.warmup_ns:
+            assert (spent[-1] == expected[-1]).all()
+            for record in sink.slots:
+                warm = sum(record.warmup[0][name] for name in ("prefill_ns", "decode_ns", "idle_ns", "down_ns"))
+                assert (warm == world.fleet.replicas * world.warmup_ns).all()
         if (sink.table["finish_ns"] <= world.horizon_ns).all():
             assert (spent[-1] == expected[-1]).all()
 
@@ -88,8 +105,11 @@ def test_requests_and_the_unattributed_rest_are_the_meter(full):
     for world, sink in every_world(full_attribution=full):
         metered, charged = np.zeros(4), np.zeros(4)
         for record in sink.slots:
-            energy = meter.slot_energy(world, record)
-            for kwh, total in ((energy.it_kwh, metered), (energy.it_kwh - energy.attributed_kwh, charged)):
+            parts = energies(world, record)
+            it_kwh, attributed_kwh = (
+                sum(getattr(part, name) for part in parts) for name in ("it_kwh", "attributed_kwh")
+            )
+            for kwh, total in ((it_kwh, metered), (it_kwh - attributed_kwh, charged)):
                 caused = meter.footprint(kwh, world.signals, record.slot)
                 amounts = (kwh, caused.cost_usd, caused.carbon_kg, caused.water_l)
                 total += [amount.sum() / world.weight for amount in amounts]
@@ -107,10 +127,10 @@ def test_marginal_charges_are_the_work_of_each_slot_and_region():
 def test_full_attribution_leaves_nothing_over_where_anything_was_charged():
     for world, sink in every_world(full_attribution=True):
         for record in sink.slots:
-            energy = meter.slot_energy(world, record)
-            worked = record.meters["prefill_j"] + record.meters["decode_j"] > 0
-            np.testing.assert_allclose(energy.attributed_kwh[worked], energy.it_kwh[worked], rtol=TOLERANCE)
-            assert (energy.attributed_kwh[~worked] == 0).all()
+            for energy, meters in zip(energies(world, record), (record.meters, *record.warmup), strict=True):
+                worked = meters["prefill_j"] + meters["decode_j"] > 0
+                np.testing.assert_allclose(energy.attributed_kwh[worked], energy.it_kwh[worked], rtol=TOLERANCE)
+                assert (energy.attributed_kwh[~worked] == 0).all()
 
 
 def test_attribution_moves_no_request():
@@ -130,7 +150,7 @@ def same(ours: ListSink, theirs: ListSink) -> bool:
     """To the last bit."""
     slots = zip(ours.slots, theirs.slots, strict=True)
     return ours.table.tobytes() == theirs.table.tobytes() and all(
-        a.meters.tobytes() == b.meters.tobytes()
+        all(x.tobytes() == y.tobytes() for x, y in zip((a.meters, *a.warmup), (b.meters, *b.warmup), strict=True))
         and a.weights.tobytes() == b.weights.tobytes()
         and a.dispatched.tobytes() == b.dispatched.tobytes()
         for a, b in slots
@@ -190,3 +210,11 @@ def test_the_world_is_left_as_it_was():
                 assert (ours == theirs).all()
             for name in used.signals.__dataclass_fields__:
                 assert (getattr(used.signals, name) == getattr(fresh.signals, name)).all()
+
+
+def test_without_a_warmup_there_are_no_meters_that_do_not_count():
+    for clock_ns in CLOCKS_NS:
+        world = random_world(1, clock_ns, warmup_ns=0)
+        assert all(
+            not record.warmup and record.warmup_dispatched is None for record in engine_run(world, Moody(1)).slots
+        )

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from glbdes.engine import compiled
+from glbdes.base import compiled
 from glbdes.engine.fast import driver as fast
 from glbdes.engine.simpy import engine as simpy_engine
 from glbdes.hardware import physics
@@ -65,6 +65,8 @@ FAULTS = {
     "weights are cut short": ("dispatch", "Dispatcher.weighted", "request.uniform *", "0.9 * request.uniform *"),
     "smooth takes less than one": ("dispatch", "Dispatcher.smooth", "-= 1.0", "-= 0.9"),
     "least loaded by index": ("dispatch", "Dispatcher.least_loaded", "min(open_", "min(sorted(open_regions) or open_"),
+    "the plan by load alone": ("dispatch", "Dispatcher.plan_least_loaded", "(n + 1) / sent", "(n + 1) / 1.0"),
+    "the plan forgets this one": ("dispatch", "Dispatcher.plan_least_loaded", "(n + 1)", "n"),
     "spillover at the limit": ("dispatch", "Dispatcher.spillover", "queue[first] <=", "queue[first] <"),
     "relief by queue": ("dispatch", "Dispatcher.spillover", "key=shares.__getitem__", "key=lambda r: -queue[r]"),
     "telemetry sees the present": ("dispatch", "Dispatcher.least_loaded", "if self.telemetry", "if False"),
@@ -94,7 +96,15 @@ FAULTS = {
     "one attempt more": ("engine", "Simulation.turn_away", ">= self.world", "> self.world"),
     "back at once": ("engine", "Simulation.turn_away", "now + self.latency", "now + 0 * self.latency"),
     "the first slot's signals": ("engine", "Simulation.open_slot", "world.signals, slot)", "world.signals, 0)"),
-    "another plan": ("engine", "Simulation.open_slot", "follow(self.weights)", "follow(self.weights[:, ::-1])"),
+    "another plan": ("engine", "Simulation.open_slot", "follow(self.weights,", "follow(self.weights[:, ::-1],"),
+    "warm-ups end too soon": ("engine", "Simulation.slots", "+ world.warmup_ns,", "+ world.warmup_ns // 2,"),
+    "host power of warm-ups is a slot's": (
+        "engine",
+        "Simulation.slots",
+        "part(world.warmup_ns)",
+        "part(world.slot_ns)",
+    ),
+    "host power after the last slot": ("engine", "Simulation.run", "0 if self.world.warmup_ns else", ""),
 }
 # Worlds in which a rare fault is less rare.
 FORCED = {

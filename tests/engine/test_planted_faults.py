@@ -8,6 +8,7 @@ that old credits do not count where a plan has no place. `test_rules.py` holds i
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from glbdes.engine.simpy import engine as simpy_engine
@@ -19,6 +20,8 @@ from glbdes.engine.simpy.region import Region
 from glbdes.engine.simpy.replica import Replica
 from glbdes.engine.simpy.request import Request, order_key
 from glbdes.hardware import physics
+from glbdes.units import NS_PER_S
+from glbdes.world import World
 from tests.random_worlds import CLOCKS_NS, disagreements, random_world
 
 WORLDS = 240
@@ -382,6 +385,22 @@ def ties_by_index(original):
     return choose
 
 
+def least_loaded_beyond_the_plan(_):
+    def plan_least_loaded(self, request):
+        here = [region.population for region in self.regions]
+        return min(sorted(self.open[request.gateway]), key=here.__getitem__, default=-1)
+
+    return plan_least_loaded
+
+
+def flows_of_one_gateway_alone(original):
+    def follow(self, plan, demand_rps):
+        original(self, plan, demand_rps)
+        self.sent_rps = plan[0].tolist()
+
+    return follow
+
+
 def spill_a_request_too_early(original):
     def spillover(self, request):
         self.spill_queue -= 1
@@ -435,6 +454,76 @@ def marginal_only(original):
     return init
 
 
+# Warm-ups -----------------------------------------------------------------------------------------------------------
+
+
+def added(one, other):
+    """Two meters in one."""
+    both = one.copy()
+    for name in both.dtype.names:
+        both[name] += other[name]
+    return both
+
+
+def counts_too(part: int) -> Callable:
+    """What part 0 (the warm-up) or 2 (after the last slot) of a slot meters is also in what counts."""
+
+    def make(original):
+        def close_slot(self, slot):
+            if len(self.parts) > max(part, 1):
+                meters, sent = self.parts[1]
+                self.parts[1] = (added(meters, self.parts[part][0]), sent)
+            original(self, slot)
+
+        return close_slot
+
+    return make
+
+
+def warmups_end_unsettled(original):
+    def settle(self):
+        world = self.world
+        if not 0 < world.warmup_ns == self.now % world.period_ns:
+            original(self)
+
+    return settle
+
+
+def policies_hear_of_warmups(original):
+    def close_slot(self, slot):
+        observe = self.planner.observe
+
+        def hear(record):
+            for meters in record.warmup:
+                record = replace(record, meters=added(record.meters, meters))
+            observe(record)
+
+        self.planner.observe = hear
+        original(self, slot)
+        self.planner.observe = observe
+
+    return close_slot
+
+
+def demand_of_warmups_too(_):
+    def arrived_rps(self, requests):
+        return np.bincount(requests.gateway, minlength=self.gateways) / (self.slot_ns / NS_PER_S)
+
+    return arrived_rps
+
+
+def plan_waits_for_the_warmup(original):
+    """The plan before holds until the slot counts."""
+
+    def open_slot(self, slot):
+        before, follow = self.dispatcher.weights, self.dispatcher.follow
+        self.dispatcher.follow = lambda plan: follow(np.array(before) if slot and self.world.warmup_ns else plan)
+        original(self, slot)
+        self.dispatcher.follow = follow
+
+    return open_slot
+
+
 def physics_fault(name: str, change: Callable) -> Callable:
     return lambda patch: patch.setattr(physics, name, change(getattr(physics, name)))
 
@@ -482,6 +571,8 @@ FAULTS: dict[str, Callable] = {
     "one credit for all gateways": replaced(Dispatcher, "smooth", smooth_shares_credits),
     "least loaded by queue alone": replaced(Dispatcher, "least_loaded", least_loaded_by_queue),
     "least loaded ties by index": replaced(Dispatcher, "least_loaded", ties_by_index),
+    "least loaded beyond the plan": replaced(Dispatcher, "plan_least_loaded", least_loaded_beyond_the_plan),
+    "the plan of one gateway for all": replaced(Dispatcher, "follow", flows_of_one_gateway_alone),
     "spillover ties by index": replaced(Dispatcher, "spillover", ties_by_index),
     "spillover one too early": replaced(Dispatcher, "spillover", spill_a_request_too_early),
     "telemetry is exact": replaced(Dispatcher, "__init__", sees_the_present),
@@ -489,6 +580,12 @@ FAULTS: dict[str, Callable] = {
     "back without latency": replaced(Simulation, "turn_away", back_in_no_time),
     "last slot's signals": replaced(Region, "open_slot", old_signals),
     "attribution always marginal": replaced(Region, "__init__", marginal_only),
+    "warm-ups count": replaced(Simulation, "close_slot", counts_too(0)),
+    "what goes on after the last slot counts": replaced(Simulation, "close_slot", counts_too(2)),
+    "warm-ups end unsettled": replaced(Simulation, "settle", warmups_end_unsettled),
+    "policies hear of warm-ups": replaced(Simulation, "close_slot", policies_hear_of_warmups),
+    "policies see the demand of warm-ups": replaced(World, "arrived_rps", demand_of_warmups_too),
+    "warm-ups under the plan before": replaced(Simulation, "open_slot", plan_waits_for_the_warmup),
     "iterations round down": physics_fault(
         "to_clock_ns",
         lambda _: lambda duration_s, clock_ns: max(clock_ns, int(duration_s * 1e9) // clock_ns * clock_ns),

@@ -9,7 +9,17 @@ import pytest
 
 from glbdes.engine.fast import driver as fast
 from glbdes.engine.simpy import engine as simpy_engine
-from glbdes.hardware.physics import FAILED, LEAST_LOADED, REJECTED, SERVED, SMOOTH, SPILLOVER, TIMED_OUT, WEIGHTED
+from glbdes.hardware.physics import (
+    FAILED,
+    LEAST_LOADED,
+    PLAN_LEAST_LOADED,
+    REJECTED,
+    SERVED,
+    SMOOTH,
+    SPILLOVER,
+    TIMED_OUT,
+    WEIGHTED,
+)
 from glbdes.units import J_PER_KWH, NS_PER_S
 from glbdes.world import meter
 from tests.worlds import Fixed, ListSink, make_fleet, make_requests, make_signals, make_world
@@ -237,6 +247,30 @@ def test_least_loaded_sees_only_the_last_tick(run):
     assert column(stale, "region") == [0, 0, 0, 1, 1]  # the tick at 10 s comes before the arrival at 10 s
 
 
+def test_plan_least_loaded_keeps_to_the_plan_and_to_its_proportions(run):
+    """The plan sends twice as much to region 0 as to region 2, and nothing to region 1, which is nearest and empty."""
+    arguments = {"regions": 3, "dispatch": PLAN_LEAST_LOADED, "requests": {"prompt": 200}, "latency_s": [[1, 0, 1]]}
+    sink = run(world(range(0, 12, 2), **arguments), Fixed([[2, 0, 1]]))
+    # (requests there + this one) / share: 1/2, then 2/2 and 1/1 are equal and the lowest index counts, then 3/2 and 1
+    assert column(sink, "region") == [0, 0, 2, 0, 0, 2]
+
+
+def test_plan_least_loaded_counts_what_all_gateways_are_to_send(run):
+    """Gateway 0 may use both regions alike, but gateway 1 sends all of its three fourths to region 1."""
+    arguments = {"regions": 2, "gateways": 2, "dispatch": PLAN_LEAST_LOADED}
+    requests = {"prompt": 200, "gateway": [1, 1, 1, 0]}
+    sink = run(world([0, 2, 4, 6], requests=requests, **arguments), Fixed([[1, 1], [0, 1]]))
+    # three requests are at region 1, which is sent 7/2 of a request for each 1/2 of region 0: 4/3.5 < 1/0.5
+    assert column(sink, "region") == [1, 1, 1, 1]
+
+
+def test_plan_least_loaded_goes_to_the_nearest_where_the_plan_has_no_place_and_sees_the_last_tick(run):
+    arguments = {"regions": 3, "dispatch": PLAN_LEAST_LOADED, "latency_s": [[1, 3, 2]], "outages_s": [(0, 5, 900)]}
+    assert column(run(world([6], **arguments), Fixed([[1, 0, 0]])), "region") == [2]
+    stale = {"regions": 2, "dispatch": PLAN_LEAST_LOADED, "requests": {"prompt": 200}, "telemetry_s": 10}
+    assert column(run(world([1, 2, 9, 10, 11], **stale)), "region") == [0, 0, 0, 1, 1]
+
+
 def test_spillover_goes_to_the_short_queue_with_the_largest_weight(run):
     """Region 0 has room for one and a queue of two; `spill_queue` 1."""
     arguments = {
@@ -460,3 +494,25 @@ def test_queue_and_system_areas_by_hand(run):
     assert sink.meter("queue_area_ns")[:, 0].tolist() == [(3 + 3) * NS_PER_S, 3 * NS_PER_S]
     assert sink.meter("system_area_ns")[:, 0].tolist() == [(4 + 4 + 3) * NS_PER_S, (3 + 7) * NS_PER_S]
     assert sink.meter("queue_max")[:, 0].tolist() == [2, 1]
+
+
+def test_a_warmup_has_meters_of_its_own_and_so_has_what_goes_on_after_the_last_slot(run):
+    """Slots of 4 + 10 s. The first request: prefill from 1 to 3 s, tokens at 4, 5 and 6 s. The second: 23 to 33 s."""
+    requests = {"prompt": [2, 10], "output": [4, 1]}
+    sink = run(world([1, 23], slots=2, slot_s=10.0, warmup_ns=4 * NS_PER_S, requests=requests))
+    (warm0,), (warm1, after) = (record.warmup for record in sink.slots)
+    assert warm0["prefill_j"][0] == pytest.approx(20)
+    assert warm0["decode_j"][0] == pytest.approx(12 + 1 + 0.3)
+    assert warm0["attributed_j"][0] == pytest.approx(20 + 12 + 1 + 0.3)
+    assert sink.meter("decode_j")[:, 0] == pytest.approx([2 * 13 + 0.4 + 0.5, 0])
+    assert [meters["idle_j"][0] for meters in (warm0, warm1, after)] == pytest.approx([100, 400, 0])
+    assert sink.meter("idle_j")[:, 0] == pytest.approx([800, 500])
+    assert [meters["prefill_ns"][0] / NS_PER_S for meters in (warm0, warm1, after)] == [2, 0, 5]
+    assert sink.meter("prefill_ns")[1, 0] == 5 * NS_PER_S
+    assert after["prefill_j"][0] == after["attributed_j"][0] == pytest.approx(100)
+    assert column(sink, "energy_j") == pytest.approx([20 + 13.3 + 26.9, 100])
+    assert [record.demand_rps.tolist() for record in sink.slots] == [[0.0], [0.1]]
+    assert [record.dispatched.tolist() for record in sink.slots] == [[[0]], [[1]]]
+    assert [record.warmup_dispatched.tolist() for record in sink.slots] == [[[1]], [[0]]]
+    assert [meters["served"][0] for meters in (warm0, warm1, after)] == [0, 0, 1]
+    assert sink.meter("served")[:, 0].tolist() == [1, 0]

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from glbdes.hardware.physics import FAILED, LEAST_LOADED, REJECTED, SERVED, SMOOTH, SPILLOVER, TIMED_OUT, WEIGHTED
+from glbdes.hardware.physics import DISPATCH_NAMES, FAILED, REJECTED, SERVED, TIMED_OUT
 from tests.random_worlds import CLOCKS_NS, Moody, disagreements, engine_run, fast_run, random_world
 from tests.twin import simulate
 
@@ -51,7 +51,7 @@ def test_the_random_worlds_press_on_every_rule():
             delay = [v.admitted_ns is not None and v.admitted_ns > v.entered_ns for v in run.visits]
             seen["admitted from the queue"] += int(any(delay))
     statuses = [f"status {status}" for status in (SERVED, REJECTED, TIMED_OUT, FAILED)]
-    rules = [f"dispatch {rule}" for rule in (WEIGHTED, SMOOTH, LEAST_LOADED, SPILLOVER)]
+    rules = [f"dispatch {rule}" for rule in range(len(DISPATCH_NAMES))]
     others = ["full attribution", "dispatched again", "served at last", "beyond the horizon", "several slots", "queue"]
     rare = {name: seen[name] for name in [*statuses, *rules, *others, "admitted from the queue"] if seen[name] < 60}
     assert not rare, f"worlds in which it happens, of {QUICK * len(CLOCKS_NS)}: {rare}"

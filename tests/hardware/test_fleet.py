@@ -56,3 +56,10 @@ def test_capacity_is_that_of_all_replicas_and_what_plans_may_use_of_it() -> None
     assert world.capacity_rps == pytest.approx(0.8 * 4 * one)
     joules = profile.it_j_per_request(measured, prompt, output, measured.max_batch)
     assert world.it_kwh_per_request == pytest.approx(joules / J_PER_KWH)
+    added = profile.marginal_j(measured, prompt, output, measured.max_batch, measured.idle_w)
+    assert 0 < added < joules
+    assert world.marginal_kwh == pytest.approx(added / J_PER_KWH)
+    assert world.rest_w == pytest.approx(4 * measured.idle_w)
+    sleepy, _ = scenario.load("tiny", [SHORT, "fleet.sleep_after_s=5.0", "fleet.wake_s=1.0"])
+    replicas = sleepy.fleet.replicas or 1
+    assert build(sleepy, path.parent).rest_w == pytest.approx(replicas * measured.sleep_w)

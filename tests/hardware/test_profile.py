@@ -126,6 +126,24 @@ def test_capacity_and_energy_of_a_full_batch_share_the_constant_terms():
     assert profile.it_j_per_request(toy, prompt, output, 4) == pytest.approx(own_j.mean())
 
 
+def test_what_a_request_adds_is_its_energy_in_a_full_batch_less_rest_for_its_time():
+    toy, prompt, output = make(), np.array([10, 40]), np.array([3, 5])
+    energy_j, time_s = (
+        profile.it_j_per_request(toy, prompt, output, 4),
+        1 / profile.capacity_rps(toy, prompt, output, 4),
+    )
+    assert profile.marginal_j(toy, prompt, output, 4, 0.0) == pytest.approx(energy_j)
+    assert profile.marginal_j(toy, prompt, output, 4, 2.0) == pytest.approx(energy_j - 2.0 * time_s)
+    idle = profile.marginal_j(
+        toy, prompt, output, 4, 1000.0
+    )  # 10 J rest in an iteration's constant 10 ms, above its 5 J
+    alone_j, alone_s = (
+        profile.it_j_per_request(toy, prompt, output, 1),
+        1 / profile.capacity_rps(toy, prompt, output, 1),
+    )
+    assert idle == pytest.approx(alone_j - 1000.0 * alone_s)
+
+
 def test_an_answer_of_one_token_is_a_prompt_and_nothing_else():
     one = np.array([1])
     assert profile.capacity_rps(make(), np.array([20]), one, 4) == pytest.approx(1 / 2.0)

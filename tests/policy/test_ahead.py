@@ -63,7 +63,7 @@ def test_slots_at_once_are_the_transport_programmes_one_by_one(seed):
     view = replace(step_view(), capacity_rps=rng.uniform(0, 2, r) + np.eye(r)[0], mask=mask)
     requests = rng.uniform(0, 3600 * 2, (n, g)) * rng.integers(0, 2, (n, 1))  # too many for some, none in some
     price = rng.normal(size=(n, r))
-    window = Window(price, np.zeros((2, n, r)), requests)
+    window = Window(price, np.zeros((2, n, r)), requests, np.zeros((2, n, r)))
     for slot, found in enumerate(served(price, window, view)):
         one = transport.solve(price[slot], requests[slot], view.capacity_rps * 3600, mask)
         np.testing.assert_allclose(found, one.rate.sum(axis=0), atol=1e-8)

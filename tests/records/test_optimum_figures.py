@@ -21,7 +21,7 @@ def optimum(*arguments: object, code: int = 0) -> str:
 @pytest.mark.parametrize("scenario", ["paper", "paper_partial", "llm10"])
 def test_figures_are_those_of_a_fluid_run_of_the_plan(scenario, tmp_path):
     """llm10 has idle and host power, so the host's part is held to the meter too."""
-    found = json.loads(optimum(scenario, "--json", "--set", "time.slots=100"))
+    found = json.loads(optimum(scenario, "--json", "--set", "time.slots=100", "--set", "engine='fluid'"))
     plan = run.simulate(
         scenario, policy="offline", engine="fluid", overrides=["time.slots=100"], out=tmp_path / "run"
     ).summary

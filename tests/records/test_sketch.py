@@ -32,7 +32,7 @@ def test_figures_are_those_of_all_requests(kept, scenario, whole, tmp_path):
         key: exact[key] for key in exact if key not in SKETCHED
     }
     assert found["meter_residual"] < 1e-9
-    columns = whole.requests.to_table().to_pandas()
+    columns = whole.counted.to_table().to_pandas()
     for name, latency in found["latency_s"].items():
         assert latency["mean"] == pytest.approx(exact["latency_s"][name]["mean"], rel=1e-6)
         for key, q in QUANTILES.items():  # of the sample itself: the sketch does not interpolate

@@ -257,7 +257,7 @@ def test_damage_inside_a_file_is_told_when_it_is_read(tmp_path, written):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(None, "it has no run.json"), ("{", "not JSON"), ("{}", "format = None, must be 3"), ("[]", "format = None")],
+    [(None, "it has no run.json"), ("{", "not JSON"), ("{}", "format = None, must be 4"), ("[]", "format = None")],
 )
 def test_a_folder_that_is_no_finished_run_is_refused(tmp_path, text, message):
     if text is not None:

@@ -69,10 +69,43 @@ def test_the_table_is_that_of_the_runs(found, scenario):
     assert table.loc["cost", "cost_usd_difference"] == pytest.approx(difference.mean())
 
 
-def test_the_gap_is_that_to_the_fluid_optimum(found):
-    optimum = found.info["optimum_usd"]
-    assert 0 < optimum < found.runs["objective_usd"].min()  # a flow draws no idle power
-    assert np.allclose(found.runs["over_optimum"], found.runs["objective_usd"] / optimum - 1)
+def test_gaps_are_told_against_the_bound(found):
+    bound = found.info["reference"]["usd"]
+    assert found.info["reference"]["by_request"]
+    assert 0 < bound < found.runs["objective_usd"].min()
+    assert (found.runs["bound_usd"] == bound).all()
+    assert np.allclose(found.runs["over_bound"], found.runs["objective_usd"] / bound - 1)
+    assert np.allclose(found.runs["over_bound_usd"], found.runs["objective_usd"] - bound)
+    assert found.runs["over_optimum"].isna().all()  # which is of a flow
+    assert study_tables.notes(found.info, found.runs)[0].startswith("Over bound")
+
+
+def test_requests_that_were_not_served_leave_the_bound_in_doubt(found):
+    lost = found.runs.assign(served=found.runs["requests"] - 2.0)
+    assert "16 requests were not served" in study_tables.notes(found.info, lost)[-1]
+
+
+def test_a_rule_that_ignores_plans_is_told_and_named_everywhere(scenario, tmp_path):
+    rule = ["dispatch.rule=least_loaded"]
+    found = compare(scenario, ("nearest", "cost"), overrides=rule, out=tmp_path / "out")
+    assert found.table.loc[0, "objective_usd"] == found.table.loc[1, "objective_usd"]
+    assert list(found.shown["policy"]) == ["nearest: least_loaded (no plan)", "cost: least_loaded (no plan)"]
+    assert study_tables.notes(found.info, found.runs)[0].startswith("Policy 'nearest' is ignored")
+    assert "cost: least_loaded (no plan)" in (found.path / "comparison.md").read_text()
+    one = study_tables.one(found.run("cost").records)
+    assert one[0] == ["", "least_loaded (no plan)"]
+    told = CliRunner().invoke(main, ["summary", str(found.run("cost").path)]).output
+    assert "policy least_loaded (no plan)" in told
+    checked = CliRunner().invoke(main, ["check", str(scenario), "--set", *rule]).output
+    for text in (told, checked):
+        assert "is ignored: dispatch.rule = 'least_loaded'" in " ".join(text.split())
+
+
+def test_a_rule_within_the_plan_is_told_apart_from_it(scenario, tmp_path):
+    found = compare(scenario, ("nearest", "cost"), overrides=["dispatch.rule=plan_least_loaded"], out=tmp_path / "out")
+    assert found.table.loc[0, "objective_usd"] != found.table.loc[1, "objective_usd"]
+    assert list(found.shown["policy"]) == ["nearest", "cost"]
+    assert not any("ignored" in line for line in study_tables.notes(found.info, found.runs))
 
 
 def test_as_a_flow_nothing_is_better_than_the_optimum_and_offline_meets_it(scenario, tmp_path):
@@ -80,6 +113,7 @@ def test_as_a_flow_nothing_is_better_than_the_optimum_and_offline_meets_it(scena
     gaps = found.table.set_index("policy")["over_optimum"]
     assert gaps["offline"] == pytest.approx(0, abs=1e-7)
     assert (gaps > -1e-9).all()
+    assert found.table["over_bound"].isna().all()
     headings = [row[0] for row in study_tables.lines(found.table, study_tables.COMPARISON)[1]]
     assert "cost, USD" in headings
     assert not any("TTFT" in heading for heading in headings)  # a flow has none

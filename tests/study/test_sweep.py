@@ -58,7 +58,7 @@ def test_there_is_a_row_a_point_with_the_run_s_own_figures(undisturbed, folder):
     alone = glbdes.simulate(folder / "little.toml", policy="eglb", overrides=settings).summary
     assert table["objective_usd"].iloc[7] == alone["objective_usd"]
     assert table["ttft_p95_s"].iloc[7] == alone["latency_s"]["ttft"]["p95"]
-    assert (table["over_optimum"] > 0).all()
+    assert (table["over_bound"] > 0).all()
     assert table["error"].isna().all()
 
 

@@ -13,6 +13,7 @@ from glbdes.workload import Requests
 from glbdes.workload.rates import expected_rps
 from glbdes.workload.requests import stream
 
+PLACE = {"latitude_deg": 0.0, "longitude_deg": 0.0}
 ROWS = 600
 REAL = Path(__file__).resolve().parents[2] / "../shared/data/azure_llm/AzureLLMInferenceTrace_conv.csv"
 
@@ -33,7 +34,7 @@ def replaying(
             "name": "replaying",
             "time": {"slots": 6, "simulated_s_per_slot": 10.0, **(time or {})},
             "regions": {"texas": {"profile": "h100_llama8b"}},
-            "gateways": gateways or {"east": {}, "west": {}},
+            "gateways": {name: PLACE | own for name, own in (gateways or {"east": {}, "west": {}}).items()},
             "workload": {"arrivals": "replay", "file": "trace.csv", **keys},
         }
     )
@@ -94,6 +95,18 @@ def test_a_loop_begins_again_one_mean_gap_after_the_last_request(folder: Path) -
 def test_a_loop_may_come_round_several_times_in_a_slot(folder: Path) -> None:
     slots = replayed(replaying(time={"slots": 2, "simulated_s_per_slot": 150.0}, replay_loop=True), folder)
     np.testing.assert_array_equal(column(slots, "arrival_ns"), np.arange(3000) * 100_000_000)
+
+
+@pytest.mark.parametrize("warmup_s", [3, 10, 23])
+def test_a_slot_warms_up_with_the_end_of_its_own_stretch(folder: Path, warmup_s: int) -> None:
+    given = replaying()
+    warmed = stream(given, rates(given, folder), folder, warmup_ns=warmup_s * 10**9)
+    for slot in range(6):
+        requests, begin_ns = warmed(slot), slot * (warmup_s + 10) * 10**9
+        since = (requests.arrival_ns - begin_ns) // 10**8  # tenths of a second, one request each
+        np.testing.assert_array_equal(since, np.arange(10 * (warmup_s + 10)))
+        row = 100 * slot + (np.arange(len(requests)) - 10 * warmup_s) % 100
+        np.testing.assert_array_equal(requests.prompt_tokens, row + 1)
 
 
 def test_arrivals_fall_on_a_coarse_clock_and_keep_to_their_slot(folder: Path) -> None:

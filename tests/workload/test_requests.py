@@ -116,6 +116,33 @@ def test_classes_get_their_shares() -> None:
     assert set(column(slots_of(make()), "slo").tolist()) == {0}
 
 
+WARMUP_NS = 5_000_000_000
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_a_warmup_has_draws_of_its_own_and_leaves_the_others_as_they_are(law: str) -> None:
+    given = make({"slots": 400}, arrivals=law)
+    bare, warmed = stream(given, rates(given)), stream(given, rates(given), warmup_ns=WARMUP_NS)
+    counts, ids = np.zeros(2), []
+    for slot in range(400):
+        plain, whole = bare(slot), warmed(slot)
+        begin_ns = slot * (WARMUP_NS + SLOT_NS)
+        counted = whole.arrival_ns >= begin_ns + WARMUP_NS
+        for name in ("gateway", "slo", "prompt_tokens", "output_tokens", "uniform"):
+            np.testing.assert_array_equal(getattr(whole, name)[counted], getattr(plain, name))
+        moved_ns = slot * WARMUP_NS + WARMUP_NS
+        np.testing.assert_array_equal(whole.arrival_ns[counted], plain.arrival_ns + moved_ns)
+        assert (whole.arrival_ns >= begin_ns).all()
+        assert (np.diff(whole.arrival_ns) >= 0).all()
+        assert not np.isin(whole.uniform[~counted], plain.uniform).any()
+        counts += np.bincount(whole.gateway[~counted], minlength=2)
+        ids.append(whole.request_id)
+    np.testing.assert_array_equal(np.concatenate(ids), np.arange(sum(map(len, ids))))
+    expected = rates(given).sum(axis=0) * WARMUP_NS / 1e9
+    spread = {"poisson": 1.0, "gamma": 2.0, "mmpp": 4.0}[law]
+    assert (abs(counts - expected) < 4 * spread * np.sqrt(expected)).all()
+
+
 def test_nobody_is_a_slot_too() -> None:
     quiet = make(gateways={"texas": {"load": 0.0}, "osaka": {"rate_per_s": 0.0}})
     requests = slots_of(quiet)[29]

@@ -52,14 +52,14 @@ def test_load_counts_in_the_capacity_of_the_home_region() -> None:
 
 
 def test_a_rate_in_requests_needs_no_home() -> None:
-    settings = ("workload.shape=constant", "gateways.lima={rate_per_s=0.25}")
+    settings = ("workload.shape=constant", "gateways.lima={rate_per_s=0.25,latitude_deg=-12.05,longitude_deg=-77.04}")
     assert made("tiny", SHORT, *settings).expected_rps[:, 3] == pytest.approx(0.25)
 
 
 def test_requests_come_at_the_expected_rate() -> None:
     world = made("tiny")
     drawn = sum(len(world.requests(slot)) for slot in range(world.slots))
-    expected = world.expected_rps.sum() * world.slot_ns / NS_PER_S
+    expected = world.expected_rps.sum() * world.period_ns / NS_PER_S
     assert drawn == pytest.approx(expected, abs=4 * expected**0.5)
 
 

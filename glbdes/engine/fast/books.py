@@ -3,7 +3,7 @@
 import numpy as np
 from numba.extending import register_jitable
 
-from glbdes.engine.compiled import helper, kernel
+from glbdes.base.compiled import helper, kernel
 from glbdes.engine.fast.state import *  # noqa: F403
 from glbdes.hardware import physics
 from glbdes.units import NS_PER_S

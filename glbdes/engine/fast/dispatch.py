@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from glbdes.engine.compiled import helper, kernel
+from glbdes.base.compiled import helper, kernel
 from glbdes.engine.fast.order import foresee, foresee_arrival
 from glbdes.engine.fast.region import arrive, step, time_out
 from glbdes.engine.fast.state import *  # noqa: F403
@@ -34,6 +34,8 @@ class Rules(NamedTuple):
     up: Ints  # [r]
     seen_queue: Ints  # [r] at the last telemetry tick
     seen_load: Floats  # [r]
+    seen_here: Ints  # [r]
+    sent_rps: Floats  # [r] by the plan
     dispatched: Ints  # [g, r]
     flight: Ints  # [q] heap of rows on their way to a region
     back: Ints  # [q] heap of rows on their way back to a gateway
@@ -42,7 +44,7 @@ class Rules(NamedTuple):
 def make_rules(world: World) -> Rules:
     shape = world.allowed.shape
     numbers = np.zeros(8, dtype=np.int64)
-    stateful = world.dispatch in (physics.LEAST_LOADED, physics.SPILLOVER)
+    stateful = world.dispatch in physics.STATE_DEPENDENT
     tick = 0 if world.telemetry_ns and stateful else NEVER
     numbers[:4] = world.dispatch, world.spill_queue, world.telemetry_ns, tick
     numbers[MAX_ATTEMPTS] = world.max_attempts
@@ -58,6 +60,8 @@ def make_rules(world: World) -> Rules:
         up=np.ones(world.regions, dtype=np.int64),
         seen_queue=np.zeros(world.regions, dtype=np.int64),
         seen_load=np.zeros(world.regions),
+        seen_here=np.zeros(world.regions, dtype=np.int64),
+        sent_rps=np.zeros(world.regions),
         dispatched=np.zeros(shape, dtype=np.int64),
         flight=np.zeros(0, dtype=np.int64),
         back=np.zeros(0, dtype=np.int64),
@@ -164,6 +168,22 @@ def spillover(st, rules, g, uniform):
 
 
 @helper
+def plan_least_loaded(st, rules, g):
+    first, best, least = NONE, NONE, np.inf
+    for i in range(rules.nearest.shape[1]):
+        r = rules.nearest[g, i]
+        if first == NONE and rules.allowed[g, r] and rules.up[r] != 0:
+            first = r
+    for r in range(rules.weights.shape[1]):
+        if rules.allowed[g, r] and rules.up[r] != 0 and rules.weights[g, r] > 0.0:
+            here = rules.seen_here[r] if rules.numbers[TELEMETRY_NS] > 0 else st.reg[r, POPULATION]
+            load = (here + 1) / rules.sent_rps[r] if rules.sent_rps[r] > 0.0 else np.inf
+            if best == NONE or load < least:
+                best, least = r, load
+    return first if best == NONE else best
+
+
+@helper
 def choose(st, rules, g, uniform):
     rule = rules.numbers[RULE]
     if rule == physics.WEIGHTED:
@@ -172,6 +192,8 @@ def choose(st, rules, g, uniform):
         return smooth(rules, g)
     if rule == physics.LEAST_LOADED:
         return least_loaded(st, rules, g)
+    if rule == physics.PLAN_LEAST_LOADED:
+        return plan_least_loaded(st, rules, g)
     return spillover(st, rules, g, uniform)
 
 
@@ -298,6 +320,7 @@ def look(st, rules):
     for r in range(len(st.reg)):
         rules.seen_queue[r] = st.reg[r, QUEUED]
         rules.seen_load[r] = load_of(st, r)
+        rules.seen_here[r] = st.reg[r, POPULATION]
 
 
 @helper

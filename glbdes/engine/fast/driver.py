@@ -7,13 +7,14 @@ loop runs them all. The driver here opens and closes slots, asks the policy, and
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from os import cpu_count
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glbdes.engine.compiled import is_compiled
+from glbdes.base.compiled import is_compiled
 from glbdes.engine.fast import books as fast_books
 from glbdes.engine.fast import dispatch as fast_dispatch
 from glbdes.engine.fast import loop as fast_loop
@@ -35,7 +36,7 @@ from glbdes.engine.fast.state import (
     with_room,
 )
 from glbdes.hardware import physics
-from glbdes.units import J_PER_KWH, NS_PER_S
+from glbdes.units import J_PER_KWH
 from glbdes.workload import Requests
 from glbdes.world import METER_DTYPE, Floats, Ints, Policy, Sink, SlotRecord, World
 from glbdes.world.view import Planner
@@ -77,29 +78,54 @@ def run(
         if progress is not None:
             progress(ended)
 
-    def close(slot: int) -> None:
-        meters, paid = engine.close_slot()
+    parts: list[tuple[NDArray[Any], Ints]] = []  # of the running slot: meters, and what was dispatched
+
+    def advance_to(now: int) -> None:
+        """Up to the end of a part of a slot."""
+        hand_on(engine.advance_to(now, physics.SLOT))
+        engine.settle(now)
+
+    def close_part(span_ns: int) -> None:
+        meters, paid = engine.close_part(span_ns)
         hand_on(paid)
-        record = SlotRecord(slot, weights, demand_rps, engine.rules.dispatched.copy(), meters, duals)
+        parts.append((meters, engine.rules.dispatched.copy()))
+        engine.rules.dispatched[:] = 0
+
+    def close(slot: int) -> None:
+        meters, dispatched = parts.pop(1 if world.warmup_ns else 0)
+        record = SlotRecord(slot, weights, demand_rps, dispatched, meters, duals)
+        if parts:
+            warmup, sent = zip(*parts, strict=True)
+            record = replace(record, warmup=warmup, warmup_dispatched=np.sum(sent, axis=0))
+        parts.clear()
         sink.slot(record)
         planner.observe(record)
 
     with engine:
         for slot, requests in enumerate(drawn(world, ahead=threads > 1)):
-            hand_on(engine.advance_to(slot * world.slot_ns, physics.SLOT))
+            begin_ns = slot * world.period_ns
+            advance_to(begin_ns)
             if slot > 0:
-                engine.settle(slot * world.slot_ns)
+                close_part(world.slot_ns)
                 close(slot - 1)
-            arrivals = np.bincount(requests.gateway, minlength=world.gateways)
-            demand_rps: Floats = arrivals / (world.slot_ns / NS_PER_S)
+            demand_rps: Floats = world.arrived_rps(requests)
             weights = planner.plan(slot, demand_rps, engine.rules.up.astype(bool))
             duals = planner.duals()
-            engine.open_slot(slot, weights)
-            for records in engine.take_in(requests):
+            engine.open_slot(slot, weights, planner.demand_rps)
+            first = 0
+            if world.warmup_ns > 0:
+                first = int(np.searchsorted(requests.arrival_ns, begin_ns + world.warmup_ns))
+                for records in engine.take_in(requests, 0, first):
+                    hand_on(records)
+                advance_to(begin_ns + world.warmup_ns)
+                close_part(world.warmup_ns)
+            for records in engine.take_in(requests, first, len(requests)):
                 hand_on(records)
-        hand_on(engine.advance_to(world.horizon_ns, physics.SLOT))
-        engine.settle(world.horizon_ns)
+        advance_to(world.horizon_ns)
+        if world.warmup_ns > 0:
+            close_part(world.slot_ns)
         hand_on(engine.advance_to(FOREVER_NS, fast_loop.ALL_KINDS))
+        close_part(0 if world.warmup_ns else world.slot_ns)
         close(world.slots - 1)
 
 
@@ -140,7 +166,7 @@ def rows_of(requests: Requests, low: int, high: int) -> Ints:
         requests.output_tokens,
         requests.arrival_ns,
     )
-    rows = np.empty((min(high, len(requests)) - low, DUE_NS + 1), dtype=np.int64)
+    rows = np.empty((high - low, DUE_NS + 1), dtype=np.int64)
     for i, column in enumerate(columns):
         rows[:, i] = column[low:high]
     return rows
@@ -177,17 +203,21 @@ class Engine(ABC):
             self.pool.shutdown()
 
     @abstractmethod
-    def take_in(self, requests: Requests) -> Iterator[list[NDArray[Any]]]:
-        """Take in the slot's requests, a chunk at a time; the records of those that ended before the last chunk."""
+    def take_in(self, requests: Requests, first: int, last: int) -> Iterator[list[NDArray[Any]]]:
+        """Take in requests first .. last - 1, a chunk at a time; the records of those that ended before the last chunk.
+
+        All that were taken in before have arrived at their gateways."""
 
     @abstractmethod
     def advance_to(self, now: int, kind: int) -> list[NDArray[Any]]:
         """Every region up to (now, kind); the records of the requests that ended."""
 
-    def open_slot(self, slot: int, weights: Floats) -> None:
-        """The slot's plan and signals are in force."""
+    def open_slot(self, slot: int, weights: Floats, demand_rps: Floats) -> None:
+        """The slot's plan, which was made for `demand_rps` [g], and its signals are in force."""
         self.rules.weights[:] = weights
-        self.rules.dispatched[:] = 0
+        self.rules.sent_rps[:] = 0.0
+        for demand, row in zip(demand_rps, weights, strict=True):
+            self.rules.sent_rps[:] += demand * row  # one gateway after the other: a fixed order of sums
         fast_dispatch.refresh(self.rules)
         signals = self.world.signals
         pue = signals.pue[slot]
@@ -201,15 +231,15 @@ class Engine(ABC):
         for state in self.states:
             fast_region.settle(state, now)
 
-    def close_slot(self) -> tuple[NDArray[Any], list[NDArray[Any]]]:
-        """The slot's meters [r], and the records of those who only now have paid."""
+    def close_part(self, span_ns: int) -> tuple[NDArray[Any], list[NDArray[Any]]]:
+        """The meters [r] of a part of a slot, and the records of those who only now have paid."""
         meters = np.zeros(self.world.regions, dtype=METER_DTYPE)
         names = list(meters.dtype.fields or ())
         paid = []
         for i, part in enumerate(self.parts):
             state = self.states[i]
             if self.world.full_attribution:
-                fast_books.spread_charges(state, self.world.slot_ns)
+                fast_books.spread_charges(state, span_ns)
                 paid.append(self.records(i))
             for column, name in enumerate(names[: state.met.shape[1]]):
                 meters[name][part] = state.met[:, column]
@@ -243,16 +273,16 @@ class Alone(Engine):
         self.coming: list[Ints] = [np.empty((0, DUE_NS + 1), dtype=np.int64) for _ in self.parts]  # by (due, id)
         self.new: Arrivals | None = None
 
-    def take_in(self, requests: Requests) -> Iterator[list[NDArray[Any]]]:
-        total = len(requests)
-        for low in range(0, total, self.chunk):
-            rows = rows_of(requests, low, low + self.chunk)
+    def take_in(self, requests: Requests, first: int, last: int) -> Iterator[list[NDArray[Any]]]:
+        for low in range(first, last, self.chunk):
+            high = min(low + self.chunk, last)
+            rows = rows_of(requests, low, high)
             region = np.empty(len(rows), dtype=np.int16)
-            fast_dispatch.choose_all(self.rules, rows, requests.uniform[low : low + self.chunk], region)
+            fast_dispatch.choose_all(self.rules, rows, requests.uniform[low:high], region)
             counts = np.bincount(region, minlength=self.world.regions)
-            first = np.concatenate([[0], np.cumsum(counts)])
-            self.new = Arrivals(rows, np.argsort(region, kind="stable"), first)
-            if low + self.chunk < total:
+            begins = np.concatenate([[0], np.cumsum(counts)])
+            self.new = Arrivals(rows, np.argsort(region, kind="stable"), begins)
+            if high < last:
                 yield self.advance_to(int(rows[-1, fast_dispatch.ARRIVAL_NS]), physics.REPLICA)
 
     def advance_to(self, now: int, kind: int) -> list[NDArray[Any]]:
@@ -286,12 +316,12 @@ class Together(Engine):
         faults += [(up_ns, region, 1) for region, _, up_ns in world.outages]
         self.faults = sorted(faults, key=lambda fault: (fault[0], fault[1], -fault[2]))
 
-    def take_in(self, requests: Requests) -> Iterator[list[NDArray[Any]]]:
-        total = len(requests)
-        for low in range(0, total, self.chunk):
-            self.coming = rows_of(requests, low, low + self.chunk)
-            self.uniform = requests.uniform[low : low + self.chunk]
-            if low + self.chunk < total:
+    def take_in(self, requests: Requests, first: int, last: int) -> Iterator[list[NDArray[Any]]]:
+        for low in range(first, last, self.chunk):
+            high = min(low + self.chunk, last)
+            self.coming = rows_of(requests, low, high)
+            self.uniform = requests.uniform[low:high]
+            if high < last:
                 yield self.advance_to(int(self.coming[-1, fast_dispatch.ARRIVAL_NS]), fast_loop.ALL_KINDS)
 
     def advance_to(self, now: int, kind: int) -> list[NDArray[Any]]:

@@ -1,6 +1,6 @@
 """The event loop of the compiled engine when regions must advance together: state-dependent dispatch, and faults."""
 
-from glbdes.engine.compiled import helper, kernel
+from glbdes.base.compiled import helper, kernel
 from glbdes.engine.fast.books import end
 from glbdes.engine.fast.dispatch import (
     BACK_COUNT,

@@ -6,7 +6,7 @@ replica a heap of its batch by the iteration in which a request finishes.
 
 import numpy as np
 
-from glbdes.engine.compiled import helper, prefetch
+from glbdes.base.compiled import helper, prefetch
 from glbdes.engine.fast.state import *  # noqa: F403
 
 

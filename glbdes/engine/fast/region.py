@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from glbdes.engine.compiled import helper, kernel
+from glbdes.base.compiled import helper, kernel
 from glbdes.engine.fast.books import count, end, population_area, queue_area, spend
 from glbdes.engine.fast.order import admitting, hold, pop_active
 from glbdes.engine.fast.replica import admit, begin, end_prefill, finish, lose_work, rest, settle_replica

@@ -1,6 +1,6 @@
 """A replica of the compiled engine: prefill, decoding, rest and interruption (docs/model.md, sections 4 and 7)."""
 
-from glbdes.engine.compiled import helper
+from glbdes.base.compiled import helper
 from glbdes.engine.fast.books import (
     bill,
     charge,

@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import accumulate
+from math import inf
 from operator import add
 
 import numpy as np
@@ -29,16 +30,23 @@ class Dispatcher:
         self.credits = [[0.0] * world.regions for _ in range(world.gateways)]
         self.seen_queue = [0] * world.regions
         self.seen_load = [0.0] * world.regions
+        self.seen_here = [0] * world.regions
+        self.sent_rps = [0.0] * world.regions
         self.choose: Callable[[Request], int] = {
             physics.WEIGHTED: self.weighted,
             physics.SMOOTH: self.smooth,
             physics.LEAST_LOADED: self.least_loaded,
             physics.SPILLOVER: self.spillover,
+            physics.PLAN_LEAST_LOADED: self.plan_least_loaded,
         }[world.dispatch]
 
-    def follow(self, plan: Floats) -> None:
-        """From now on dispatch by `plan` [g, r]."""
+    def follow(self, plan: Floats, demand_rps: Floats) -> None:
+        """From now on dispatch by `plan` [g, r], which was made for `demand_rps` [g]."""
         self.weights = plan.tolist()
+        flows = [
+            [demand * weight for weight in row] for demand, row in zip(demand_rps.tolist(), self.weights, strict=True)
+        ]
+        self.sent_rps = [reduce(add, column, 0.0) for column in zip(*flows, strict=True)]
         self.refresh()
 
     def refresh(self) -> None:
@@ -99,7 +107,18 @@ class Dispatcher:
         relief = [r for r in self.open[request.gateway] if queue[r] <= self.spill_queue]
         return max(relief, key=shares.__getitem__, default=first)
 
+    def plan_least_loaded(self, request: Request) -> int:
+        """Of the regions that the plan has a place for, the one with the fewest requests, this one included, for what
+        the plan sends there; the lowest index of equals."""
+        g = request.gateway
+        if not self.planned[g]:
+            return self.open[g][0] if self.open[g] else NOWHERE
+        here = self.seen_here if self.telemetry else [region.population for region in self.regions]
+        loads = [(n + 1) / sent if sent > 0.0 else inf for n, sent in zip(here, self.sent_rps, strict=True)]
+        return min(sorted(r for r in self.open[g] if self.weights[g][r] > 0.0), key=loads.__getitem__)
+
     def look(self) -> None:
         """A telemetry tick: remember the regions as they are now."""
         self.seen_queue = [len(region.queue) for region in self.regions]
+        self.seen_here = [region.population for region in self.regions]
         self.seen_load = [region.load() for region in self.regions]

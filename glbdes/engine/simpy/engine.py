@@ -6,17 +6,19 @@ before; everything physical is in `physics`; what is here is who waits for whom.
 """
 
 from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from simpy import Environment
 
 from glbdes.engine.simpy.dispatch import NOWHERE, Dispatcher
 from glbdes.engine.simpy.region import Region
 from glbdes.engine.simpy.request import Happening, Request, as_records, order_key
 from glbdes.hardware import physics
-from glbdes.units import NS_PER_S
 from glbdes.workload import Requests
-from glbdes.world import Floats, Policy, Sink, SlotRecord, World
+from glbdes.world import Floats, Ints, Policy, Sink, SlotRecord, World
 from glbdes.world.view import Planner
 
 CHUNK = 1 << 16  # requests handed to the sink at a time
@@ -51,6 +53,8 @@ class Simulation:
         self.regions = [Region(self.env, world, r, self) for r in range(world.regions)]
         self.dispatcher = Dispatcher(world, self.regions)
         self.latency_ns = world.latency_ns.tolist()
+        self.dispatched = [[0] * world.regions for _ in range(world.gateways)]
+        self.parts: list[tuple[NDArray[Any], Ints]] = []  # of the running slot: meters, and what was dispatched
         self.underway = 0
         self.ended_before = 0
         self.ended: list[Request] = []
@@ -60,35 +64,44 @@ class Simulation:
         env.process(self.slots())
         for outage in self.world.outages:
             env.process(self.outage(*outage))
-        if self.world.telemetry_ns and self.world.dispatch in (physics.LEAST_LOADED, physics.SPILLOVER):
+        if self.world.telemetry_ns and self.world.dispatch in physics.STATE_DEPENDENT:
             env.process(self.telemetry())
         env.run()
+        # What is in flight at the horizon still counts, but where what is in flight as a slot begins does not.
+        self.close_part(0 if self.world.warmup_ns else self.world.slot_ns)
         self.close_slot(self.world.slots - 1)
         assert self.underway == 0, "requests neither ended nor underway"
 
     def slots(self) -> Process:
-        """Slot after slot: close the last one, plan the next, open the gateways. The end of the horizon closes nothing:
-        requests in flight still belong to the last slot."""
-        for slot in range(self.world.slots):
-            yield self.moment(slot * self.world.slot_ns, order_key(physics.SLOT))
+        """Slot after slot: close the last one, plan the next, open the gateways, and warm up before anything counts."""
+        world = self.world
+        for slot in range(world.slots):
+            yield self.moment(slot * world.period_ns, order_key(physics.SLOT))
             if slot > 0:
-                for region in self.regions:
-                    region.settle(self.now)
+                self.settle()
+                self.close_part(world.slot_ns)
                 self.close_slot(slot - 1)
             self.open_slot(slot)
-        yield self.moment(self.world.horizon_ns, order_key(physics.SLOT))
+            if world.warmup_ns > 0:
+                yield self.moment(slot * world.period_ns + world.warmup_ns, order_key(physics.SLOT))
+                self.settle()
+                self.close_part(world.warmup_ns)
+        yield self.moment(world.horizon_ns, order_key(physics.SLOT))
+        self.settle()
+        if world.warmup_ns > 0:
+            self.close_part(world.slot_ns)
+
+    def settle(self) -> None:
         for region in self.regions:
             region.settle(self.now)
 
     def open_slot(self, slot: int) -> None:
         world = self.world
         requests = world.requests(slot)
-        arrivals = np.bincount(requests.gateway, minlength=world.gateways)
-        self.demand_rps: Floats = arrivals / (world.slot_ns / NS_PER_S)
+        self.demand_rps: Floats = world.arrived_rps(requests)
         self.weights = self.planner.plan(slot, self.demand_rps, np.array([region.up for region in self.regions]))
         self.duals = self.planner.duals()
-        self.dispatched = np.zeros((world.gateways, world.regions), dtype=np.int64).tolist()
-        self.dispatcher.follow(self.weights)
+        self.dispatcher.follow(self.weights, self.planner.demand_rps)
         for region in self.regions:
             region.open_slot(world.signals, slot)
         self.underway += len(requests)
@@ -152,10 +165,19 @@ class Simulation:
         self.progress(self.ended_before)
         self.ended = []
 
+    def close_part(self, span_ns: int) -> None:
+        """Read the meters of a part of the slot: of its warm-up, of what counts, or of what goes on after the last."""
+        meters = np.concatenate([region.close_part(span_ns) for region in self.regions])
+        self.parts.append((meters, np.array(self.dispatched, dtype=np.int64)))
+        self.dispatched = [[0] * len(row) for row in self.dispatched]
+
     def close_slot(self, slot: int) -> None:
-        meters = np.concatenate([region.close_slot(self.world.slot_ns) for region in self.regions])
-        dispatched = np.array(self.dispatched, dtype=np.int64)
+        meters, dispatched = self.parts.pop(1 if self.world.warmup_ns else 0)
         record = SlotRecord(slot, self.weights, self.demand_rps, dispatched, meters, self.duals)
+        if self.parts:
+            warmup, sent = zip(*self.parts, strict=True)
+            record = replace(record, warmup=warmup, warmup_dispatched=np.sum(sent, axis=0))
+        self.parts = []
         self.flush()
         self.sink.slot(record)
         self.planner.observe(record)

@@ -173,10 +173,10 @@ class Region:
         for replica in self.replicas:
             replica.settle(now)
 
-    def close_slot(self, slot_ns: int) -> NDArray[Any]:
-        """The slot's meter; the next slot begins with a fresh one."""
+    def close_part(self, span_ns: int) -> NDArray[Any]:
+        """The meter of a part of a slot that lasted `span_ns`; the next part begins with a fresh one."""
         if self.spread:
-            self.spread_charges(len(self.replicas) * slot_ns - self.meter.down_ns)
+            self.spread_charges(len(self.replicas) * span_ns - self.meter.down_ns)
         reading = np.array([self.meter.read()], dtype=METER_DTYPE)
         self.meter = Meter(queue_max=len(self.queue))
         return reading

@@ -18,7 +18,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from glbdes.engine.cache import KernelCache
+from glbdes.base.cache import KernelCache
 
 # `_nrt=False`: counting references to arrays costs more than the model itself. Kernels own no array, so need none.
 KERNEL: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
@@ -27,13 +27,13 @@ HELPER: dict[str, Any] = {**KERNEL, "no_cpython_wrapper": True, "no_cfunc_wrappe
 
 def sources() -> list[Path]:
     """The files that kernels are made of."""
-    here = Path(__file__).resolve().parent
-    package = here.parent
+    package = Path(__file__).resolve().parents[1]
     return [
         package / "hardware/physics.py",
         package / "units.py",
-        here / "compiled.py",
-        *sorted(here.glob("fast/*.py")),
+        package / "base/compiled.py",
+        package / "optimum/hitchcock.py",
+        *sorted(package.glob("engine/fast/*.py")),
     ]
 
 

@@ -1,0 +1,58 @@
+"""What a reader of the figures should know: values that nobody gave, and what lies beyond measurement."""
+
+from collections.abc import Collection, Iterator
+from typing import Final
+
+import numpy as np
+
+from glbdes.scenario import Scenario
+from glbdes.world.arrays import World
+
+LEAST_SHARE: Final = 0.01  # of prompt tokens beyond measurement that is worth a word
+
+
+def remarks(scenario: Scenario, world: World) -> tuple[str, ...]:
+    """One line for each assumption of `scenario`, built as `world`, that moves figures without being seen in them."""
+    return (*_environment(scenario, world), *_places(scenario), *_fleet(scenario, world))
+
+
+def _environment(scenario: Scenario, world: World) -> Iterator[str]:
+    """What data often merge into other columns, or leave out."""
+    if not (world.signals.pue != 1).any():
+        yield "PUE = 1 in all regions: no energy for cooling and losses is added"
+    if not world.signals.ewif_l_per_kwh.any():
+        yield "EWIF = 0 in all regions: off-site water is part of the on-site factor, or left out"
+
+
+def _places(scenario: Scenario) -> Iterator[str]:
+    regions, gateways = scenario.regions, scenario.gateways
+    if scenario.network.latency_s is None:
+        nowhere = [name for name, region in regions.items() if region.latitude_deg is None]
+        if nowhere:
+            yield f"No latitude_deg and longitude_deg for {_listed(nowhere, regions)}: taken to be at 0 N 0 E"
+    if scenario.workload.shape == "diurnal":
+        silent = [name for name, one in gateways.items() if one.time_zone is None and one.utc_offset_h is None]
+        if silent:
+            where = _listed(silent, gateways, "gateways")
+            yield f"No time_zone or utc_offset_h for {where}: their days are those of UTC"
+
+
+def _fleet(scenario: Scenario, world: World) -> Iterator[str]:
+    names = list(scenario.regions)
+    if scenario.in_megawatts:
+        return
+    bare = [names[r] for r in np.flatnonzero(world.fleet.host_w == 0)]
+    if bare:
+        yield f"host_w = 0 W in {_listed(bare, names)}: the servers around the GPUs draw nothing"
+    yield from world.assumed
+    if world.beyond_measurement is None:
+        return
+    labels = [region.profile or scenario.fleet.profile or "" for region in scenario.regions.values()]
+    for label, share in dict(zip(labels, world.beyond_measurement.tolist(), strict=True)).items():
+        if share >= LEAST_SHARE:
+            what = "of the expected prompt tokens are of prompts longer than any that profile"
+            yield f"{100 * share:.0f} % {what} {label} was measured with: their prefill is extrapolated"
+
+
+def _listed(names: Collection[str], known: Collection[str], kind: str = "regions") -> str:
+    return f"all {kind}" if len(names) == len(known) else ", ".join(names)
