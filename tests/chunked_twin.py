@@ -107,6 +107,11 @@ class Replica:
 
     def step(self):
         """Put the next step together and carry it out. Returns what it was, who got a first token, who is finished."""
+        seen, plan = self.compose()
+        return seen, *self.carry_out(plan)
+
+    def compose(self):
+        """Put the next step together: what it is, and (request, tokens) of whom it computes."""
         seen, plan, left = Seen([], [], [], [], 0), [], self.budget
         for asker in list(self.inside):
             if asker not in self.inside or left == 0:
@@ -140,6 +145,10 @@ class Replica:
             seen.admitted.append(asker.name)
             plan.append(self.compute(seen, asker, count))
             left -= count
+        return seen, plan
+
+    def carry_out(self, plan):
+        """The step has ended. Returns who got a first token, and who is finished."""
         first, finished = [], []
         for asker, count in plan:
             asker.done += count
@@ -153,4 +162,4 @@ class Replica:
                     finished.append(asker.name)
                     self.inside.remove(asker)
                     self.leave(asker)
-        return seen, first, finished
+        return first, finished

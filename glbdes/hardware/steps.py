@@ -2,7 +2,7 @@
 
 A *step* is one forward pass. It computes p prompt tokens, in chunks of c_i tokens behind k_i tokens computed before,
 and one token of each of b decoding requests, whose K context tokens it reads (their new ones included). In seconds, or
-with other coefficients in joules, it takes (docs/model.md, eq. 10)
+with other coefficients in joules, it takes (docs/model.md, eq. 12)
 
     D(p + b) + h n + a_m + beta_m b + gamma_m K + delta sum c_i k_i + eps sum c_i^2,    n = b + chunks scheduled
 
@@ -28,7 +28,7 @@ def step_cost(
     mode: tuple[Number, Number, Number],
     each: tuple[float, float, float],
 ) -> Number:
-    """Seconds or joules of a step (eq. 10).
+    """Seconds or joules of a step (eq. 12).
 
     `tokens_cost`: D(p + b). `scheduled`: chunks and decoding requests, n. `batch`, `context`: b and K.
     `past`, `square`: sum c_i k_i and sum c_i^2 over its chunks. `mode`: a, beta, gamma of the step's kind.
@@ -46,3 +46,11 @@ def shared_cost(tokens_cost: Number, first_cost: Number, tokens: Number, own: Nu
     and is theirs who have it computed.
     """
     return (tokens_cost - first_cost) * own / tokens
+
+
+def decode_constant(tokens_cost: Number, batch: Number, a: Number, beta: Number, head: Number) -> Number:
+    """What of a step without chunks does not change while its batch stays the same: D(b) + h b + a + beta b.
+
+    The rest is gamma K, so that equations 2 to 4 hold with this in the place of a + beta b.
+    """
+    return tokens_cost + head * batch + a + beta * batch

@@ -76,6 +76,7 @@ def _world(scenario: Scenario, folder: Path) -> World:
         rest_w=service.rest_w,
         requests=asked.requests,
         assumed=service.assumed,
+        steps=service.steps,
         price_ahead_slots=known.price_ahead_slots,
         warmup_ns=warmup_ns,
         **priced._asdict(),
@@ -87,4 +88,4 @@ def _service(scenario: Scenario, folder: Path) -> Service:
     if scenario.in_megawatts:
         return megawatts(scenario.regions)
     mix, longest = mix_of(scenario.workload, folder), scenario.workload.lengths.max_tokens
-    return replicas(scenario.fleet, scenario.regions, mix, longest, scenario.time.clock_ns, folder)
+    return replicas(scenario.fleet, scenario.regions, mix, longest, scenario.time.clock_ns, folder, scenario.serving)

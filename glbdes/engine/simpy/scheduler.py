@@ -122,12 +122,37 @@ class Scheduler:
             self._admit(step, left)
         return step
 
-    def complete(self, step: Step) -> list[Job]:
-        """The step has ended: its tokens are computed, who knew no more gets a new one. Returns who is finished."""
+    def repeats(self, step: Step) -> int:
+        """How often `step` can be taken in a row, if nobody comes: without chunks and preemption, until the first
+        request is finished or blocks do not suffice. Nobody could be admitted meanwhile, for blocks only get fewer.
+        """
+        if step.chunks or step.preempted:
+            return 1
+        least, most = 1, min(job.output - job.generated for job in step.decoding)
+
+        def lacking(count: int) -> int:
+            return sum(self._missing(job, count) for job in step.decoding)
+
+        while least < most:
+            middle = (least + most + 1) // 2
+            if lacking(middle) <= self.cache.free:
+                least = middle
+            else:
+                most = middle - 1
+        return least
+
+    def complete(self, step: Step, times: int = 1) -> list[Job]:
+        """The step has ended, taken so many `times` in a row: its tokens are computed, who knew no more gets new ones.
+
+        Returns who is finished.
+        """
         for chunk in step.chunks:
             chunk.job.computed += chunk.tokens
         for job in step.decoding:
-            job.computed += 1
+            if times > 1:
+                job.known += times - 1
+                self._hold(job, times)
+            job.computed += times
         finished = []
         for job in step.jobs:
             job.decoding = job.computed == job.known
@@ -185,14 +210,18 @@ class Scheduler:
 
     def _schedule(self, step: Step, job: Job, tokens: int) -> None:
         """`job` computes `tokens` in this step; a block that this fills can be found from now on."""
-        missing = self._missing(job, tokens)
-        if missing > 0:
-            job.blocks += self.cache.take(missing)
+        self._hold(job, tokens)
         step.jobs.append(job)
         if job.decoding:
             step.decoding.append(job)
         else:
             step.chunks.append(Chunk(job, tokens, job.computed))
+
+    def _hold(self, job: Job, tokens: int) -> None:
+        """`job` has the blocks for so many more tokens, and fills them."""
+        missing = self._missing(job, tokens)
+        if missing > 0:
+            job.blocks += self.cache.take(missing)
         while (job.filled + 1) * self.block_tokens <= job.computed + tokens:
             self.cache.fill(job.blocks[job.filled], job.content(job.filled))
             job.filled += 1
