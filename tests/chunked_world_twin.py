@@ -8,15 +8,11 @@ step that is running when the head of those who wait becomes another one while t
 
 from math import fsum
 
-import numpy as np
-
-from glbdes.hardware.physics import FAILED, REJECTED, SERVED, TIMED_OUT
+from glbdes.hardware.physics import REJECTED, SERVED, TIMED_OUT
 from glbdes.world import Policy, World
 from tests.chunked_twin import Asker
 from tests.chunked_twin import Replica as Brain
 from tests.twin import NEVER, Region, Replica, Request, Run, Visit, _Twin
-
-__all__ = ["FAILED", "simulate"]
 
 
 def simulate(world: World, policy: Policy) -> Run:
@@ -51,9 +47,8 @@ class _ChunkedTwin(_Twin):
         self.visits.append(request.visit)
         room = (int(fleet.kv_tokens[r]) // steps.block_tokens - 1) * steps.block_tokens
         sizes = [len(replica.people) for replica in region.replicas]
-        if request.prompt + request.output > room or (
-            min(sizes) >= int(fleet.max_batch[r]) and len(region.queue) >= int(fleet.max_queue[r])
-        ):
+        crowded = min(sizes) >= int(fleet.max_batch[r]) and len(region.queue) >= int(fleet.max_queue[r])
+        if request.prompt + request.output > room or crowded:
             self._end(request, REJECTED)
         elif self._deadline(request) <= self.now:
             self._end(request, TIMED_OUT)
@@ -136,10 +131,10 @@ class _ChunkedTwin(_Twin):
             return
         self._account(r, replica)
         replica.begun_ns = self.now
-        if replica.doing == "idle" and self.now - replica.idle_ns >= int(self.fleet.sleep_after_ns[r]):
-            if int(self.fleet.wake_ns[r]) > 0:
-                replica.doing, replica.ends_ns = "wake", self.now + int(self.fleet.wake_ns[r])
-                return
+        asleep = replica.doing == "idle" and self.now - replica.idle_ns >= int(self.fleet.sleep_after_ns[r])
+        if asleep and int(self.fleet.wake_ns[r]) > 0:
+            replica.doing, replica.ends_ns = "wake", self.now + int(self.fleet.wake_ns[r])
+            return
         seen, plan = brain.compose()
         replica.running_step, replica.plan, replica.stop = seen, plan, False
         for name in seen.preempted:
@@ -213,4 +208,3 @@ class _ChunkedTwin(_Twin):
         for slot, part, begin, end in self._spans():
             for r, since, until in self.queued:
                 self.meters[slot, part, r]["queue_area_ns"] += max(0, min(until, end) - max(since, begin))
-        assert all(np.isfinite(self.meters["prefill_j"]).ravel())

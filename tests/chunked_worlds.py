@@ -10,25 +10,20 @@ from glbdes.world import World
 from tests.random_worlds import FINE_TICK_NS, random_world
 
 
-def make_steps(
-    budget: int = 64, block_tokens: int = 4, whole_prompts: bool = True, profiles: int = 1, **columns
-) -> StepTables:
-    """Steps of 10 ms and more, or what `columns` says."""
+def make_steps(budget: int = 64, block_tokens: int = 4, whole_prompts: bool = True) -> StepTables:
+    """Steps of one profile, of 10 ms and more."""
     tokens = np.arange(budget + 1.0)
-    values = {
-        "tokens_s": 0.01 + 1e-4 * tokens,
-        "tokens_j": 3.0 + 0.02 * tokens,
-        "modes_s": [[0.0, 2e-5, 1e-7], [5e-4, 4e-5, 3e-7]],
-        "modes_j": [[0.0, 0.01, 2e-5], [0.1, 0.02, 3e-5]],
-        "each_s": [1e-5, 4e-9, 2e-9],
-        "each_j": [1e-3, 2e-6, 1e-6],
-        **columns,
-    }
-    shaped = {
-        key: np.array(np.broadcast_to(value, (profiles, *np.shape(value)[-np.ndim(value) :])))
-        for key, value in values.items()
-    }
-    return StepTables(budget, block_tokens, whole_prompts, **shaped)
+    return StepTables(
+        budget=budget,
+        block_tokens=block_tokens,
+        whole_prompts=whole_prompts,
+        tokens_s=np.array([0.01 + 1e-4 * tokens]),
+        tokens_j=np.array([3.0 + 0.02 * tokens]),
+        modes_s=np.array([[[0.0, 2e-5, 1e-7], [5e-4, 4e-5, 3e-7]]]),
+        modes_j=np.array([[[0.0, 0.01, 2e-5], [0.1, 0.02, 3e-5]]]),
+        each_s=np.array([[1e-5, 4e-9, 2e-9]]),
+        each_j=np.array([[1e-3, 2e-6, 1e-6]]),
+    )
 
 
 def chunked_world(seed: int, clock_ns: int = 1) -> World:
@@ -41,7 +36,7 @@ def chunked_world(seed: int, clock_ns: int = 1) -> World:
     most = int(fleet.max_batch.max())
     budget = int(most + rng.integers(0, 40))
     longest = 54  # of a request in `random_world`
-    spare = rng.integers(0, 60, world.regions) if rng.random() < 0.8 else 2000
+    spare = rng.integers(0, 40, world.regions) if rng.random() < 0.8 else 2000
     kv_tokens = np.broadcast_to((-(-longest // size) + 1) * size + spare, world.regions).astype(np.int64)
     if rng.random() < 0.2:  # too small for some
         kv_tokens = np.maximum(kv_tokens // 2, 2 * size)
