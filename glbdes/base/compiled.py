@@ -30,6 +30,7 @@ def sources() -> list[Path]:
     package = Path(__file__).resolve().parents[1]
     return [
         package / "hardware/physics.py",
+        package / "hardware/steps.py",
         package / "units.py",
         package / "base/compiled.py",
         package / "optimum/hitchcock.py",

@@ -2,6 +2,7 @@
 
 from glbdes.base.compiled import helper, kernel
 from glbdes.engine.fast.books import end
+from glbdes.engine.fast.chunked import compose_all
 from glbdes.engine.fast.dispatch import (
     BACK_COUNT,
     FLIGHT_COUNT,
@@ -86,7 +87,12 @@ def advance_all(st, rules, coming, uniform, limit_ns, limit_kind):
                 now, kind, fresh = due, GATEWAY_KIND, True
             elif due == now and kind == GATEWAY_KIND:
                 fresh = coming[cursor, ID] < req[rules.back[0], ID]
-        if now == NEVER and limit_ns == NEVER:
+        if st.clock[PENDING_COUNT] > 0:
+            pending_ns = st.clock[PENDING_NS]
+            if pending_ns < now and pending_ns < limit_ns and pending_ns < numbers[NEXT_TICK_NS]:
+                compose_all(st)
+                continue
+        if now == NEVER and limit_ns == NEVER and st.clock[PENDING_COUNT] == 0:
             return cursor
         tick_ns = numbers[NEXT_TICK_NS]
         if tick_ns < now or (tick_ns == now and kind > TELEMETRY_KIND):

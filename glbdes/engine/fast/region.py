@@ -3,50 +3,18 @@
 import numpy as np
 
 from glbdes.base.compiled import helper, kernel
+from glbdes.engine.fast import chunked
 from glbdes.engine.fast.books import count, end, population_area, queue_area, spend
 from glbdes.engine.fast.order import admitting, hold, pop_active
+from glbdes.engine.fast.patience import be_patient, be_sure
 from glbdes.engine.fast.replica import admit, begin, end_prefill, finish, lose_work, rest, settle_replica
 from glbdes.engine.fast.state import *  # noqa: F403
 from glbdes.hardware import physics
 
 
 @helper
-def sooner(st, p, q):
-    """Whether queued request p loses patience before q."""
-    req = st.req
-    if req[p, ARRIVAL_NS] != req[q, ARRIVAL_NS]:
-        return req[p, ARRIVAL_NS] < req[q, ARRIVAL_NS]
-    if req[p, AT_REGION] != req[q, AT_REGION]:
-        return req[p, AT_REGION] < req[q, AT_REGION]
-    return req[p, ID] < req[q, ID]
-
-
-@helper
-def sift_late(st, i, q):
-    """Put request q at place i of the heap of patience, or where it belongs above or below."""
-    heap, links, n = st.late, st.links, st.clock[LATE_COUNT]
-    while i > 0 and sooner(st, q, heap[(i - 1) >> 1]):
-        heap[i] = heap[(i - 1) >> 1]
-        links[heap[i], LATE_AT] = i
-        i = (i - 1) >> 1
-    while True:
-        child = 2 * i + 1
-        if child >= n:
-            break
-        if child + 1 < n and sooner(st, heap[child + 1], heap[child]):
-            child += 1
-        if not sooner(st, heap[child], q):
-            break
-        heap[i] = heap[child]
-        links[heap[i], LATE_AT] = i
-        i = child
-    heap[i] = q
-    links[q, LATE_AT] = i
-
-
-@helper
 def enqueue(st, g, q, now):
-    reg, links, clock = st.reg, st.links, st.clock
+    reg, links = st.reg, st.links
     population_area(st, g, now)
     reg[g, POPULATION] += 1
     queue_area(st, g, now)
@@ -59,15 +27,13 @@ def enqueue(st, g, q, now):
     reg[g, QUEUE_TAIL] = q
     reg[g, QUEUED] += 1
     st.met[g, QUEUE_MAX] = max(st.met[g, QUEUE_MAX], reg[g, QUEUED])
-    if clock[TIMEOUT_NS] < physics.NEVER_NS:
-        clock[LATE_COUNT] += 1
-        sift_late(st, clock[LATE_COUNT] - 1, q)
+    be_patient(st, q)
 
 
 @helper
 def dequeue(st, g, q, now):
     """Request q leaves the queue of region g, from wherever it stood."""
-    reg, links, clock = st.reg, st.links, st.clock
+    reg, links = st.reg, st.links
     queue_area(st, g, now)
     before, after = links[q, PREVIOUS], links[q, NEXT]
     if before == NONE:
@@ -79,11 +45,7 @@ def dequeue(st, g, q, now):
     else:
         links[after, PREVIOUS] = before
     reg[g, QUEUED] -= 1
-    if clock[TIMEOUT_NS] < physics.NEVER_NS:
-        clock[LATE_COUNT] -= 1
-        last = st.late[clock[LATE_COUNT]]
-        if last != q:
-            sift_late(st, links[q, LATE_AT], last)
+    be_sure(st, q)
 
 
 @helper
@@ -100,6 +62,9 @@ def drain(st, g, now):
 
 @helper
 def time_out(st, g, q, now):
+    if st.clock[CHUNKED] != 0:
+        chunked.time_out(st, g, q, now)
+        return
     dequeue(st, g, q, now)
     population_area(st, g, now)
     st.reg[g, POPULATION] -= 1
@@ -122,6 +87,9 @@ def arrive(st, g, q, now):
     met[g, ARRIVED] += 1
     if reg[g, UP] == 0:
         turn_away(st, q)
+        return
+    if st.clock[CHUNKED] != 0:
+        chunked.arrive(st, g, q, now)
         return
     tokens = req[q, PROMPT] + req[q, OUTPUT]
     if tokens > reg[g, KV_TOKENS]:
@@ -150,6 +118,9 @@ def step(st, k, now):
     """A wake-up, prefill or epoch of replica k ends."""
     rep = st.rep
     g = rep[k, REGION]
+    if st.clock[CHUNKED] != 0:
+        chunked.step(st, g, k, now)
+        return
     spend(st, g, k, now)
     held = rep[k, HELD]
     if rep[k, STATE] == PREFILL:
@@ -171,7 +142,10 @@ def settle(st, now):
         population_area(st, g, now)
         queue_area(st, g, now)
         for k in range(st.reg[g, FIRST], st.reg[g, LAST]):
-            settle_replica(st, g, k, now)
+            if st.clock[CHUNKED] != 0:
+                chunked.settle(st, g, k, now)
+            else:
+                settle_replica(st, g, k, now)
 
 
 @helper
@@ -179,6 +153,9 @@ def go_down(st, g, now):
     """Region g goes down: everyone there is turned away (in no order; the driver sorts)."""
     rep, reg = st.rep, st.reg
     reg[g, UP] = 0
+    if st.clock[CHUNKED] != 0:
+        chunked.go_down(st, g, now)
+        return
     while reg[g, QUEUED] > 0:
         q = reg[g, QUEUE_HEAD]
         dequeue(st, g, q, now)

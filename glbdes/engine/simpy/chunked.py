@@ -206,7 +206,7 @@ class ChunkedReplica(Replica):
         self.step_now = step = self.scheduler.compose()
         for job in step.preempted:
             _, request = self.jobs[job.id]
-            self.bill(request)
+            self.owe(request)
             request.decoded = NONE
             self.owner.preempted(request, now)
         for job in step.admitted:
@@ -291,7 +291,7 @@ class ChunkedReplica(Replica):
         self.mark(request, job.known)
 
     def finish_all(self, finished: list[Job], now: int) -> None:
-        for job in finished:
+        for job in sorted(finished, key=lambda job: job.id):
             _, request = self.jobs.pop(job.id)
             self.bill(request)
             self.held -= 1
@@ -307,16 +307,21 @@ class ChunkedReplica(Replica):
         request.attention_at_j = self.attention_j
         request.rising_at_j = self.rising_j
 
+    def owe(self, request: Request) -> None:
+        """`request` owes for its steps since the last time."""
+        if request.decoded == NONE:
+            return
+        joules = self.shared_j - request.shared_at_j
+        joules += (request.decoded - request.target - 1) * (self.attention_j - request.attention_at_j)
+        joules += self.rising_j - request.rising_at_j
+        request.owed_j += joules
+        self.mark(request, request.decoded + self.iterations - request.target)
+
     def bill(self, request: Request) -> None:
-        """Charge `request` for its steps since the last bill, and for what it owes besides."""
-        joules = 0.0
-        if request.decoded != NONE:
-            joules = self.shared_j - request.shared_at_j
-            joules += (request.decoded - request.target - 1) * (self.attention_j - request.attention_at_j)
-            joules += self.rising_j - request.rising_at_j
-            self.mark(request, request.decoded + self.iterations - request.target)
-        if request.owed_j + joules > 0.0:
-            self.owner.charge(request, request.owed_j + joules)
+        """Charge `request` for all that it owes."""
+        self.owe(request)
+        if request.owed_j > 0.0:
+            self.owner.charge(request, request.owed_j)
         request.owed_j = 0.0
 
     def count(self, n: int) -> None:
@@ -341,7 +346,7 @@ class ChunkedReplica(Replica):
             elapsed = now - self.epoch_ns
             ended = physics.iterations_ended(elapsed, self.planned, self.epoch_b, self.epoch_k0, *self.row_timing())
             self.count(ended)
-        for job in self.scheduler.running:
+        for job in (*self.scheduler.running, *self.scheduler.waiting):
             self.bill(self.jobs[job.id][1])
         self.forget()
         for job in self.scheduler.running:
