@@ -1,5 +1,7 @@
 """Regions and replicas of the compiled engine that schedule in chunks (docs/model.md, "Steps in chunks")."""
 
+import numpy as np
+
 from glbdes.base.compiled import helper
 from glbdes.engine.fast.blocks import blocks_of, count_residue, hits, leave, more_blocks, most_steps, reclaim, take
 from glbdes.engine.fast.books import (
