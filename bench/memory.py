@@ -17,7 +17,8 @@ SCRIPT = """
 import json, resource, sys, time
 began = time.perf_counter()
 from glbdes import simulate
-run = simulate("llm10", engine="fast", overrides=[f"time.simulated_s_per_slot={sys.argv[1]}"], out=sys.argv[2])
+changes = [f"time.simulated_s_per_slot={sys.argv[1]}", "time.warmup_s=0.0"]
+run = simulate("llm10", engine="fast", overrides=changes, out=sys.argv[2])
 disk = sum(path.stat().st_size for path in run.path.glob("requests/*.parquet"))
 peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({"requests": run.info["requests"], "wall_s": run.info["wall_s"], "disk": disk, "peak_mb": peak_mb,

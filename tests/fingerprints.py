@@ -47,17 +47,26 @@ PARTIAL = tuple(
     for gateway in continent
     if gateway != "nevada" or "texas" in continent
 )
-REQUESTS = ("engine=fast", "time.slots=6", "time.simulated_s_per_slot=2.0", "dispatch.overload=allow")
+REQUESTS = (
+    "engine=fast",
+    "time.slots=6",
+    "time.simulated_s_per_slot=1.5",
+    "time.warmup_s=0.5",
+    "dispatch.overload=allow",
+)
 FLOW = ("time.slots=30", "dispatch.overload=allow")
 WORKLOAD = ("time.slots=3", "time.simulated_s_per_slot=100.0", "workload.shape=constant")
 DELAY = ("objective.delay_usd_per_s=1e-4", "objective.queue_wait_s=[[0, 0], [0.9, 2], [1, 9]]")
 VARIANTS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {  # policy, arguments, settings
-    "entropic": ("eglb", {"map": "entropic", "feedback": "planned"}, ()),
+    "entropic": ("eglb", {"feedback": "planned"}, ()),
+    "constant": ("eglb", {"feedback": "planned", "rule": "constant"}, ()),
+    "as published": ("eglb", {"map": "euclidean"}, ()),
     "simplex planned": ("eglb_simplex", {"feedback": "planned"}, ()),
     "ahead planned": ("eglb_ahead", {"feedback": "planned", "forecast": "hourly", "window_h": 6}, ()),
     "receding planned": ("receding_horizon", {"feedback": "planned", "forecast": "seasonal"}, ()),
     "receding delayed": ("receding_horizon", {}, DELAY),
-    "Euclidean": ("eglb", {}, ("objective.norm=2",)),
+    "Euclidean": ("eglb", {"map": "euclidean"}, ("objective.norm=2",)),
+    "entropic, Euclidean": ("eglb", {}, ("objective.norm=2",)),
     "Euclidean simplex": ("eglb_simplex", {}, ("objective.norm=2",)),
     "Euclidean optimum": (OFFLINE, {}, ("objective.norm=2",)),
     "optimum of the sum": (OFFLINE, {}, ("objective.norm=1",)),

@@ -139,6 +139,7 @@ def write(folder: Path, world: World, **info: Any) -> Records:
         "simulated_s": world.slots * world.slot_ns / NS_PER_S,
         "warmup_s": world.warmup_ns / NS_PER_S,
         "warnings": [],
+        "notes": [],
         "wall_s": 2.0,
         "invariants": residuals,
         "scenario": {

@@ -38,7 +38,13 @@ def difference(folder: Path, settings: tuple[str, ...], requests: int, seed: int
     """Root mean square of the relative differences of cost, carbon and water of the regions."""
     simulated_s, sums = 1.0, []
     for _ in range(2):  # first to learn the rate
-        more = (f"time.simulated_s_per_slot={simulated_s}", f"seed={seed}", "time.slots=48", *settings)
+        more = (
+            f"time.simulated_s_per_slot={simulated_s}",
+            f"seed={seed}",
+            "time.slots=48",
+            "time.warmup_s=0.0",
+            *settings,
+        )
         loaded, _path = scenario.load("llm10", ("dispatch.rule=weighted", "dispatch.demand=forecast", *more))
         world = build.build(loaded, folder)
         simulated_s = float(requests / world.expected_rps.sum())

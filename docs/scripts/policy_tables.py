@@ -5,6 +5,8 @@ python docs/scripts/policy_tables.py forecasts DIR        the authors' files, on
 python docs/scripts/policy_tables.py demand DIR           the same, policies that know the last slot's demand only
 python docs/scripts/policy_tables.py steps                the draws that defaults were chosen on
 python docs/scripts/policy_tables.py rules DIR            eglb's step-size rules: the authors' files, twenty draws
+python docs/scripts/policy_tables.py sizes DATA           fleets of 3 to 30 regions on real signals; DATA: real/, paper/
+python docs/scripts/policy_tables.py authors DIR          the authors' files at full and at half load
 python docs/scripts/policy_tables.py delay                what a price of delay does to llm10, hour by hour
 """
 
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import real_worlds
 
 from glbdes import policy
 from glbdes.engine import fluid
@@ -32,7 +35,7 @@ DAY_AHEAD = "known_ahead.price=day_ahead"
 # Name in the table, name and arguments of the policy, whether tomorrow's prices are known.
 ONLINE = (
     ("`eglb`", "eglb", {}, False),
-    ('`eglb`, `map = "entropic"`', "eglb", {"map": "entropic"}, False),
+    ('`eglb` as published, `map = "euclidean"`', "eglb", {"map": "euclidean"}, False),
     ("`eglb_simplex`", "eglb_simplex", {}, False),
     ("`eglb_ahead`, `window_h = 24`", "eglb_ahead", {"window_h": 24.0}, False),
     ("`receding_horizon`", "receding_horizon", {}, False),
@@ -155,10 +158,11 @@ def demand(folder: Path) -> None:
 
 def steps() -> None:
     tried: list[tuple[str, dict[str, object], bool]] = [
-        ("eglb", {"map": mirror, "step": step}, False)
-        for mirror in ("euclidean", "entropic")
+        ("eglb", {"map": mirror, "rule": rule, "step": step}, False)
+        for mirror, rule in (("entropic", "scaled"), ("entropic", "constant"), ("euclidean", "constant"))
         for step in (0.3, 0.45, 0.6, 0.9)
     ]
+    tried += [("eglb", {"z_max": z_max}, False) for z_max in (1.0, 1.5, 3.0)]
     tried += [("eglb_simplex", {"step": step}, False) for step in (0.3, 0.45, 0.5, 0.56, 0.7, 0.9)]
     tried += [
         ("eglb_ahead", {"step": step, "damping": damping}, True)
@@ -185,8 +189,8 @@ def rules(folder: Path) -> None:
     given = [worlds(name, folder)[0] for name in ("paper", "paper_partial")]
     all_worlds = [*given, *draws]
     optima = [offline.solve(world) for world in all_worlds]
-    for mirror in ("euclidean", "entropic"):
-        for rule in ("constant", "sqrt", "adagrad"):
+    for mirror in ("entropic", "euclidean"):
+        for rule in (*(("scaled",) if mirror == "entropic" else ()), "constant", "sqrt", "adagrad"):
             rows = [
                 reached(world, optimum, policy.load("eglb", {"map": mirror, "rule": rule}))
                 for world, optimum in zip(all_worlds, optima, strict=True)
@@ -194,6 +198,48 @@ def rules(folder: Path) -> None:
             over = [row.over_optimum for row in rows]
             figures = (*over[:2], float(np.mean(over[2:])), max(over[2:]))
             print(f"| {mirror} | {rule} | {' | '.join(map(percent, figures))} {rest(rows[0])}", flush=True)
+
+
+GAPS = (
+    ("`eglb_simplex`", "eglb_simplex", {}),
+    ("`eglb`", "eglb", {}),
+    ('`eglb`, `rule = "constant"`', "eglb", {"rule": "constant"}),
+    ("`eglb` as published", "eglb", {"map": "euclidean"}),
+    ("`eglb_ahead`", "eglb_ahead", {}),
+    ("`eglb_ahead`, `window_h = 24`", "eglb_ahead", {"window_h": 24.0}),
+    ("`receding_horizon`", "receding_horizon", {}),
+)
+
+
+def gaps(cases: dict[str, World]) -> None:
+    """How far over the optimum policies end, and how many times as far as `eglb_simplex`."""
+    print(f"| | {' | '.join(label for label, *_ in GAPS)} |")
+    print(f"|---|{'---|' * len(GAPS)}")
+    for case, world in cases.items():
+        optimum = offline.solve(world)
+        over = [reached(world, optimum, policy.load(name, arguments)).over_optimum for _, name, arguments in GAPS]
+        cells = [f"{percent(gap)} ({gap / over[0]:.2f})" for gap in over]
+        print(f"| {case} | {' | '.join(cells)} |", flush=True)
+
+
+def sizes(data: Path) -> None:
+    gaps(
+        {
+            f"{regions} regions, {told} load": real_worlds.made(data, regions, real_worlds.HOURS_MAX, load)
+            for told, load in (("full", 0.85), ("half", 0.425))
+            for regions in (3, 10, 16, 30)
+        }
+    )
+
+
+def authors(folder: Path) -> None:
+    gaps(
+        {
+            f"`{name}`, {told} load": worlds(name, folder, f"workload.load_scale={load}")[0]
+            for name in ("paper", "paper_partial")
+            for told, load in (("full", 1.0), ("half", 0.5))
+        }
+    )
 
 
 class Knob(NamedTuple):
@@ -246,6 +292,8 @@ TABLES: dict[str, Callable[..., None]] = {
     "demand": demand,
     "steps": steps,
     "rules": rules,
+    "sizes": sizes,
+    "authors": authors,
     "delay": delay,
 }
 

@@ -29,6 +29,7 @@ quiet_option = click.option("--quiet", is_flag=True, help="No progress; print on
 @click.argument("scenario")
 @click.option("--policies", metavar="A,B,...", help="Which, separated by commas; the first is the reference.")
 @click.option("--seeds", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Draws of requests.")
+@click.option("--signal-seeds", type=click.IntRange(1, 10_000), metavar="N", help="Draws of synthetic signals.")
 @click.option("-o", "--out", type=FOLDER, metavar="DIR", help="Where results go; default: a new folder in runs/.")
 @click.option("--engine", metavar="NAME", help="Use this engine instead of the scenario's.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key of the scenario.")
@@ -56,10 +57,7 @@ def compare(
     if quiet:
         say(found.path)
         return
-    seeds = found.info["seeds"]
-    title = f"{found.info['scenario']}, engine {found.info['engine']}, " + (
-        f"seed {seeds[0]}" if len(seeds) == 1 else f"mean of {len(seeds)} seeds, ± 95 % confidence, paired"
-    )
+    title = f"{found.info['scenario']}, engine {found.info['engine']}, {study_tables.draws(found.info)}"
     parts = [
         study_tables.rich(title, found.shown, study_tables.COMPARISON),
         *study_tables.notes(found.info, found.runs),

@@ -18,17 +18,27 @@ gamma[k] > 0, and its value m * (1 - sum_r gamma[k, r]): so m = 0 if the multipl
 they sum to more. Hence (z) holds the sum of each footprint's multipliers near 1, which is what (E)'s optimum demands,
 and the multipliers say how the price mu of the largest footprint is shared among the regions that might have it.
 
-*Scale.* Multipliers have no unit. `step` and `z_max` have none either: footprints are measured in units of the mean
-footprint of a region in a slot, as planned (or metered) so far, and the step shrinks with the horizon as the theory
-asks, so that defaults carry over between fleets of any size, slots of any length and prices in any currency:
+*Scale.* Multipliers have no unit. `step` and `z_max` have none either, so that defaults carry over between fleets of
+any size, slots of any length and prices in any currency. `rule` says how:
+
+"scaled", with the entropic map: footprints are measured in units of the largest regional one of a slot, the root of the
+mean square so far, and the map is applied to all that the multipliers have been told (lazily, as in dual averaging:
+Xiao, JMLR 11, 2010), at a step that is scale-free and grows towards the end, that of `simplex`. With t of T slots over,
+
+    gamma[k] = gamma[k] of the start * exp(eta[k] * sum_s (b x - z)),
+    eta[k] = step * sqrt(T / (T - t)) / sqrt(sum_s max_r g[k, s, r]^2)                                            (s)
+
+so that nothing depends on the number of regions R, and no multiplier that was driven down early is lost.
+
+"constant": footprints are measured in units of the mean footprint of a region in a slot, as planned (or metered) so
+far, and the step shrinks with the horizon as the theory asks:
 
     eta = step / (R * sqrt(T)) (Euclidean: multipliers are about 1/R)      eta = step * sqrt(ln(R) / T) (entropic)
 
-The paper's own constants, in USD per slot, are there for comparison (`eta_per_usd`, `z_max_usd`).
-
-`rule` says how the step goes on: "constant" as above; "sqrt" with the slots so far in place of T (Zinkevich, ICML
-2003); "adagrad" with, for each multiplier, the root of the sum of squares of what it has been told so far, b x - z in
-mean regional footprints, in place of sqrt(T) (Duchi, Hazan and Singer, JMLR 12, 2011). The last two need no horizon.
+With the Euclidean map this is eGLB as published, but for units; the paper's own constants, in USD per slot, are there
+for comparison, too (`eta_per_usd`, `z_max_usd`). "sqrt": the slots so far in place of T (Zinkevich, ICML 2003).
+"adagrad": for each multiplier, the root of the sum of squares of what it has been told so far, b x - z in mean
+regional footprints, in place of sqrt(T) (Duchi, Hazan and Singer, JMLR 12, 2011). The last two need no horizon.
 
 Regions' weights are part of b. For other norms of the footprints than the largest, (z) changes with them (`norms`).
 """
@@ -42,11 +52,12 @@ import numpy as np
 from glbdes.base import portable
 from glbdes.policy import transport
 from glbdes.policy.norms import allotment
+from glbdes.policy.simplex import rate
 from glbdes.world import Floats, Outcome, View
 
 Map = Literal["euclidean", "entropic"]
 Feedback = Literal["planned", "metered"]
-Rule = Literal["constant", "sqrt", "adagrad"]
+Rule = Literal["scaled", "constant", "sqrt", "adagrad"]
 
 
 class EGLB:
@@ -54,28 +65,33 @@ class EGLB:
 
     def __init__(
         self,
-        map: Map = "euclidean",
+        map: Map = "entropic",
         step: float = 0.6,
         z_max: float = 2.0,
         feedback: Feedback = "metered",
         eta_per_usd: float | None = None,
         z_max_usd: Sequence[float] | None = None,
-        rule: Rule = "constant",
+        rule: Rule | None = None,
     ) -> None:
         """Raises `ValueError` naming the first argument out of range.
 
         map : the mirror map, (e) or (m). step : > 0, the step size in the scale-free units above. z_max : >= 1, the
-        largest allotment, in mean regional footprints per slot. feedback : what the multipliers learn from, "planned"
+        largest allotment, in the rule's unit of footprints. feedback : what the multipliers learn from, "planned"
         footprints, as in the paper, or the "metered" ones of the ended slot, with idle power and all.
         eta_per_usd : > 0, replaces `step` by the paper's constant step. z_max_usd : two values > 0, carbon and water,
-        replace `z_max` by the paper's constants, in USD of priced footprint per slot. rule : of the step size.
+        replace `z_max` by the paper's constants, in USD of priced footprint per slot. rule : of the step size; by
+        default "scaled" with the entropic map and "constant" with the Euclidean one or `eta_per_usd`.
         """
         if map not in get_args(Map):
             raise ValueError(f"map = {map!r}, must be one of {', '.join(get_args(Map))}")
         if feedback not in get_args(Feedback):
             raise ValueError(f"feedback = {feedback!r}, must be one of {', '.join(get_args(Feedback))}")
+        if rule is None:
+            rule = "scaled" if map == "entropic" and eta_per_usd is None else "constant"
         if rule not in get_args(Rule):
             raise ValueError(f"rule = {rule!r}, must be one of {', '.join(get_args(Rule))}")
+        if rule == "scaled" and map != "entropic":
+            raise ValueError(f"rule = {rule!r}, must be another one with map = {map!r}")
         if not 0 < step < inf:
             raise ValueError(f"step = {step}, must be > 0 and finite")
         if not 1 <= z_max < inf:
@@ -96,9 +112,13 @@ class EGLB:
         self.duals: dict[str, Floats] = {}
         self._gamma: Floats | None = None  # [k, r]
         self._eta = 0.0  # for footprints in mean regional ones, times the root of a number of slots
-        self._squares: Floats = np.zeros((2, 1))  # [k, r] of what multipliers have been told
+        self._squares: Floats = np.zeros(
+            (2, 1)
+        )  # [k, r] of what multipliers have been told; (s): [k, 1], of the largest
+        self._told_usd: Floats = np.zeros((2, 1))  # [k, r] so far, for (s)
         self._slots = 1
         self._norm = inf
+        self._start = 1.0  # of each multiplier with the entropic map
         self._mu_usd = np.zeros((2, 1))  # [k, r] per kg and per L
         self._total_usd = np.zeros(2)  # [k] priced footprints of all regions learnt from so far
         self._updates = 0
@@ -122,16 +142,18 @@ class EGLB:
             self._learn(self._mu_usd * np.stack((outcome.carbon_kg, outcome.water_l)))
 
     def _begin(self, view: View) -> Floats:
-        """First multipliers: none is known to matter (Euclidean), or all alike (entropic, where 0 would stay 0)."""
+        """First multipliers: none matters yet (Euclidean), or all alike on the ball's edge (entropic: 0 stays 0)."""
         regions = len(view.capacity_rps)
         self._mu_usd, self._norm, self._slots = view.footprint_price_usd, view.norm, view.slots
-        self._squares = np.zeros((2, regions))
+        self._squares = np.zeros((2, 1 if self.rule == "scaled" else regions))
+        self._told_usd = np.zeros((2, regions))
         if self.map == "euclidean":
             self._eta = self.step / regions
             self._gamma = np.zeros((2, regions))
         else:
             self._eta = self.step * sqrt(float(portable.log(regions)))
-            self._gamma = np.full((2, regions), 1.0 / regions)
+            self._start = {inf: 1.0 / regions, 2: 1.0 / sqrt(regions), 1: 1.0}[self._norm]
+            self._gamma = np.full((2, regions), self._start)
         return self._gamma
 
     def _learn(self, footprint_usd: Floats) -> None:
@@ -140,16 +162,25 @@ class EGLB:
             return
         self._total_usd += footprint_usd.sum(axis=1)
         self._updates += 1
-        mean_usd = self._total_usd / (self._updates * footprint_usd.shape[1])
-        known = mean_usd > 0  # a footprint without price, or of zero so far, has no multiplier to learn
-        unit_usd = np.where(known, mean_usd, 1.0)
+        known = self._total_usd > 0  # a footprint without price, or of zero so far, has no multiplier to learn
+        unit_usd = np.where(known, self._unit_usd(footprint_usd), 1.0)
         z_max_usd = self.z_max * unit_usd if self.z_max_usd is None else self.z_max_usd
-        told_usd = footprint_usd - allotment(self._norm, self._gamma, z_max_usd)
-        change = np.where(known[:, None], self._step_per_usd(told_usd, unit_usd) * told_usd, 0.0)
-        if self.map == "euclidean":
-            self._gamma = np.maximum(self._gamma + change, 0.0)
+        told_usd = np.where(known[:, None], footprint_usd - allotment(self._norm, self._gamma, z_max_usd), 0.0)
+        if self.rule == "scaled":
+            self._told_usd += told_usd
+            eta = rate(self.step, self._squares, self._slots, max(self._slots - self._updates, 1))
+            self._gamma = self._start * portable.exp(eta * self._told_usd)
+        elif self.map == "euclidean":
+            self._gamma = np.maximum(self._gamma + self._step_per_usd(told_usd, unit_usd) * told_usd, 0.0)
         else:
-            self._gamma = self._gamma * portable.exp(change)
+            self._gamma = self._gamma * portable.exp(self._step_per_usd(told_usd, unit_usd) * told_usd)
+
+    def _unit_usd(self, footprint_usd: Floats) -> Floats:
+        """What footprints [k, r] are measured in, [k], this slot's included."""
+        if self.rule != "scaled":
+            return np.asarray(self._total_usd / (self._updates * footprint_usd.shape[1]))
+        self._squares += footprint_usd.max(axis=1, keepdims=True) ** 2
+        return np.asarray(np.sqrt(self._squares[:, 0] / self._updates))
 
     def _step_per_usd(self, told_usd: Floats, unit_usd: Floats) -> Floats:
         """eta by the rule, for what is told in USD: [k, 1] or [k, r]; `unit_usd` [k]."""

@@ -23,6 +23,7 @@ class Shown(NamedTuple):
     better: int = -1
     share: bool = False
     decimals: int = 1  # of a share in per cent
+    whole: bool = False  # counted
 
 
 COMPARISON: Final[Mapping[str, Shown]] = {
@@ -41,14 +42,21 @@ COMPARISON: Final[Mapping[str, Shown]] = {
     "over_bound_usd": Shown("over bound, USD"),
     "over_optimum": Shown("over fluid optimum", share=True),
     "over_optimum_usd": Shown("over fluid optimum, USD"),
-    "ttft_p50_s": Shown("TTFT p50, s"),
-    "ttft_p95_s": Shown("TTFT p95, s"),
-    "ttft_p99_s": Shown("TTFT p99, s"),
-    "e2e_p50_s": Shown("E2E p50, s"),
-    "e2e_p95_s": Shown("E2E p95, s"),
-    "e2e_p99_s": Shown("E2E p99, s"),
-    "slo_share": Shown("within SLO", +1, share=True, decimals=3),
-    "rejected": Shown("rejected"),
+    "ttft_p50_s": Shown("TTFT p50 of served, s"),
+    "ttft_p95_s": Shown("TTFT p95 of served, s"),
+    "ttft_p99_s": Shown("TTFT p99 of served, s"),
+    "tpot_p50_s": Shown("TPOT p50 of served, s"),
+    "e2e_p50_s": Shown("E2E p50 of served, s"),
+    "e2e_p95_s": Shown("E2E p95 of served, s"),
+    "e2e_p99_s": Shown("E2E p99 of served, s"),
+    "slo_share": Shown("within SLO, of all", +1, share=True, decimals=3),
+    "slo_least_share": Shown("within SLO, worst class", +1, share=True, decimals=3),
+    "slo_missed": Shown("SLO classes missed", whole=True),
+    "goodput_rps": Shown("goodput, requests/s", +1),
+    "served": Shown("served", +1, whole=True),
+    "rejected": Shown("rejected", whole=True),
+    "timed_out": Shown("timed out", whole=True),
+    "failed": Shown("failed", whole=True),
 }
 
 
@@ -65,13 +73,30 @@ SWEPT: Final = (
     "ttft_p95_s",
     "e2e_p95_s",
     "slo_share",
+    "slo_missed",
+    "rejected",
+    "timed_out",
+    "failed",
 )
 
 
 def notes(info: Mapping[str, Any], runs: pd.DataFrame) -> list[str]:
     """What is to be known of a comparison's table: of its `info` (comparison.json) and its `runs` (a row a run)."""
     plans = [line for policy in info["policies"] for line in ignored(policy, info["dispatch"])]
-    return [*(f"{line}." for line in plans[:1]), *_of_reference(info["reference"], runs)]
+    waits = ["Latencies are of served requests; shares within SLO count all others as missed."] * bool(info["dispatch"])
+    return [*(f"{line}." for line in plans[:1]), *_of_reference(info["reference"], runs), *waits]
+
+
+def draws(info: Mapping[str, Any]) -> str:
+    """How often what was drawn, and what intervals cover: of a comparison's `info` (comparison.json)."""
+    seeds, signals = info["seeds"], info["signal_seeds"]
+    if len(signals) > 1:
+        each = f", {len(seeds)} seeds of requests each" if len(seeds) > 1 else ""
+        return f"mean of {len(signals)} draws of signals{each}, ± 95 % over other signals and requests, paired"
+    own = f", signals of seed {signals[0]}" if signals else ""
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}{own}"
+    return f"mean of {len(seeds)} seeds{own}, ± 95 % over other requests, the signals being as they are, paired"
 
 
 def _of_reference(reference: Mapping[str, Any] | None, runs: pd.DataFrame) -> list[str]:
@@ -189,7 +214,7 @@ def _value(value: float, how: Shown) -> str:
     plain = None if np.isnan(value) else float(value)
     if how.share:
         return "-" if plain is None else f"{100 * plain:.{how.decimals}f} %"
-    return number(int(plain) if plain is not None and how.heading == "rejected" and plain.is_integer() else plain)
+    return number(int(plain) if plain is not None and how.whole and plain.is_integer() else plain)
 
 
 def _differences(found: pd.DataFrame, column: str, how: Shown) -> list[str]:

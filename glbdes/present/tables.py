@@ -83,20 +83,30 @@ def summary(figures: Summary) -> Iterator[RenderableType]:
     yield _requests(figures) if figures["requests_per_s"] is not None else "Load as a flow: no requests, no latency"
     if figures["latency_s"]["e2e"]["mean"] is not None:
         yield table(
-            "Latency, s (network included)",
+            "Latency of served requests, s (network included)",
             ["", "mean", *QUANTILES],
             [[name.upper(), *map(number, figures["latency_s"][name].values())] for name in LATENCIES],
         )
     if figures["slo"]:
         yield table(
-            "SLO attainment",
-            ["class", *(name.upper() for name in LATENCIES), "all"],
-            [[name, *map(percent, met.values())] for name, met in figures["slo"].items()],
+            "SLO attainment (of all requests: those that were not served met nothing)",
+            ["class", *(name.upper() for name in LATENCIES), "all", "asked"],
+            [_attained(name, met) for name, met in figures["slo"].items()],
         )
     yield _footprints(figures)
     yield _regions(figures["regions"])
     yield from _checks(figures)
     yield from map(_note, figures["notes"])
+
+
+def _attained(name: str, met: Mapping[str, float | None]) -> list[str | Text]:
+    """A class, what it attained, and whether that is what it asks for."""
+    every, asked = met["all"], met["asked"]
+    cells: list[str | Text] = [name, *(percent(share) for key, share in met.items() if key != "asked")]
+    if asked is None or every is None:
+        return [*cells, percent(asked)]
+    kept = every >= asked
+    return [*cells, Text(f"{percent(asked)} {'kept' if kept else 'MISSED'}", "" if kept else "bold red")]
 
 
 def optimum(figures: Summary) -> Iterator[RenderableType]:

@@ -40,6 +40,9 @@ FIGURES: Final = (
     "over_optimum_usd",
     *WAITS,
     "slo_share",
+    "slo_least_share",  # of the class that attained least
+    "slo_missed",  # classes that attained less than they ask for; NaN if none asks
+    "goodput_rps",
     *COUNTS,
     "it_kwh",
     "unattributed_kwh",
@@ -58,7 +61,7 @@ def row(summary: Summary, info: Mapping[str, Any], reference: Reference | None) 
     found |= _gaps(summary["objective_usd"], reference)
     for name in LATENCIES:
         found |= {f"{name}_{quantile}_s": waits[name][quantile] for quantile in QUANTILES}
-    found["slo_share"] = _attained(summary, info)
+    found |= {"slo_share": _attained(summary, info), "goodput_rps": summary["goodput_rps"], **_classes(summary)}
     found |= {"requests": counts["total"], **{key: counts[key] for key in COUNTS[1:]}}
     found |= {key: summary["totals"][key] for key in ("it_kwh", "unattributed_kwh")}
     return {key: np.nan if found[key] is None else float(found[key] or 0.0) for key in FIGURES}
@@ -105,17 +108,18 @@ def half_width(values: Sequence[float] | Floats) -> float:
 
 
 def by_policy(runs: pd.DataFrame) -> pd.DataFrame:
-    """Means over seeds of runs with columns `policy`, `seed` and `FIGURES`, a row a policy in order of appearance.
+    """Means over runs with columns `policy`, `seed` and `FIGURES`, a row a policy in order of appearance.
 
-    With two seeds or more there are also, for each figure, `_half95` of the mean and, from differences paired by seed
+    A draw is a seed, or where there are several in the column `signal_seed`, one of these: the mean over its seeds.
+    With two draws or more there are also, for each figure, `_half95` of the mean and, from differences paired by draw
     with the first policy (the reference), `_difference`, `_difference_low95` and `_difference_high95`.
     """
-    names = list(dict.fromkeys(runs["policy"]))
-    wide = {name: runs[runs["policy"] == name].set_index("seed")[list(FIGURES)] for name in names}
+    names, draw = list(dict.fromkeys(runs["policy"])), drawn_by(runs)
+    wide = {name: runs[runs["policy"] == name].groupby(draw)[list(FIGURES)].mean() for name in names}
     rows = []
     for name in names:
         own = wide[name]
-        made: dict[str, Any] = {"policy": name, "seeds": len(own)}
+        made: dict[str, Any] = {"policy": name, "draws": len(own)}
         made |= {key: float(own[key].mean()) for key in FIGURES}
         if len(own) > 1:
             paired = own - wide[names[0]].loc[own.index]
@@ -127,15 +131,33 @@ def by_policy(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def drawn_by(runs: pd.DataFrame) -> str:
+    """The column whose values are independent draws: of signals if there are several, else of requests."""
+    return "signal_seed" if "signal_seed" in runs and runs["signal_seed"].nunique() > 1 else "seed"
+
+
 def over_seeds(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """Means of `FIGURES` and `_half95` of each over the rows that agree in `keys`, in order of appearance."""
+    """Means of `FIGURES` and `_half95` of each over the rows that agree in `keys`, in order of appearance.
+
+    A draw is a row, or where there are several in the column `signals.seed`, one of these: the mean over its rows.
+    """
     rows = []
     for values, group in table.groupby(list(keys), sort=False, dropna=False, observed=True) if keys else [((), table)]:
         made: dict[str, Any] = {**dict(zip(keys, values, strict=True)), "seeds": len(group)}
-        made |= {key: float(group[key].mean()) for key in FIGURES}
-        made |= {f"{key}_half95": half_width(group[key].to_numpy()) for key in FIGURES}
+        several = "signals.seed" in group and group["signals.seed"].nunique() > 1
+        draws = group.groupby("signals.seed")[list(FIGURES)].mean() if several else group
+        made |= {key: float(draws[key].mean()) for key in FIGURES}
+        made |= {f"{key}_half95": half_width(draws[key].to_numpy()) for key in FIGURES}
         rows.append(made)
     return pd.DataFrame(rows)
+
+
+def _classes(summary: Summary) -> dict[str, float | None]:
+    """The share of the SLO class that attained least, and how many attained less than they ask for."""
+    classes = [one for one in summary["slo"].values() if one["all"] is not None]
+    missed = [one["all"] < one["asked"] for one in classes if one["asked"] is not None]
+    least = min((one["all"] for one in classes), default=None)
+    return {"slo_least_share": least, "slo_missed": float(sum(missed)) if missed else None}
 
 
 def _attained(summary: Summary, info: Mapping[str, Any]) -> float | None:

@@ -41,6 +41,7 @@ class _Limits(Said):
     ttft_s: Positive | None = None
     tpot_s: Positive | None = None
     e2e_s: Positive | None = None
+    attain: Positive | None = None
 
 
 class _Place(Said):

@@ -72,7 +72,7 @@ def summary(records: Records) -> Summary:
         "meter_residual": _meter_residual(records)
         if by_request and not info.get("sketch")
         else info["invariants"]["energy"],
-        "notes": list(info.get("notes", ())),
+        "notes": list(info["notes"]),
         "wall_s": info["wall_s"],
         "requests_per_s": (total + warmup) / info["wall_s"] if by_request else None,
     }
@@ -112,7 +112,7 @@ def _slo(records: Records) -> tuple[float, dict[str, dict[str, float | None]]]:
     """Goodput (requests/s that met every limit of their class), and attainment by class and limit.
 
     Attainment is a share of all requests of the class: one that was not served met nothing. One output token meets any
-    TPOT.
+    TPOT. `asked` is the share that the class wants for all of its limits, None if it says none.
     """
     classes: Mapping[str, Any] = records.info["scenario"]["slo"]
     names = list(classes)
@@ -122,6 +122,7 @@ def _slo(records: Records) -> tuple[float, dict[str, dict[str, float | None]]]:
             name: float(met[name][i] / of_class[i]) if of_class[i] and _stated(classes[key], name) else None
             for name in met
         }
+        | {"asked": classes[key].get("attain")}
         for i, key in enumerate(names)
     }
     return float(sum(met["all"]) / records.info["simulated_s"]), attainment

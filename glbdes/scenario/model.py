@@ -93,8 +93,9 @@ class SignalsSource(Model):
     """Where price, carbon and water come from; values in a region's own table fill what the source lacks."""
 
     source: File = (
-        "constant"  # "constant"; a file (shipped, or beside the scenario); or a folder in the authors' layout
+        "constant"  # "synthetic"; a file (shipped, or beside the scenario); or a folder in the authors' layout
     )
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None  # of the synthetic ones; None: the shipped signals'
     missing: Literal["error", "hold"] = "error"  # a gap in the file: refuse, or hold the last value
     max_stale_slots: Annotated[int, Field(ge=1, le=MOST)] = 24
 
@@ -138,6 +139,7 @@ class Slo(Model):
     e2e_s: Seconds | None = None
     max_one_way_ms: Positive | None = None  # its requests go to no region farther away than this
     share: Positive = 1.0
+    attain: Annotated[float, Field(gt=0, le=1)] | None = None  # share of its requests that must meet every limit
 
 
 class Place(Model):

@@ -42,6 +42,21 @@ def _workload(document: Document) -> Iterator[Problem]:
         yield Problem("workload.file", ": missing, must name a request trace because workload.arrivals = 'replay'")
 
 
+def _signals(document: Document) -> Iterator[Problem]:
+    signals = table(document, "signals")
+    source = signals.get("source", "constant")
+    if signals.get("seed") is not None and source != "synthetic":
+        rule = f"given, but signals.source = '{brief(source)}' is not drawn, must be 'synthetic'"
+        yield Problem("signals.seed", f" = {brief(signals['seed'])}: {rule}")
+
+
+def _slo(document: Document) -> Iterator[Problem]:
+    for name in table(document, "slo"):
+        slo = table(document, "slo", name)
+        if slo.get("attain") is not None and all(slo.get(f"{key}_s") is None for key in ("ttft", "tpot", "e2e")):
+            yield Problem(f"slo.{name}.attain", f" = {brief(slo['attain'])}, but the class limits nothing")
+
+
 def _lengths(document: Document) -> Iterator[Problem]:
     lengths = table(document, "workload", "lengths")
     law, prompt, output = lengths.get("law"), number(lengths, "prompt_tokens"), number(lengths, "output_tokens")
@@ -172,6 +187,8 @@ def _waits(document: Document) -> Iterator[Problem]:
 
 RULES: tuple[Callable[[Document], Iterator[Problem]], ...] = (
     _workload,
+    _signals,
+    _slo,
     _lengths,
     _gateways,
     places.broken,

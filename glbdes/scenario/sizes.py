@@ -118,8 +118,10 @@ def _time(document: Document) -> Iterator[Problem]:
     else:
         yield from _end(time.get("start_utc"), horizon_s)
     telemetry_s = number(table(document, "dispatch"), "telemetry_s")
-    if telemetry_s > 0 and slots * shown_s / telemetry_s > MOST_TICKS:
-        rule = f"must be >= {slots * shown_s / MOST_TICKS:g} s, for at most {MOST_TICKS:g} ticks in all slots"
+    if telemetry_s > 0 and slots * (shown_s + warmup_s) / telemetry_s > MOST_TICKS:
+        rule = (
+            f"must be >= {slots * (shown_s + warmup_s) / MOST_TICKS:g} s, for at most {MOST_TICKS:g} ticks in all slots"
+        )
         yield Problem("dispatch.telemetry_s", f" = {telemetry_s:g} s, {rule}")
 
 

@@ -9,6 +9,7 @@ it (a slot gets the mean of its steps). `start_utc` must fall on a boundary of t
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Final
 
@@ -20,12 +21,14 @@ from glbdes.errors import MOST_PROBLEMS, SignalError, brief, nearest
 from glbdes.resources import find, shipped
 from glbdes.scenario.model import Region, SignalsSource, Time
 from glbdes.scenario.sizes import MOST
+from glbdes.signals import synthetic
 from glbdes.signals.authors import is_authors, read_authors
 from glbdes.signals.tidy import SIGNALS, read_tidy
-from glbdes.units import NS_PER_S
+from glbdes.units import NS_PER_S, S_PER_H
 
 Floats = NDArray[np.float64]
 
+SYNTHETIC: Final = "synthetic"  # the source that is drawn
 MOST_STEPS: Final = 10**8  # of a file, or slots if these are finer
 MINIMUM: Final = {"carbon_g_per_kwh": 0.0, "wue_l_per_kwh": 0.0, "ewif_l_per_kwh": 0.0, "pue": 1.0}  # prices: any
 
@@ -52,9 +55,10 @@ class Signals:
 def load(source: SignalsSource, regions: Mapping[str, Region], time: Time, folder: Path | None) -> Signals:
     """The signals of `regions`, in their order, over the horizon.
 
-    `source.source` is "constant", a file or a folder in the authors' layout; relative paths start at `folder`, and a
-    bare file name may be a shipped trace. The source gives the slotwise values; a region's own constants fill what the
-    source lacks. Both for the same signal is an error, but for PUE, where the region's own wins.
+    `source.source` is "constant", "synthetic", a file or a folder in the authors' layout; relative paths start at
+    `folder`, and a bare file name may be a shipped trace. The source gives the slotwise values; a region's own
+    constants fill what the source lacks. Both for the same signal is an error, but for PUE, where the region's own
+    wins.
 
     Raises
     ------
@@ -65,7 +69,10 @@ def load(source: SignalsSource, regions: Mapping[str, Region], time: Time, folde
     constants = {name: _constants(region) for name, region in regions.items()}
     if source.source == "constant":
         return _assemble({}, constants, time, "constant")
-    table, place = _table(source.source, folder)
+    if source.source == SYNTHETIC:
+        table, place = _drawn(source, time), "signals.source = 'synthetic'"
+    else:
+        table, place = _table(source.source, folder)
     series = {}
     known = set(table["region"])
     for name in regions:
@@ -74,6 +81,14 @@ def load(source: SignalsSource, regions: Mapping[str, Region], time: Time, folde
         elif len(constants[name]) < len(SIGNALS):
             raise SignalError(f"{place}: has no region '{name}'{nearest(name, known)}")
     return _assemble(series, constants, time, place)
+
+
+def _drawn(source: SignalsSource, time: Time) -> pd.DataFrame:
+    """Synthetic signals, long enough for the horizon."""
+    known = synthetic.statistics()
+    end_s = (time.start_utc - known.start_utc).total_seconds() + time.slots * time.slot_s
+    hours = max(known.hours, ceil(end_s / S_PER_H))
+    return synthetic.signals(synthetic.SHIPPED_SEED if source.seed is None else source.seed, hours)
 
 
 def _table(source: str, folder: Path | None) -> tuple[pd.DataFrame, str]:

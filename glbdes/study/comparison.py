@@ -32,7 +32,7 @@ from glbdes.records import Records, headline
 from glbdes.records.info import Digest, File, Finite, Said, listed, validated
 from glbdes.records.writer import PLANS_FILE
 from glbdes.scenario import Scenario
-from glbdes.study import run
+from glbdes.study import draws, run
 from glbdes.study.run import Plan, Run
 from glbdes.world import build
 
@@ -63,6 +63,7 @@ class ComparisonInfo(Said):
     engine: str
     policies: Annotated[list[str], Field(min_length=1)]
     seeds: Annotated[list[int], Field(min_length=1)]
+    signal_seeds: list[int]  # empty: the scenario's own signals
     overrides: list[str]
     dispatch: str | None  # its rule; None: a flow
     signals: str | None
@@ -79,12 +80,17 @@ class Job(NamedTuple):
     source: str | Path | Scenario
     policy: str
     seed: int
+    signal_seed: int | None
     engine: str | None
     overrides: tuple[str, ...]
     signals: Path | None
     folder: Path
-    reference: Reference | None
+    reference: Reference | None = None
     allow_policy: tuple[str, ...] = ()
+
+    def of(self, policy: str, seed: int) -> "Job":
+        """The run of `policy` on the requests of `seed`, in a folder of its own in this one's."""
+        return self._replace(policy=policy, seed=seed, folder=self.folder / _name(policy, seed, self.signal_seed))
 
 
 class Done(NamedTuple):
@@ -132,9 +138,11 @@ class Comparison:
         """A row a run."""
         return records.frame(self.path / TABLES[1])
 
-    def run(self, policy: str, seed: int | None = None) -> Run:
-        """The run of `policy`; of the first seed unless another is named. Raises `RecordsError` if there is none."""
-        return Run.open(self.path / "runs" / _name(policy, self.info["seeds"][0] if seed is None else seed))
+    def run(self, policy: str, seed: int | None = None, signal_seed: int | None = None) -> Run:
+        """The run of `policy`; of the first seeds unless others are named. Raises `RecordsError` if there is none."""
+        drawn = self.info["signal_seeds"]
+        chosen = drawn[0] if drawn and signal_seed is None else signal_seed
+        return Run.open(self.path / "runs" / _name(policy, self.info["seeds"][0] if seed is None else seed, chosen))
 
     def records(self) -> dict[str, Records]:
         """Every policy's records of the first seed."""
@@ -167,6 +175,7 @@ def compare(
     policies: Sequence[str] = POLICIES,
     *,
     seeds: int = 1,
+    signal_seeds: int | None = None,
     workers: int = 1,
     engine: str | None = None,
     overrides: Sequence[str] = (),
@@ -178,6 +187,9 @@ def compare(
 ) -> Comparison:
     """Run each of `policies` on the same requests, with the scenario's seed and the `seeds` - 1 that follow it.
 
+    With `signal_seeds` also on so many draws of synthetic signals, of which the scenario's own is the first: intervals
+    then cover what other weather and prices of the same kind would have done, and not requests alone.
+
     `workers` processes at a time; more than one needs `if __name__ == "__main__":` in a script that calls this.
     `engine`, `overrides`, `signals`, `allow_policy` and `tell` are those of `glbdes.simulate`. Everything goes to the
     folder `out`, or to a new one in runs/: the runs' records, runs.parquet, and the table as comparison.parquet, .csv,
@@ -185,26 +197,28 @@ def compare(
 
     Raises a `GlbdesError`, and leaves no folder behind, if anything of this cannot be done.
     """
-    _check(policies, seeds)
+    _check(policies, seeds, signal_seeds)
     at = None if signals is None else Path(signals)
     choices: dict[str, Any] = {"engine": engine, "overrides": overrides, "allow_policy": allow_policy}
     plans = [run.prepare(source, policy=name, **choices) for name in policies]
     for plan in plans:
         run.router(plan)
     first = plans[0].scenario
+    drawn_by_seed = [None] if signal_seeds is None else draws.seeds(plans[0], at, signal_seeds)
     targets = numbered(Path("runs") / f"{first.name}-comparison") if out is None else iter([Path(out)])
     with fresh(targets, tell=tell) as folder:
         begin_s = time.perf_counter()
-        reference, runs_at = _reference(plans[0], at), folder.path / "runs"
-        shared = (engine, tuple(overrides), at)
-        jobs = [
-            Job(source, name, seed, *shared, runs_at / _name(name, seed), reference, plans[0].allow_policy)
-            for seed in range(first.seed, first.seed + seeds)
-            for name in policies
-        ]
+        jobs = []
+        for drawn_by in drawn_by_seed:
+            job = Job(
+                source, "", 0, drawn_by, engine, (*overrides, *draws.settings(drawn_by)), at, folder.path / "runs"
+            )
+            told = _reference(run.prepare(source, policy=policies[0], **choices | {"overrides": job.overrides}), at)
+            job = job._replace(reference=told, allow_policy=plans[0].allow_policy)
+            jobs += [job.of(name, seed) for seed in range(first.seed, first.seed + seeds) for name in policies]
         done = _run_all(jobs, workers, progress)
         drawn = _same_requests(done)
-        runs = pd.DataFrame([{"policy": job.policy, "seed": job.seed, **done[job].figures} for job in jobs])
+        runs = pd.DataFrame([_row(job, done[job]) for job in jobs])
         dispatch = first.dispatch.rule if first.by_request else None
         _write(folder.path, runs, dispatch)
         info = {
@@ -213,10 +227,11 @@ def compare(
             "engine": ", ".join(sorted({result.engine for result in done.values()})),
             "policies": list(policies),
             "seeds": sorted(drawn),
+            "signal_seeds": [seed for seed in drawn_by_seed if seed is not None],
             "overrides": list(overrides),
             "dispatch": dispatch,
             "signals": None if at is None else str(at),
-            "reference": None if reference is None else reference._asdict(),
+            "reference": draws.mean([job.reference for job in jobs]),
             "requests_sha256": drawn,
             "version": version("glbdes"),
             "commit": commit(),
@@ -227,7 +242,7 @@ def compare(
     return Comparison.open(folder.path)
 
 
-def _check(policies: Sequence[str], seeds: int) -> None:
+def _check(policies: Sequence[str], seeds: int, signal_seeds: int | None) -> None:
     if not policies:
         raise ScenarioError("no policies to compare")
     twice = sorted({name for name in policies if list(policies).count(name) > 1})
@@ -235,6 +250,13 @@ def _check(policies: Sequence[str], seeds: int) -> None:
         raise ScenarioError(f"policies to compare: {', '.join(twice)} named twice")
     if seeds < 1:
         raise ScenarioError(f"seeds = {seeds}, must be >= 1")
+    if signal_seeds is not None and signal_seeds < 1:
+        raise ScenarioError(f"signal_seeds = {signal_seeds}, must be >= 1")
+
+
+def _row(job: Job, result: Done) -> dict[str, Any]:
+    drawn = {} if job.signal_seed is None else {"signal_seed": job.signal_seed}
+    return {"policy": job.policy, "seed": job.seed, **drawn, **result.figures}
 
 
 def _run_all(jobs: Sequence[Job], workers: int, progress: Progress | None) -> dict[Job, Done]:
@@ -304,5 +326,5 @@ def _write(folder: Path, runs: pd.DataFrame, dispatch: str | None) -> None:
     (folder / "comparison.tex").write_text(latex(headings, rows), encoding="utf-8")
 
 
-def _name(policy: str, seed: int) -> str:
-    return f"{safe_name(policy)}-seed{seed}"
+def _name(policy: str, seed: int, signal_seed: int | None) -> str:
+    return f"{safe_name(policy)}-seed{seed}" + ("" if signal_seed is None else f"-signals{signal_seed}")

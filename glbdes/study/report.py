@@ -121,20 +121,19 @@ def _of_run(folder: Path) -> Contents:
     lead = f"One run of {info['scenario']['time']['slots']} slots, engine {info['engine']}, seed {info['seed']}."
     lead = " ".join([lead, *(f"{told}." for told in tables.ignored(info["policy"], summary["dispatch"]))])
     title, drawn = f"{name} under {routed}", figures.of_run(found)
-    return Contents(title, lead, [table], drawn, about, info["scenario_text"], info["warnings"], info.get("notes", ()))
+    return Contents(title, lead, [table], drawn, about, info["scenario_text"], info["warnings"], info["notes"])
 
 
 def _of_comparison(folder: Path) -> Contents:
     found = comparison.Comparison.open(folder)
     info, runs = found.info, found.records()
     first = next(iter(runs.values())).info
-    seeds = len(info["seeds"])
-    title = "In figures" if seeds == 1 else "In figures: means, and paired differences with 95 % confidence"
+    several = max(len(info["seeds"]), len(info["signal_seeds"])) > 1
+    title = "In figures: means, and paired differences with 95 % confidence" if several else "In figures"
     table = page.Rows(title, *study_tables.lines(found.shown, study_tables.COMPARISON))
     lead = (
         f"{len(runs)} policies on the same requests: {info['scenario']}, {first['scenario']['time']['slots']} slots, "
-        f"engine {info['engine']}, {seeds} seed{'s' if seeds > 1 else ''}. "
-        + " ".join(study_tables.notes(info, found.runs))
+        f"engine {info['engine']}, {study_tables.draws(info)}. " + " ".join(study_tables.notes(info, found.runs))
     )
     about = {
         "Comparison": str(folder),
@@ -150,13 +149,13 @@ def _of_comparison(folder: Path) -> Contents:
     drawn = figures.of_comparison(runs, found.table)
     title = f"{info['scenario']}: what equity costs"
     warnings = [f"{policy}: {line}" for policy, one in runs.items() for line in one.info["warnings"]]
-    return Contents(title, lead, [table], drawn, about, first["scenario_text"], warnings, first.get("notes", ()))
+    return Contents(title, lead, [table], drawn, about, first["scenario_text"], warnings, first["notes"])
 
 
 def _of_sweep(folder: Path) -> Contents:
     found = sweep.Swept.open(folder)
     info, means = found.info, found.means()
-    keys = [key for key in info["keys"] if key != "seed"]
+    keys = found.swept
     table = page.Rows("In figures", *study_tables.swept(means, keys))
     lead = f"{len(found.table)} runs of {info['scenario']} over {', '.join(info['keys'])}"
     lead += f"; {len(found.failed)} could not be simulated." if len(found.failed) else "."

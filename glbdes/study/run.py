@@ -254,6 +254,7 @@ def execute(
             "by_request": by_request,
             "sketch": None if sketch is None else sketch.figures(),
             "requests": writer.books.counted,
+            "warmup_requests": writer.books.count - writer.books.counted,
             "warnings": compression.warnings(chosen, world, watch),
             "requests_per_s": writer.books.count / wall_s if by_request else None,
             "build_s": built_s - begin_s,

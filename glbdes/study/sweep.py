@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a se
 
     from glbdes.present.figures import Figure
 
+DRAWS: Final = ("seed", "signals.seed")  # keys that draw requests and signals anew
 MARK: Final = "sweep.json"
 FORMAT: Final = 3  # of sweep.json, and of a point's file
 TABLE: Final = "sweep.parquet"
@@ -106,17 +107,20 @@ class Swept:
         """The points that could not be simulated."""
         return self.table[self.table["error"].notna()]
 
+    @property
+    def swept(self) -> list[str]:
+        """The swept keys other than those that draw requests and signals anew."""
+        return [key for key in self.info["keys"] if key not in DRAWS]
+
     def means(self) -> pd.DataFrame:
         """Means and 95 % confidence over seeds, a row for each combination of the other keys."""
-        return headline.over_seeds(
-            self.table[self.table["error"].isna()], [k for k in self.info["keys"] if k != "seed"]
-        )
+        return headline.over_seeds(self.table[self.table["error"].isna()], self.swept)
 
     def figures(self) -> "list[Figure]":
         """What can be drawn of it, with how each is read."""
         from glbdes.present import figures
 
-        return figures.of_sweep(self.means(), [key for key in self.info["keys"] if key != "seed"])
+        return figures.of_sweep(self.means(), self.swept)
 
     def figure(self, name: str) -> "ChartType":
         """An altair chart: "front"."""
@@ -127,7 +131,7 @@ class Swept:
     def _repr_html_(self) -> str:
         from glbdes.present import figures
 
-        rows = study_tables.swept(self.means(), [key for key in self.info["keys"] if key != "seed"])
+        rows = study_tables.swept(self.means(), self.swept)
         return figures.notebook(repr(self), rows, self.figures(), ("front",))
 
     def __repr__(self) -> str:

@@ -189,7 +189,10 @@ class View:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a slot turned out to be: metered, and scaled to the slot's real length. Arrays are read-only copies."""
+    """What a slot turned out to be: metered, and scaled to the slot's real length; its warm-up is left out.
+
+    Arrays are read-only copies.
+    """
 
     slot: int
     demand_rps: Floats  # [g] what arrived

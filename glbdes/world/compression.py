@@ -61,6 +61,8 @@ def warnings(scenario: Scenario, world: World, watch: "Watch | None" = None) -> 
 
 def _overload(scenario: Scenario, world: World) -> list[str]:
     """Load that fits into no plan."""
+    if scenario.dispatch.overload == "error":  # such a world is not built
+        return []
     over = worst_overload(world.expected_rps, world.capacity_rps / scenario.dispatch.max_utilisation, world.allowed)
     if over is None:
         return []

@@ -48,6 +48,7 @@ def world(folder: Path, simulated_s: float, seed: int) -> World:
         (
             f"time.slots={SLOTS}",
             f"time.simulated_s_per_slot={simulated_s!r}",
+            "time.warmup_s=0.0",  # slots are short for few requests
             "fleet.profile=level.toml",
             "fleet.host_w=0.0",
             "dispatch.rule=weighted",

@@ -517,7 +517,8 @@ def plan_waits_for_the_warmup(original):
 
     def open_slot(self, slot):
         before, follow = self.dispatcher.weights, self.dispatcher.follow
-        self.dispatcher.follow = lambda plan: follow(np.array(before) if slot and self.world.warmup_ns else plan)
+        late = slot and self.world.warmup_ns
+        self.dispatcher.follow = lambda plan, *more: follow(np.array(before) if late else plan, *more)
         original(self, slot)
         self.dispatcher.follow = follow
 

@@ -39,7 +39,7 @@ def base_j(world, r: int) -> float:
 @pytest.mark.parametrize("seed", range(20, 40))
 def test_no_region_meters_less_than_its_base_and_what_its_requests_add(seed):
     """Whatever the rule of dispatch, the batches, the queue, or sleep. On a fine clock: rounding makes work longer."""
-    case = numbered(seed, outages=0, tick_ns=FINE_TICK_NS)
+    case = numbered(seed, outages=0, tick_ns=FINE_TICK_NS, warmup_ns=0)
     world, sink = world_of(case), fast_run(case)
     metered_j = sum(sink.meter(name).sum(axis=0) for name in ("prefill_j", "decode_j", "idle_j"))
     served = sink.table[sink.table["status"] == 0]

@@ -24,7 +24,7 @@ from tests.paper import (
     totals,
 )
 from tests.views import make_view
-from tests.worlds import ListSink, make_fleet, make_requests, make_world
+from tests.worlds import ListSink, make_fleet, make_requests, make_signals, make_world
 
 OPTIMUM_USD = 623661.35  # eGLB-Off of EXPECTED.md
 GREEDY = ["cost", "carbon", "water", "cost_carbon", "cost_carbon_water"]
@@ -42,7 +42,7 @@ def step_view(**signals):
 
 
 def test_first_euclidean_step_by_hand():
-    policy = EGLB(step=0.8, feedback="planned")
+    policy = EGLB(map="euclidean", step=0.8, feedback="planned")
     weights = policy.plan(step_view())
     np.testing.assert_allclose(weights, [[0.75, 0.25]])  # by price alone: no multipliers yet
     np.testing.assert_array_equal(policy.duals["carbon"], [0.0, 0.0])
@@ -54,13 +54,47 @@ def test_first_euclidean_step_by_hand():
 
 
 def test_first_entropic_step_by_hand():
-    policy = EGLB(map="entropic", step=0.8, feedback="planned")
+    policy = EGLB(map="entropic", step=0.8, feedback="planned", rule="constant")
     weights = policy.plan(step_view(price_usd_per_kwh=[0.1, 0.3]))
     np.testing.assert_allclose(policy.duals["carbon"], [0.75, 0.75])  # mu / 2 each
     np.testing.assert_allclose(weights, [[0.75, 0.25]])  # 0.1 + 0.375 + 0.03 < 0.3 + 0.225 + 0.03
     policy.plan(step_view())
     eta = 0.8 * np.sqrt(np.log(2) / 4)  # the multipliers sum to 1, not to more, so z = 0
     np.testing.assert_allclose(policy.duals["carbon"], 0.75 * np.exp(eta * np.array([750.0, 150.0]) / 450.0))
+
+
+def test_scaled_steps_by_hand():
+    policy = EGLB(step=0.8, z_max=1.5, feedback="metered")
+    policy.plan(step_view())
+    np.testing.assert_allclose(policy.duals["carbon"], [0.75, 0.75])
+    policy.observe(outcome([1.0, 7.0]))
+    policy.plan(step_view())
+    # The largest is 7 and there are 3 of 4 slots left; the multipliers sum to 1, so z = 0.
+    gamma = 0.5 * np.exp(0.8 * np.sqrt(4 / 3) / 7.0 * np.array([1.0, 7.0]))
+    np.testing.assert_allclose(policy.duals["carbon"] / 1.5, gamma)
+    policy.observe(outcome([2.0, 1.0]))
+    policy.plan(step_view())
+    # Now they summed to more: 1.5 times the root mean square of 7 and 2 was allotted to each.
+    told = np.array([1.0, 7.0]) + np.array([2.0, 1.0]) - 1.5 * np.sqrt(53 / 2)
+    np.testing.assert_allclose(policy.duals["carbon"] / 1.5, 0.5 * np.exp(0.8 * np.sqrt(4 / 2) / np.sqrt(53) * told))
+
+
+def test_the_rule_follows_from_the_map_and_scaled_steps_are_entropic():
+    assert [EGLB().rule, EGLB(map="euclidean").rule, EGLB(eta_per_usd=1.0).rule] == ["scaled", "constant", "constant"]
+    with pytest.raises(ValueError, match="rule = 'scaled', must be another one with map = 'euclidean'"):
+        EGLB(map="euclidean", rule="scaled")
+
+
+@pytest.mark.parametrize("regions", [2, 32])
+def test_scaled_multipliers_move_as_fast_in_a_large_fleet(regions):
+    """The ratio of two regions' multipliers after a lead, whatever the number of regions that stand by."""
+    policy = EGLB()
+    view = make_view([1.0], np.ones(regions), slots=4, ewif_l_per_kwh=1.0)
+    policy.plan(view)
+    policy.observe(outcome(np.append([1.0, 7.0], np.ones(regions - 2)), np.ones(regions)))
+    policy.plan(view)
+    first, second = policy.duals["carbon"][:2]
+    assert second / first == pytest.approx(np.exp(0.6 * np.sqrt(4 / 3) * 6 / 7))
 
 
 def outcome(carbon_kg, water_l=(5.0, 5.0)) -> Outcome:
@@ -76,7 +110,7 @@ def outcome(carbon_kg, water_l=(5.0, 5.0)) -> Outcome:
 
 
 def test_allotment_holds_the_sum_of_the_multipliers_near_one_by_hand():
-    policy = EGLB(step=0.8, z_max=1.5, feedback="metered")
+    policy = EGLB(map="euclidean", step=0.8, z_max=1.5, feedback="metered")
     seen = []
     for _ in range(6):
         policy.plan(step_view())
@@ -111,21 +145,21 @@ def test_closed_form_of_the_allotment_solves_its_linear_programme(seed):
 def test_metered_feedback_learns_from_outcomes_only():
     view = step_view()
     ended = outcome([1.0, 3.0])
-    policy = EGLB(step=0.8, feedback="metered")
+    policy = EGLB(map="euclidean", step=0.8, feedback="metered")
     policy.plan(view)
     policy.plan(view)
     np.testing.assert_array_equal(policy.duals["carbon"], [0, 0])
     policy.observe(ended)
     policy.plan(view)
     np.testing.assert_allclose(policy.duals["carbon"], 1.5 * 0.2 * np.array([1.0, 3.0]) / 2.0)
-    planned = EGLB(step=0.8, feedback="planned")
+    planned = EGLB(map="euclidean", step=0.8, feedback="planned")
     planned.observe(ended)
     planned.plan(view)
     np.testing.assert_array_equal(planned.duals["carbon"], [0, 0])
 
 
 def test_the_papers_constants_count_usd_per_slot():
-    policy = EGLB(feedback="planned", eta_per_usd=1e-4, z_max_usd=[900.0, 100.0])
+    policy = EGLB(map="euclidean", feedback="planned", eta_per_usd=1e-4, z_max_usd=[900.0, 100.0])
     seen = []
     for _ in range(3):
         policy.plan(step_view(price_usd_per_kwh=[0.1, 900.0]))  # so that the load stays as it is
@@ -139,7 +173,7 @@ def test_the_papers_constants_count_usd_per_slot():
 
 
 def test_a_footprint_without_price_has_no_dual():
-    policy = EGLB(feedback="planned")
+    policy = EGLB(map="euclidean", feedback="planned")
     for _ in range(3):
         policy.plan(replace(step_view(), footprint_price_usd=step_view().footprint_price_usd * [[0.0], [1.0]]))
     np.testing.assert_array_equal(policy.duals["carbon"], [0, 0])
@@ -172,9 +206,17 @@ def test_defaults_do_not_depend_on_units_of_load_or_money(mirror):
     ("arguments", "over_optimum"),
     [
         # As published; z_max 1.05 of the optimum's mean per slot (118.56 t and 1818.7 m3 over 457 hours), in USD.
-        ({"eta_per_usd": 1e-5, "z_max_usd": [1.05 * 118.56 / 457 * 1500, 1.05 * 1818.7 / 457 * 60]}, 0.0263),
-        ({}, 0.0280),
-        ({"map": "entropic"}, 0.0190),
+        (
+            {
+                "map": "euclidean",
+                "eta_per_usd": 1e-5,
+                "z_max_usd": [1.05 * 118.56 / 457 * 1500, 1.05 * 1818.7 / 457 * 60],
+            },
+            0.0263,
+        ),
+        ({"map": "euclidean"}, 0.0280),
+        ({"rule": "constant"}, 0.0190),
+        ({}, 0.0145),
     ],
 )
 def test_objective_on_the_authors_data(arguments, over_optimum):
@@ -186,7 +228,7 @@ def test_objective_on_the_authors_data(arguments, over_optimum):
 def test_eglb_is_fairer_than_every_greedy_policy_and_cheapest_by_the_objective(allowed):
     world = paper_world(allowed)
     greedy = [totals(world, named(name)) for name in [*GREEDY, "nearest"]]
-    for learning in (named("eglb"), named("eglb", map="entropic"), named("eglb_simplex")):
+    for learning in (named("eglb"), named("eglb", map="euclidean"), named("eglb_simplex")):
         fair = totals(world, learning)
         for other in greedy:
             assert par(fair["carbon"]) < par(other["carbon"])
@@ -195,20 +237,67 @@ def test_eglb_is_fairer_than_every_greedy_policy_and_cheapest_by_the_objective(a
 
 
 @pytest.mark.parametrize(
-    ("first", "slots", "load", "euclidean", "entropic"),
+    ("first", "slots", "load", "euclidean", "constant", "scaled"),
     [
-        (0, 168, 1.0, 0.029, 0.020),
-        (300, 72, 1.0, 0.064, 0.045),
-        (300, 24, 1.0, 0.084, 0.069),
-        (0, 457, 0.5, 0.085, 0.051),
+        (0, 168, 1.0, 0.029, 0.020, 0.013),
+        (300, 72, 1.0, 0.064, 0.045, 0.043),
+        (300, 24, 1.0, 0.084, 0.069, 0.063),
+        (0, 457, 0.5, 0.085, 0.051, 0.025),
     ],
 )
-def test_defaults_carry_over_to_other_horizons_and_loads(first, slots, load, euclidean, entropic):
+def test_defaults_carry_over_to_other_horizons_and_loads(first, slots, load, euclidean, constant, scaled):
     world = stretch(paper_world(), first, slots, load)
     least = offline.solve(world).objective_usd
-    assert objective_usd(totals(world, named("eglb"))) <= least * (1 + euclidean)
-    assert objective_usd(totals(world, named("eglb", map="entropic"))) <= least * (1 + entropic)
+    over = {"euclidean": euclidean, "entropic": constant}
+    for mirror, most in over.items():
+        assert objective_usd(totals(world, named("eglb", map=mirror, rule="constant"))) <= least * (1 + most)
+    gap = objective_usd(totals(world, named("eglb"))) / least - 1
+    assert gap <= scaled
+    assert gap <= 1.5 * (objective_usd(totals(world, named("eglb_simplex"))) / least - 1)
     assert best_greedy(world) > least * (1 + 0.1)
+
+
+@pytest.mark.parametrize("regions", [3, 30])
+def test_defaults_carry_over_to_other_numbers_of_regions(regions):
+    """On noise about each region's own level; as published, the step shrinks with the regions."""
+    rng = np.random.default_rng(5)
+    slots = 168
+
+    def about(level):
+        own = level * rng.uniform(0.5, 1.5, regions)
+        return own * np.exp(0.3 * rng.standard_normal((slots, regions)))
+
+    world = make_world(
+        make_requests([]),
+        slots=slots,
+        gateways=1,
+        regions=regions,
+        fleet=make_fleet(regions, host_w=0.0),
+        capacity_rps=1.0,
+        it_kwh_per_request=1.0,
+        signals=make_signals(
+            slots,
+            regions,
+            price_usd_per_kwh=about(0.05),
+            carbon_g_per_kwh=about(300.0),
+            wue_l_per_kwh=about(3.0),
+            ewif_l_per_kwh=0.0,
+            pue=1.0,
+        ),
+    )
+    world = replace(world, expected_rps=np.full((slots, 1), 0.6 * regions))
+    least = offline.solve(world).objective_usd
+    gap = {
+        label: objective_usd(totals(world, named(name, **arguments))) / least - 1
+        for label, name, arguments in (
+            ("default", "eglb", {}),
+            ("published", "eglb", {"map": "euclidean"}),
+            ("simplex", "eglb_simplex", {}),
+        )
+    }
+    print(gap)
+    assert 0 < gap["default"] <= 1.5 * gap["simplex"]
+    assert gap["default"] < gap["published"]
 
 
 def request_world(slots: int, seed: int = 1):
@@ -251,7 +340,7 @@ def greedy_requests():
     return world, [request_totals(world, named(name)) for name in ("cost", "carbon", "cost_carbon_water")]
 
 
-@pytest.mark.parametrize("arguments", [{"feedback": "planned"}, {}, {"map": "entropic"}])
+@pytest.mark.parametrize("arguments", [{"feedback": "planned"}, {}, {"map": "euclidean"}])
 def test_eglb_is_cheapest_by_the_objective_for_single_requests_too(arguments, greedy_requests):
     """Idle and host power and the noise of arrivals included."""
     world, greedy = greedy_requests

@@ -1,7 +1,7 @@
 """Norms of footprints, regions' weights and the price of delay, in what policies do."""
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from math import inf
 from typing import Any
 
@@ -154,8 +154,10 @@ def test_multipliers_stay_in_the_dual_ball_of_the_norm(name: str, norm: float) -
     assert (np.linalg.norm(gamma, dual, axis=1) <= 1 + slack).all()
 
 
-@pytest.mark.parametrize("map_", ["euclidean", "entropic"])
-@pytest.mark.parametrize("rule", ["constant", "sqrt", "adagrad"])
+@pytest.mark.parametrize(
+    ("map_", "rule"),
+    [("entropic", "scaled"), *product(("euclidean", "entropic"), ("constant", "sqrt", "adagrad"))],
+)
 def test_every_step_rule_learns_to_share(map_: str, rule: str) -> None:
     world = small_world(carbon_usd_per_kg=0.5)
     sink = ListSink()
@@ -166,7 +168,7 @@ def test_every_step_rule_learns_to_share(map_: str, rule: str) -> None:
 
 
 def test_unknown_rule_is_refused() -> None:
-    with pytest.raises(ValueError, match="rule = 'linear', must be one of constant, sqrt, adagrad"):
+    with pytest.raises(ValueError, match="rule = 'linear', must be one of scaled, constant, sqrt, adagrad"):
         EGLB(rule="linear")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="must not be given with rule = 'sqrt'"):
         EGLB(eta_per_usd=1e-3, rule="sqrt")

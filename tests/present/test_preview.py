@@ -29,3 +29,13 @@ def test_preview_of_the_paper_counts_in_megawatts() -> None:
     assert (told.load_unit, told.requests) == ("MW", None)
     assert [gateway.regions for gateway in told.gateways] == list(PARTIAL.sum(axis=1))
     assert {region.capacity for region in told.regions} == {1.0}
+
+
+def test_preview_says_how_long_slots_warm_up_and_who_says_so() -> None:
+    told = previewed("tiny")
+    assert (told.warmup_s, told.warmup_from) == (18.0, "by rule: 3 x a request's time in a full batch")
+    assert told.warnings == ()
+    told = previewed("tiny", "time.warmup_s=2", "fleet.wake_s=4")
+    assert (told.warmup_s, told.warmup_from) == (2.0, "time.warmup_s")
+    assert [line.split(":")[0] for line in told.warnings] == ["compressed time, all 3 regions"]
+    assert previewed("tiny", "time.slot_s=30").warmup_from == "by rule: none at 1:1"

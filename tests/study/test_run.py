@@ -12,7 +12,7 @@ import pytest
 import glbdes
 from glbdes.engine import simpy
 from glbdes.errors import GlbdesError, InvariantError, RecordsError, ScenarioError
-from glbdes.study import Run, run, simulate
+from glbdes.study import Run, report, run, simulate
 from tests.runs import SCENARIO, little
 
 
@@ -25,7 +25,8 @@ def test_a_run_has_requests_slots_plans_and_a_summary(scenario, tmp_path):
     done = simulate(scenario, out=tmp_path / "out")
     figures = done.summary
     assert done.path == tmp_path / "out"
-    assert figures["requests"]["total"] == done.requests.count_rows() > 100
+    assert figures["requests"]["total"] == done.counted.count_rows() > 100
+    assert figures["warmup_requests"] == done.requests.count_rows() - done.counted.count_rows() > 0
     assert figures["requests"]["served"] == figures["requests"]["total"]
     assert len(done.slots) == 3 * 2
     assert len(done.plans) == 3 * 2 * 2
@@ -44,7 +45,7 @@ def test_the_run_says_where_it_came_from(scenario, tmp_path):
     assert (info["seed"], info["engine"], info["policy"]) == (8, "simpy", "cost_carbon")
     assert set(info["versions"]) >= {"python", "glbdes", "numpy", "simpy", "pyarrow"}
     assert set(info["invariants"]) == {"requests", "attribution", "energy", "cost", "carbon", "water"}
-    assert info["requests_per_s"] == pytest.approx(info["requests"] / info["wall_s"])
+    assert info["requests_per_s"] == pytest.approx((info["requests"] + info["warmup_requests"]) / info["wall_s"])
 
 
 def test_the_same_seed_gives_the_same_requests_and_another_one_does_not(scenario):
@@ -117,7 +118,7 @@ def test_progress_ends_with_every_request(scenario):
     heard = []
     done = simulate(scenario, progress=lambda ended, expected: heard.append((ended, expected)))
     assert heard[0][0] == 0
-    assert heard[-1][0] == done.summary["requests"]["total"]
+    assert heard[-1][0] == done.summary["requests"]["total"] + done.summary["warmup_requests"]
     assert np.allclose(heard[-1][1], heard[-1][0], rtol=0.3)
     assert heard == sorted(heard)
 
@@ -176,3 +177,36 @@ def test_tiny_runs_from_start_to_end(tmp_path):
     done = simulate("tiny", out=Path(tmp_path) / "out")
     assert done.summary["requests"]["total"] > 1000
     assert set(done.summary["regions"]) == {"oregon", "sweden", "singapore"}
+
+
+OVERLOADED = ("workload.load_scale=2.5", "dispatch.overload=allow", "fleet.wake_s=3.0")
+
+
+def test_a_run_that_compression_cannot_get_right_warns_in_its_summary_and_on_its_page(scenario):
+    done = simulate(scenario, policy="nearest", overrides=OVERLOADED)
+    planned, wake = done.summary["warnings"]
+    assert planned.startswith("compressed time, planned above capacity: here in 3 slots (up to 125%)")
+    assert "wake_s = 3 s, over 0.1 of a slot's 20 simulated s" in wake
+    page = report.render(report.contents(done.path))
+    assert page.count('<p class="warning">') == 2
+    assert "planned above capacity: here in 3 slots" in page
+    assert simulate(scenario).summary["warnings"] == []
+
+
+def test_engines_agree_on_warmups(scenario):
+    one, other = (simulate(scenario, engine=engine, overrides=["time.warmup_s=7"]) for engine in ("simpy", "fast"))
+    assert one.summary["warmup_s"] == 7.0
+    assert one.slots.equals(other.slots)
+    assert one.plans.equals(other.plans)
+    mine, theirs = (done.requests.to_table().sort_by("request_id") for done in (one, other))
+    assert mine.equals(theirs)
+
+
+def test_what_counts_is_drawn_the_same_however_long_slots_warm_up(scenario):
+    names = ["gateway", "slo", "prompt_tokens", "output_tokens"]
+    drawn = []
+    for warmup_s in (0.0, 3.0):
+        done = simulate(scenario, overrides=[f"time.warmup_s={warmup_s}", "dispatch.demand=forecast"])
+        drawn.append(done.counted.to_table().sort_by("request_id").select(names).to_pylist())
+        assert (done.summary["warmup_requests"] > 0) == (warmup_s > 0)
+    assert drawn[0] == drawn[1]

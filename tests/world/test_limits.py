@@ -131,7 +131,8 @@ def test_the_objective_has_norm_weights_and_delay(scenario: Path, engine: str) -
 def test_replaying_the_optimum_costs_what_it_says(scenario: Path, norm: str, limit: list[str]) -> None:
     settings = [CLASSES, f"objective.norm={norm}", "objective.delay_usd_per_s=0.002", "regions.here.water_weight=2.0"]
     prepared = prepare(scenario, overrides=[*settings, *limit])
-    told = optimum.summary(build(prepared.scenario, prepared.folder), list(prepared.scenario.regions))
+    world = build(prepared.scenario, prepared.folder)
+    told = optimum.summary(world, list(prepared.scenario.regions), by_request=False)
     ran = run(scenario, *settings[1:], *limit, engine="fluid", policy="offline").summary
     assert ran["objective_usd"] == pytest.approx(told["objective_usd"], rel=1e-6)
     assert told["totals"]["waiting_s"] == pytest.approx(ran["totals"]["waiting_s"], rel=1e-6, abs=1e-12)

@@ -115,7 +115,8 @@ class Dispatcher:
             return self.open[g][0] if self.open[g] else NOWHERE
         here = self.seen_here if self.telemetry else [region.population for region in self.regions]
         loads = [(n + 1) / sent if sent > 0.0 else inf for n, sent in zip(here, self.sent_rps, strict=True)]
-        return min(sorted(r for r in self.open[g] if self.weights[g][r] > 0.0), key=loads.__getitem__)
+        planned: list[int] = sorted(r for r in self.open[g] if self.weights[g][r] > 0.0)
+        return min(planned, key=loads.__getitem__)
 
     def look(self) -> None:
         """A telemetry tick: remember the regions as they are now."""
