@@ -1,4 +1,4 @@
-"""Regions and replicas of the compiled engine that schedule in chunks (docs/model.md, "Steps in chunks")."""
+"""Replicas of the compiled engine that schedule in chunks (docs/model.md, "Steps in chunks")."""
 
 import numpy as np
 
@@ -9,36 +9,17 @@ from glbdes.engine.fast.books import (
     iterations_end_ns,
     iterations_ended,
     population_area,
-    queue_area,
     spend,
     to_clock_ns,
 )
-from glbdes.engine.fast.chunked_books import bill, count, count_mixed, lose_work, mark, mixed_s, owe
-from glbdes.engine.fast.order import admitting, hold, pop_active, push_active, remove_active, schedule
-from glbdes.engine.fast.patience import be_patient, be_sure
+from glbdes.engine.fast.chunked_books import bill, count, count_mixed, mark, mixed_s, owe
+from glbdes.engine.fast.order import pop_active, push_active, remove_active, schedule
+from glbdes.engine.fast.patience import be_sure
 from glbdes.engine.fast.state import *  # noqa: F403
+from glbdes.engine.fast.waiting import here, queue_down, queue_up, unlink
 from glbdes.hardware import physics
 
 DECODE_MODE, MIXED_MODE = 0, 1
-
-
-@helper
-def here(st, g, k, new):
-    """Replica k now has `new` requests, running and waiting."""
-    st.crep[k, HERE] = new
-    hold(st, g, k, min(new, st.reg[g, MAX_BATCH]))
-
-
-@helper
-def fewest(st, g):
-    """The replica of region g with the fewest requests, lowest index first."""
-    best = admitting(st, g, 0)
-    if best == NONE:
-        best = st.reg[g, FIRST]
-        for k in range(st.reg[g, FIRST] + 1, st.reg[g, LAST]):
-            if st.crep[k, HERE] < st.crep[best, HERE]:
-                best = k
-    return best
 
 
 @helper
@@ -75,97 +56,6 @@ def compose_all(st):
         k = st.pending[i]
         if st.rep[k, STATE] == BETWEEN:
             compose(st, st.rep[k, REGION], k, now)
-
-
-# Who waits
-
-
-@helper
-def unlink(st, k, q):
-    """Request q stands in replica k's queue no longer."""
-    crep, links = st.crep, st.links
-    before, after = links[q, PREVIOUS], links[q, NEXT]
-    if before == NONE:
-        crep[k, WAIT_HEAD] = after
-    else:
-        links[before, NEXT] = after
-    if after == NONE:
-        crep[k, WAIT_TAIL] = before
-    else:
-        links[after, PREVIOUS] = before
-    crep[k, WAIT_COUNT] -= 1
-
-
-@helper
-def queue_up(st, g, now):
-    queue_area(st, g, now)
-    st.reg[g, QUEUED] += 1
-    st.met[g, QUEUE_MAX] = max(st.met[g, QUEUE_MAX], st.reg[g, QUEUED])
-
-
-@helper
-def queue_down(st, g, now):
-    queue_area(st, g, now)
-    st.reg[g, QUEUED] -= 1
-
-
-@helper
-def arrive(st, g, q, now):
-    """Request q reaches region g, which is up: it waits at the replica with the fewest requests, or is sent off."""
-    met, reg, req, crep, links = st.met, st.reg, st.req, st.crep, st.links
-    room = (reg[g, KV_TOKENS] // st.cnum[BLOCK] - 1) * st.cnum[BLOCK]
-    k = fewest(st, g)
-    crowded = crep[k, HERE] >= reg[g, MAX_BATCH] and reg[g, QUEUED] >= reg[g, MAX_QUEUE]
-    if req[q, PROMPT] + req[q, OUTPUT] > room or crowded:
-        met[g, REJECTED_N] += 1
-        end(st, q, physics.REJECTED, now)
-        return
-    if req[q, ARRIVAL_NS] + st.clock[TIMEOUT_NS] <= now:
-        met[g, TIMED_OUT_N] += 1
-        end(st, q, physics.TIMED_OUT, now)
-        return
-    population_area(st, g, now)
-    reg[g, POPULATION] += 1
-    queue_up(st, g, now)
-    be_patient(st, q)
-    req[q, REPLICA] = k - reg[g, FIRST]
-    st.creq[q, KNOWN], st.creq[q, COMPUTED], st.creq[q, LEFT] = req[q, PROMPT], 0, 0
-    tail = crep[k, WAIT_TAIL]
-    links[q, PREVIOUS], links[q, NEXT] = tail, NONE
-    if tail == NONE:
-        crep[k, WAIT_HEAD] = q
-    else:
-        links[tail, NEXT] = q
-    crep[k, WAIT_TAIL] = q
-    crep[k, WAIT_COUNT] += 1
-    here(st, g, k, crep[k, HERE] + 1)
-    if st.rep[k, STATE] == IDLE:
-        asleep = now >= st.rep[k, BEGUN_NS] + reg[g, SLEEP_AFTER_NS]
-        spend(st, g, k, now)
-        if asleep and reg[g, WAKE_NS] > 0:
-            st.rep[k, STATE] = WAKING
-            schedule(st, k, now + reg[g, WAKE_NS])
-        else:
-            begin(st, k, now)
-    elif crep[k, WAIT_COUNT] == 1:
-        look_again(st, g, k, now)
-
-
-@helper
-def time_out(st, g, q, now):
-    """Request q, which was never scheduled, has waited enough; who stood behind it may fit where it did not."""
-    k = st.reg[g, FIRST] + st.req[q, REPLICA]
-    head = st.crep[k, WAIT_HEAD] == q
-    queue_down(st, g, now)
-    be_sure(st, q)
-    unlink(st, k, q)
-    population_area(st, g, now)
-    st.reg[g, POPULATION] -= 1
-    st.met[g, TIMED_OUT_N] += 1
-    here(st, g, k, st.crep[k, HERE] - 1)
-    end(st, q, physics.TIMED_OUT, now)
-    if head and st.crep[k, WAIT_COUNT] > 0:
-        look_again(st, g, k, now)
 
 
 @helper
@@ -412,34 +302,3 @@ def settle(st, g, k, now):
     st.shared_j[k], st.crepf[k, ATTENTION_J], st.crepf[k, RISING_J] = 0.0, 0.0, 0.0
     for i in range(crep[k, DECODERS]):
         mark(st, k, st.running[k, i], creq[st.running[k, i], KNOWN])
-
-
-@helper
-def go_down(st, g, now):
-    """Region g goes down: everyone there is turned away (in no order; the driver sorts)."""
-    reg, crep, clock = st.reg, st.crep, st.clock
-    queue_area(st, g, now)
-    for k in range(reg[g, FIRST], reg[g, LAST]):
-        settle(st, g, k, now)
-        lose_work(st, g, k, now)
-        q = crep[k, WAIT_HEAD]
-        while q != NONE:
-            after = st.links[q, NEXT]
-            if st.req[q, START_NS] == NONE:
-                be_sure(st, q)
-            st.turned[clock[TURNED_COUNT]] = q
-            clock[TURNED_COUNT] += 1
-            q = after
-        for i in range(crep[k, RUNNING]):
-            st.turned[clock[TURNED_COUNT]] = st.running[k, i]
-            clock[TURNED_COUNT] += 1
-        population_area(st, g, now)
-        reg[g, POPULATION] -= crep[k, HERE]
-        here(st, g, k, np.int64(0))
-        crep[k] = 0
-        crep[k, WAIT_HEAD], crep[k, WAIT_TAIL] = NONE, NONE
-        crep[k, FREE] = reg[g, KV_TOKENS] // st.cnum[BLOCK] - 1
-        st.residues[k] = 0
-        st.rep[k, ACTIVE], st.rep[k, CONTEXT] = 0, 0
-        rest(st, k, DOWN, now)
-    reg[g, QUEUED] = 0

@@ -1,5 +1,6 @@
 """What steps of the compiled engine take and cost, and who pays for them, where replicas schedule in chunks."""
 
+import numpy as np
 from numba.extending import register_jitable
 
 from glbdes.base.compiled import helper

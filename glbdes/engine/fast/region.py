@@ -3,7 +3,7 @@
 import numpy as np
 
 from glbdes.base.compiled import helper, kernel
-from glbdes.engine.fast import chunked
+from glbdes.engine.fast import chunked, chunked_region
 from glbdes.engine.fast.books import count, end, population_area, queue_area, spend
 from glbdes.engine.fast.order import admitting, hold, pop_active
 from glbdes.engine.fast.patience import be_patient, be_sure
@@ -63,7 +63,7 @@ def drain(st, g, now):
 @helper
 def time_out(st, g, q, now):
     if st.clock[CHUNKED] != 0:
-        chunked.time_out(st, g, q, now)
+        chunked_region.time_out(st, g, q, now)
         return
     dequeue(st, g, q, now)
     population_area(st, g, now)
@@ -89,7 +89,7 @@ def arrive(st, g, q, now):
         turn_away(st, q)
         return
     if st.clock[CHUNKED] != 0:
-        chunked.arrive(st, g, q, now)
+        chunked_region.arrive(st, g, q, now)
         return
     tokens = req[q, PROMPT] + req[q, OUTPUT]
     if tokens > reg[g, KV_TOKENS]:
@@ -154,7 +154,7 @@ def go_down(st, g, now):
     rep, reg = st.rep, st.reg
     reg[g, UP] = 0
     if st.clock[CHUNKED] != 0:
-        chunked.go_down(st, g, now)
+        chunked_region.go_down(st, g, now)
         return
     while reg[g, QUEUED] > 0:
         q = reg[g, QUEUE_HEAD]
