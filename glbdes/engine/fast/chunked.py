@@ -212,8 +212,9 @@ def compose(st, g, k, now):
 
 
 @helper
-def step(st, g, k, now):
+def step(st, k, now):
     """A wake-up, a step or a row of steps ends."""
+    g = st.rep[k, REGION]
     spend(st, g, k, now)
     if st.rep[k, STATE] == PREFILL:
         end_mixed(st, g, k, now)

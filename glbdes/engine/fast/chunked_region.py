@@ -8,6 +8,7 @@ from glbdes.engine.fast.chunked import begin, look_again, rest, settle
 from glbdes.engine.fast.chunked_books import lose_work
 from glbdes.engine.fast.order import schedule
 from glbdes.engine.fast.patience import be_patient, be_sure
+from glbdes.engine.fast.region import turn_away
 from glbdes.engine.fast.state import *  # noqa: F403
 from glbdes.engine.fast.waiting import fewest, here, queue_down, queue_up, unlink
 from glbdes.hardware import physics
@@ -15,8 +16,12 @@ from glbdes.hardware import physics
 
 @helper
 def arrive(st, g, q, now):
-    """Request q reaches region g, which is up: it waits at the replica with the fewest requests, or is sent off."""
+    """Request q reaches region g: it waits at the replica with the fewest requests, or is sent off."""
     met, reg, req, crep, links = st.met, st.reg, st.req, st.crep, st.links
+    met[g, ARRIVED] += 1
+    if reg[g, UP] == 0:
+        turn_away(st, q)
+        return
     room = (reg[g, KV_TOKENS] // st.cnum[BLOCK] - 1) * st.cnum[BLOCK]
     k = fewest(st, g)
     crowded = crep[k, HERE] >= reg[g, MAX_BATCH] and reg[g, QUEUED] >= reg[g, MAX_QUEUE]
@@ -75,7 +80,8 @@ def time_out(st, g, q, now):
 @helper
 def go_down(st, g, now):
     """Region g goes down: everyone there is turned away (in no order; the driver sorts)."""
-    reg, crep, clock = st.reg, st.crep, st.clock
+    reg, crep = st.reg, st.crep
+    reg[g, UP] = 0
     queue_area(st, g, now)
     for k in range(reg[g, FIRST], reg[g, LAST]):
         settle(st, g, k, now)
@@ -85,12 +91,10 @@ def go_down(st, g, now):
             after = st.links[q, NEXT]
             if st.req[q, START_NS] == NONE:
                 be_sure(st, q)
-            st.turned[clock[TURNED_COUNT]] = q
-            clock[TURNED_COUNT] += 1
+            turn_away(st, q)
             q = after
         for i in range(crep[k, RUNNING]):
-            st.turned[clock[TURNED_COUNT]] = st.running[k, i]
-            clock[TURNED_COUNT] += 1
+            turn_away(st, st.running[k, i])
         population_area(st, g, now)
         reg[g, POPULATION] -= crep[k, HERE]
         here(st, g, k, np.int64(0))

@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from glbdes.base.compiled import helper, kernel
-from glbdes.engine.fast.chunked import compose_all
+from glbdes.engine.fast.kinds import arrive, compose_all, step, time_out
 from glbdes.engine.fast.order import foresee, foresee_arrival
-from glbdes.engine.fast.region import arrive, step, time_out
 from glbdes.engine.fast.state import *  # noqa: F403
 from glbdes.hardware import physics
 from glbdes.world import Bools, Floats, Ints, World
@@ -247,7 +246,7 @@ def advance_alone(st, coming, region, limit_ns, limit_kind):
                 return cursor
             k = st.tree[1, 1]
             step(st, k, step_ns)
-            if ahead > 0 and st.clock[CHUNKED] == 0:
+            if ahead > 0:
                 foresee(st, k, ahead)
         elif late_ns <= come_ns:
             if late_ns > limit_ns or (late_ns == limit_ns and limit_kind <= TIMEOUT_KIND):
@@ -261,7 +260,7 @@ def advance_alone(st, coming, region, limit_ns, limit_kind):
             st.req[q, ATTEMPTS] = 1
             st.req[q, AT_REGION] = region
             arrive(st, g, q, come_ns)
-            if ahead > 0 and st.clock[CHUNKED] == 0:
+            if ahead > 0:
                 foresee_arrival(st, g)
 
 

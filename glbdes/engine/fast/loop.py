@@ -2,7 +2,6 @@
 
 from glbdes.base.compiled import helper, kernel
 from glbdes.engine.fast.books import end
-from glbdes.engine.fast.chunked import compose_all
 from glbdes.engine.fast.dispatch import (
     BACK_COUNT,
     FLIGHT_COUNT,
@@ -20,7 +19,8 @@ from glbdes.engine.fast.dispatch import (
     refresh,
     send_back,
 )
-from glbdes.engine.fast.region import arrive, come_up, go_down, step, time_out
+from glbdes.engine.fast.kinds import arrive, compose_all, go_down, step, time_out
+from glbdes.engine.fast.region import come_up
 from glbdes.engine.fast.state import *  # noqa: F403
 from glbdes.hardware import physics
 

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from glbdes.base.compiled import helper, kernel
-from glbdes.engine.fast import chunked, chunked_region
+from glbdes.base.compiled import helper
 from glbdes.engine.fast.books import count, end, population_area, queue_area, spend
 from glbdes.engine.fast.order import admitting, hold, pop_active
 from glbdes.engine.fast.patience import be_patient, be_sure
@@ -62,9 +61,6 @@ def drain(st, g, now):
 
 @helper
 def time_out(st, g, q, now):
-    if st.clock[CHUNKED] != 0:
-        chunked_region.time_out(st, g, q, now)
-        return
     dequeue(st, g, q, now)
     population_area(st, g, now)
     st.reg[g, POPULATION] -= 1
@@ -87,9 +83,6 @@ def arrive(st, g, q, now):
     met[g, ARRIVED] += 1
     if reg[g, UP] == 0:
         turn_away(st, q)
-        return
-    if st.clock[CHUNKED] != 0:
-        chunked_region.arrive(st, g, q, now)
         return
     tokens = req[q, PROMPT] + req[q, OUTPUT]
     if tokens > reg[g, KV_TOKENS]:
@@ -118,9 +111,6 @@ def step(st, k, now):
     """A wake-up, prefill or epoch of replica k ends."""
     rep = st.rep
     g = rep[k, REGION]
-    if st.clock[CHUNKED] != 0:
-        chunked.step(st, g, k, now)
-        return
     spend(st, g, k, now)
     held = rep[k, HELD]
     if rep[k, STATE] == PREFILL:
@@ -135,27 +125,11 @@ def step(st, k, now):
     begin(st, g, k, now)
 
 
-@kernel
-def settle(st, now):
-    """A slot ends: everything used so far is counted and charged."""
-    for g in range(len(st.reg)):
-        population_area(st, g, now)
-        queue_area(st, g, now)
-        for k in range(st.reg[g, FIRST], st.reg[g, LAST]):
-            if st.clock[CHUNKED] != 0:
-                chunked.settle(st, g, k, now)
-            else:
-                settle_replica(st, g, k, now)
-
-
 @helper
 def go_down(st, g, now):
     """Region g goes down: everyone there is turned away (in no order; the driver sorts)."""
     rep, reg = st.rep, st.reg
     reg[g, UP] = 0
-    if st.clock[CHUNKED] != 0:
-        chunked_region.go_down(st, g, now)
-        return
     while reg[g, QUEUED] > 0:
         q = reg[g, QUEUE_HEAD]
         dequeue(st, g, q, now)

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glbdes.errors import InvariantError
-from glbdes.hardware.step_tables import StepTables
 from glbdes.hardware.steps import decode_constant
 from glbdes.units import NS_PER_S
 from glbdes.world import REQUEST_DTYPE, Floats, Ints, World
@@ -58,7 +57,7 @@ BUDGET, BLOCK, WHOLE = range(3)
 DUE_NS = 6
 # Elements of `clock`. AHEAD: how far above its leaf a replica's coming events are foreseen; 0: not at all.
 (TICK_NS, TIMEOUT_NS, HORIZON_NS, SPREAD, FREE_COUNT, ENDED_COUNT, CHARGE_COUNT, LATE_COUNT, OUT_COUNT,
- TURNED_COUNT, AHEAD, CHUNKED, PENDING_COUNT, PENDING_NS) = range(14)
+ TURNED_COUNT, AHEAD, PENDING_COUNT, PENDING_NS) = range(13)
 # fmt: on
 
 
@@ -88,23 +87,24 @@ class State(NamedTuple):
     turned: Ints  # [q] rows that a region has turned away since the last call
     charges: Floats  # [c, 3] region, row, joules: to be spread at the slot's end
     out: NDArray[Any]  # [o] REQUEST_DTYPE: records of requests that have ended since the last call
-    clock: Ints  # [14]
-    crep: Ints  # [n, 13], and so on: rows only where replicas schedule in chunks
-    crepf: Floats  # [n, 2] counters P and Q
-    running: Ints  # [n, max_batch] rows, by admission
-    residues: Ints  # [n, block tokens] decoding requests by (computed - ITERATIONS) modulo the tokens of a block
-    pending: Ints  # [n] replicas that put a step together at the end of this instant, in order
-    creq: Ints  # [q, 7]
-    creqf: Floats  # [q, 2]
-    tokens_s: Floats  # [profile, tokens] the table D of steps
-    tokens_j: Floats
-    modes_s: Floats  # [profile, decode or mixed, 3]
-    modes_j: Floats
-    each_s: Floats  # [profile, 3]
-    each_j: Floats
-    rows_s: Floats  # [profile, batch] what of a step without chunks does not change with its context
-    rows_j: Floats
-    cnum: Ints  # [3]
+    clock: Ints  # [13]
+    # None where prompts come first:
+    crep: Ints | None  # [n, 13]
+    crepf: Floats | None  # [n, 2] counters P and Q
+    running: Ints | None  # [n, max_batch] rows, by admission
+    residues: Ints | None  # [n, block tokens] decoding requests by (computed - ITERATIONS) modulo the tokens of a block
+    pending: Ints | None  # [n] replicas that put a step together at the end of this instant, in order
+    creq: Ints | None  # [q, 7]
+    creqf: Floats | None  # [q, 2]
+    tokens_s: Floats | None  # [profile, tokens] the table D of steps
+    tokens_j: Floats | None
+    modes_s: Floats | None  # [profile, decode or mixed, 3]
+    modes_j: Floats | None
+    each_s: Floats | None  # [profile, 3]
+    each_j: Floats | None
+    rows_s: Floats | None  # [profile, batch] what of a step without chunks does not change with its context
+    rows_j: Floats | None
+    cnum: Ints | None  # [3]
 
 
 def prefill_ticks(world: World) -> Ints:
@@ -143,8 +143,10 @@ def make_state(world: World, regions: list[int], prefill_ns: Ints) -> State:
     rep[:, REGION] = np.repeat(np.arange(r), counts)
     rep[:, KV_FREE] = reg[rep[:, REGION], KV_TOKENS]
     rep[:, PROMPTED_NS] = NONE
-    clock = np.zeros(14, dtype=np.int64)
+    clock = np.zeros(13, dtype=np.int64)
     clock[AHEAD] = max(leaves.bit_length() - 8, 0)  # below 256 replicas, everything is near anyway
+    if world.steps is not None:
+        clock[AHEAD] = 0  # what is foreseen is what prompts first will read
     charges = 2 * world.max_attempts + 2  # that one request can run up in a slot, at most
     clock[:4] = world.clock_ns, world.timeout_ns, world.horizon_ns, charges if world.full_attribution else 0
     levels = np.zeros((r, batch + 1), dtype=np.int64)
@@ -178,45 +180,43 @@ def make_state(world: World, regions: list[int], prefill_ns: Ints) -> State:
         charges=np.zeros((0, 3)),
         out=np.empty(0, dtype=REQUEST_DTYPE),
         clock=clock,
-        **in_chunks(world, regions, clock, rep),
+        **in_chunks(world, regions, rep),
     )
     return with_room(state, 0)
 
 
-def in_chunks(world: World, regions: list[int], clock: Ints, rep: Ints) -> dict[str, Any]:
-    """The part of a state that only replicas need that schedule in chunks; without them, arrays of no rows."""
+def in_chunks(world: World, regions: list[int], rep: Ints) -> dict[str, Any]:
+    """The part of a state that only replicas need that schedule in chunks; without them, nothing."""
     fleet, steps = world.fleet, world.steps
     if steps is None:
-        steps = StepTables(0, 1, True, *(np.zeros((0, 0)),) * 2, *(np.zeros((0, 2, 3)),) * 2, *(np.zeros((0, 3)),) * 2)
-        n, batch = 0, 0
-    else:
-        clock[CHUNKED] = 1
-        n, batch = len(rep), int(fleet.max_batch[regions].max())
+        return dict.fromkeys((*CHUNK_FIELDS, *STEP_FIELDS))
+    n, batch = len(rep), int(fleet.max_batch[regions].max())
     crep = np.zeros((n, 13), dtype=np.int64)
     crep[:, WAIT_HEAD] = crep[:, WAIT_TAIL] = NONE
-    if n:
-        crep[:, FREE] = fleet.kv_tokens[regions][rep[:, REGION]] // steps.block_tokens - 1
+    crep[:, FREE] = fleet.kv_tokens[regions][rep[:, REGION]] // steps.block_tokens - 1
 
     def rows(tokens: Floats, modes: Floats, each: Floats) -> Floats:
         b = np.arange(batch + 1)
         a, beta = modes[:, :1, 0], modes[:, :1, 1]
         return np.asarray(decode_constant(tokens[:, : batch + 1], b, a, beta, each[:, :1]))
 
-    return {
-        "crep": crep,
-        "crepf": np.zeros((n, 2)),
-        "running": np.zeros((n, batch), dtype=np.int64),
-        "residues": np.zeros((n, steps.block_tokens), dtype=np.int64),
-        "pending": np.zeros(n, dtype=np.int64),
-        "creq": np.zeros((0, 7), dtype=np.int64),
-        "creqf": np.zeros((0, 2)),
-        "rows_s": rows(steps.tokens_s, steps.modes_s, steps.each_s) if n else np.zeros((0, 0)),
-        "rows_j": rows(steps.tokens_j, steps.modes_j, steps.each_j) if n else np.zeros((0, 0)),
-        "cnum": np.array([steps.budget, steps.block_tokens, steps.whole_prompts], dtype=np.int64),
-        **{name: np.array(getattr(steps, name)) for name in STEP_FIELDS},
-    }
+    arrays = (
+        crep,
+        np.zeros((n, 2)),
+        np.zeros((n, batch), dtype=np.int64),
+        np.zeros((n, steps.block_tokens), dtype=np.int64),
+        np.zeros(n, dtype=np.int64),
+        np.zeros((0, 7), dtype=np.int64),
+        np.zeros((0, 2)),
+        rows(steps.tokens_s, steps.modes_s, steps.each_s),
+        rows(steps.tokens_j, steps.modes_j, steps.each_j),
+        np.array([steps.budget, steps.block_tokens, steps.whole_prompts], dtype=np.int64),
+    )
+    tables = {name: np.array(getattr(steps, name)) for name in STEP_FIELDS}
+    return {**dict(zip(CHUNK_FIELDS, arrays, strict=True)), **tables}
 
 
+CHUNK_FIELDS = ["crep", "crepf", "running", "residues", "pending", "creq", "creqf", "rows_s", "rows_j", "cnum"]
 STEP_FIELDS = ("tokens_s", "tokens_j", "modes_s", "modes_j", "each_s", "each_j")
 
 
@@ -250,7 +250,9 @@ def with_room(state: State, arrivals: int) -> State:
     free[extra : extra + unused] = state.free[:unused]
     state.clock[FREE_COUNT] += extra
 
-    def grown(array: NDArray[Any], factor: int = 1) -> NDArray[Any]:
+    def grown(array: NDArray[Any] | None, factor: int = 1) -> Any:
+        if array is None:
+            return None
         return np.concatenate([array, np.zeros((factor * extra, *array.shape[1:]), dtype=array.dtype)])
 
     return state._replace(
