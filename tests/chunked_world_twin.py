@@ -157,7 +157,7 @@ class _ChunkedTwin(_Twin):
         assert replica.ends_ns > self.now, "a step shorter than the clock's tick: the twin cannot order it"
 
     def _costs(self, r: int, replica: Replica, unit: str) -> dict[int, float]:
-        """What each request pays of the step, eq. 12 term by term, in seconds or in joules."""
+        """What each request pays of the step, eq. 13 term by term, in seconds or in joules."""
         steps, profile = self.world.steps, int(self.fleet.profile[r])
         table = getattr(steps, f"tokens_{unit}")[profile]
         chunks = {name: (count, before) for name, count, before in replica.running_step.chunks}

@@ -22,7 +22,7 @@ Mode = Annotated[tuple[NonNegative, NonNegative, NonNegative], Field(strict=Fals
 
 
 class Cost(Part):
-    """Coefficients of eq. 12, of seconds or of joules."""
+    """Coefficients of eq. 13, of seconds or of joules."""
 
     tokens: Annotated[tuple[Tokens, ...], Field(strict=False, min_length=2)]  # nodes of D
     table: Positives  # D there; beyond the last node it goes on with the last slope

@@ -1,4 +1,4 @@
-"""From measured steps to the coefficients of eq. 12: least squares on relative errors, where work is.
+"""From measured steps to the coefficients of eq. 13: least squares on relative errors, where work is.
 
 The form has too few terms for a whole grid: fitted to all of it, it is far off where runs live. So a fit has a
 `Region` of batches and contexts, by default that of a law of lengths (`where_work_is`), and its residuals are told by

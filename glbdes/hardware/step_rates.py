@@ -7,7 +7,7 @@ from glbdes.hardware.measurements import Ints
 
 
 def capacity_rps(chunked: Chunked, prompt: Ints, output: Ints, max_batch: int, budget: int) -> float:
-    """Requests per second that keep one replica busy at full batches (docs/model.md, eq. 13); int[n] tokens."""
+    """Requests per second that keep one replica busy at full batches (docs/model.md, eq. 15); int[n] tokens."""
     return 1.0 / _per_request(chunked.seconds, prompt, output, max_batch, budget)
 
 

@@ -1,4 +1,4 @@
-"""What steps take, as arrays for engines: of each profile the tables and coefficients of eq. 12, host included."""
+"""What steps take, as arrays for engines: of each profile the tables and coefficients of eq. 13, host included."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

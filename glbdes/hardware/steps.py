@@ -2,7 +2,7 @@
 
 A *step* is one forward pass. It computes p prompt tokens, in chunks of c_i tokens behind k_i tokens computed before,
 and one token of each of b decoding requests, whose K context tokens it reads (their new ones included). In seconds, or
-with other coefficients in joules, it takes (docs/model.md, eq. 12)
+with other coefficients in joules, it takes (docs/model.md, eq. 13)
 
     D(p + b) + h n + a_m + beta_m b + gamma_m K + delta sum c_i k_i + eps sum c_i^2,    n = b + chunks scheduled
 
@@ -28,7 +28,7 @@ def step_cost(
     mode: tuple[Number, Number, Number],
     each: tuple[float, float, float],
 ) -> Number:
-    """Seconds or joules of a step (eq. 12).
+    """Seconds or joules of a step (eq. 13).
 
     `tokens_cost`: D(p + b). `scheduled`: chunks and decoding requests, n. `batch`, `context`: b and K.
     `past`, `square`: sum c_i k_i and sum c_i^2 over its chunks. `mode`: a, beta, gamma of the step's kind.
