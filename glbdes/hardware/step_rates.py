@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from glbdes.hardware.chunked import Chunked, Cost
+from glbdes.hardware.chunked import Chunked, Cost, Mode
 from glbdes.hardware.measurements import Ints
 
 
@@ -36,18 +36,27 @@ def marginal_j(chunked: Chunked, prompt: Ints, output: Ints, budget: int, rest_w
 
 
 def _per_request(cost: Cost, prompt: Ints, output: Ints, max_batch: int, budget: int) -> float:
-    """A request's share of steps at full batches: E[output - 1] / B of them, or as many as its prompt fills.
+    """A request's share of steps at full batches: those of its own prompt, and what its answer takes beyond them.
 
-    Each of its steps has B decoding requests and an even share of its prompt; its contexts and chunks are its own.
+    Beside B decoding requests a step has room for budget - B tokens of a prompt, and one prompt at a time comes. Every
+    step brings B of the answers' tokens; those that the steps of prompts do not bring, steps without chunks do.
     """
-    prompts, later = float(prompt.mean()), output - 1.0
-    steps = max(float(later.mean()) / max_batch, prompts / max(budget - max_batch, 1))
-    batch = float(later.mean()) / steps
-    a, beta, gamma = cost.mixed
-    whole = float(cost.of_tokens(np.array([prompts / steps + batch]))[0]) + a + beta * batch + cost.head * (batch + 1.0)
-    context = later * (prompt + 0.5 * (later + 1.0))
-    chunks = _attention(cost, prompt, budget)
-    return steps * whole + float(np.mean(gamma * context + chunks))
+    room = max(budget - max_batch, 1)
+    full, rest = np.divmod(prompt, room)
+    mixed, decode = (_step(cost, mode, max_batch) for mode in (cost.mixed, cost.decode))
+    whole = float(cost.of_tokens(np.array([room + max_batch]))[0]) + mixed + cost.head
+    last = np.where(rest > 0, cost.of_tokens(rest + max_batch) + mixed + cost.head, 0.0)
+    steps = float(np.mean(full + (rest > 0)))
+    later = output - 1.0
+    alone = max(float(later.mean()) / max_batch - steps, 0.0)
+    alone *= float(cost.of_tokens(np.array([max_batch]))[0]) + decode
+    context = cost.decode[2] * later * (prompt + 0.5 * (later + 1.0))
+    return alone + float(np.mean(full * whole + last + context + _attention(cost, prompt, budget)))
+
+
+def _step(cost: Cost, mode: Mode, batch: int) -> float:
+    """What a step of `batch` decoding requests takes beside D and gamma K."""
+    return mode[0] + mode[1] * batch + cost.head * batch
 
 
 def _attention(cost: Cost, prompt: Ints, budget: int) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":

@@ -35,8 +35,10 @@ def more_blocks(st, k, steps):
     size, n = st.cnum[BLOCK], st.rep[k, ITERATIONS]
     cycles = steps // size
     need = cycles * st.crep[k, DECODERS]
-    for i in range(cycles * size, steps):
-        need += st.residues[k, (-(n + i)) % size]
+    at = -n % size  # of those that take a block in the next step; whole cycles do not change it
+    for _ in range(cycles * size, steps):
+        need += st.residues[k, at]
+        at = at - 1 if at > 0 else size - 1
     return need
 
 
@@ -48,10 +50,12 @@ def most_steps(st, k, room, most):
         return most
     cycles = min(room // b, most // size)
     steps, need = cycles * size, cycles * b
+    at = -n % size
     while steps < most:
-        need += st.residues[k, (-(n + steps)) % size]
+        need += st.residues[k, at]
         if need > room:
             break
+        at = at - 1 if at > 0 else size - 1
         steps += 1
     return steps
 

@@ -18,22 +18,25 @@ shared_cost = steps.shared_cost
 @helper
 def mixed(st, g, k, table, modes, each):
     """Seconds or joules of the step with chunks that replica k has put together."""
-    p, crep, creq = st.reg[g, PROFILE], st.crep, st.creq
-    b, n = crep[k, DECODERS], crep[k, RUNNING]
-    tokens, past, square = b, np.int64(0), np.int64(0)
-    for i in range(b, n):
-        q = st.running[k, i]
-        tokens += creq[q, CHUNK]
-        past += creq[q, CHUNK] * creq[q, COMPUTED]
-        square += creq[q, CHUNK] * creq[q, CHUNK]
-    crep[k, STEP_TOKENS] = tokens
+    p, crep = st.reg[g, PROFILE], st.crep
+    work = crep[k, RUNNING], crep[k, DECODERS], st.rep[k, CONTEXT], crep[k, STEP_PAST], crep[k, STEP_SQUARE]
     mode = modes[p, 1, 0], modes[p, 1, 1], modes[p, 1, 2]
     terms = each[p, 0], each[p, 1], each[p, 2]
-    return step_cost(table[p, tokens], n, b, st.rep[k, CONTEXT], past, square, mode, terms)
+    return step_cost(table[p, crep[k, STEP_TOKENS]], *work, mode, terms)
 
 
 @helper
 def mixed_s(st, g, k):
+    """Seconds of the step with chunks that replica k puts together; what it computes is written down."""
+    crep, creq, b = st.crep, st.creq, st.crep[k, DECODERS]
+    tokens, past, square = b, np.int64(0), np.int64(0)
+    for i in range(b, crep[k, RUNNING]):
+        q = st.running[k, i]
+        chunk = creq[q, CHUNK]
+        tokens += chunk
+        past += chunk * creq[q, COMPUTED]
+        square += chunk * chunk
+    crep[k, STEP_TOKENS], crep[k, STEP_PAST], crep[k, STEP_SQUARE] = tokens, past, square
     return mixed(st, g, k, st.tokens_s, st.modes_s, st.each_s)
 
 
