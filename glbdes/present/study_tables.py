@@ -84,7 +84,7 @@ def notes(info: Mapping[str, Any], runs: pd.DataFrame) -> list[str]:
     """What is to be known of a comparison's table: of its `info` (comparison.json) and its `runs` (a row a run)."""
     plans = [line for policy in info["policies"] for line in ignored(policy, info["dispatch"])]
     waits = ["Latencies are of served requests; shares within SLO count all others as missed."] * bool(info["dispatch"])
-    return [*(f"{line}." for line in plans[:1]), *_of_reference(info["reference"], runs), *waits]
+    return [*(f"{line}." for line in plans[:1]), *waits, *_of_reference(info["reference"], runs)]
 
 
 def draws(info: Mapping[str, Any]) -> str:

@@ -83,13 +83,13 @@ def summary(figures: Summary) -> Iterator[RenderableType]:
     yield _requests(figures) if figures["requests_per_s"] is not None else "Load as a flow: no requests, no latency"
     if figures["latency_s"]["e2e"]["mean"] is not None:
         yield table(
-            "Latency of served requests, s (network included)",
+            "Latency of served requests, s",
             ["", "mean", *QUANTILES],
             [[name.upper(), *map(number, figures["latency_s"][name].values())] for name in LATENCIES],
         )
     if figures["slo"]:
         yield table(
-            "SLO attainment (of all requests: those that were not served met nothing)",
+            "SLO attainment, of all requests",
             ["class", *(name.upper() for name in LATENCIES), "all", "asked"],
             [_attained(name, met) for name, met in figures["slo"].items()],
         )

@@ -19,42 +19,33 @@ from glbdes.base import reading
 from glbdes.errors import ScenarioError, brief, nearest
 from glbdes.scenario import overrides as settings
 from glbdes.scenario.complaints import complaints
+from glbdes.scenario.kinds import (
+    File,
+    Knot,
+    Model,
+    Name,
+    NonNegative,
+    Number,
+    OneWayS,
+    Positive,
+    Seconds,
+    SomeSeconds,
+    Tokens,
+    WakeS,
+)
 from glbdes.scenario.places import at_home
 from glbdes.scenario.rules import broken
 from glbdes.scenario.sizes import (
     MOST,
     MOST_H,
     MOST_NAME,
-    MOST_ONE_WAY_S,
     MOST_PATH,
     MOST_REPLICAS,
-    MOST_S,
     MOST_TOKENS,
-    MOST_WAKE_S,
-    bearable,
     dated,
-    plain,
     prose,
     unbearable,
 )
-
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=MOST_NAME)]
-File = Annotated[str, Field(min_length=1, max_length=MOST_PATH), AfterValidator(plain)]
-Number = Annotated[float, AfterValidator(bearable)]
-Positive = Annotated[float, Field(gt=0), AfterValidator(bearable)]
-NonNegative = Annotated[float, Field(ge=0), AfterValidator(bearable)]
-Seconds = Annotated[float, Field(gt=0, le=MOST_S), AfterValidator(bearable)]
-SomeSeconds = Annotated[float, Field(ge=0, le=MOST_S), AfterValidator(bearable)]
-OneWayS = Annotated[float, Field(ge=0, le=MOST_ONE_WAY_S), AfterValidator(bearable)]
-WakeS = Annotated[float, Field(ge=0, le=MOST_WAKE_S), AfterValidator(bearable)]
-Tokens = Annotated[float, Field(gt=0, le=MOST_TOKENS), AfterValidator(bearable)]
-Knot = Annotated[tuple[NonNegative, SomeSeconds], Field(strict=False)]
-
-
-class Model(BaseModel):
-    """Frozen, closed to keys that it does not know, and strict: text is never taken for a number, nor infinity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False)
 
 
 class Time(Model):
@@ -292,7 +283,7 @@ class Scenario(Model):
     fleet: Pool = Pool()
     regions: Annotated[dict[Name, Region], Field(min_length=1)]
     gateways: Annotated[dict[Name, Gateway], Field(min_length=1)]
-    slo: Annotated[dict[Name, Slo], Field(min_length=1)] = {"default": Slo()}
+    slo: Annotated[dict[Name, Slo], Field(min_length=1)] = {"default": Slo()}  # noqa: RUF012 (pydantic copies it)
     serving: Serving = Serving()
     dispatch: Dispatch = Dispatch()
     known_ahead: KnownAhead = KnownAhead()

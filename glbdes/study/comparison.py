@@ -231,7 +231,7 @@ def compare(
             "overrides": list(overrides),
             "dispatch": dispatch,
             "signals": None if at is None else str(at),
-            "reference": draws.mean([job.reference for job in jobs]),
+            "reference": draws.mean(list({job.signal_seed: job.reference for job in jobs}.values())),
             "requests_sha256": drawn,
             "version": version("glbdes"),
             "commit": commit(),

@@ -87,7 +87,10 @@ def _rests(scenario: Scenario, world: World) -> Iterator[str]:
 
 
 class Watch:
-    """Notes, slot by slot, which regions a run's plans load above their capacity in compressed time."""
+    """Notes, slot by slot, which regions a run's plans load above their capacity in compressed time.
+
+    Both the demand that was expected and the one that was drawn must do so: in a short slot either may by chance.
+    """
 
     def __init__(self, world: World, max_utilisation: float) -> None:
         self.expected_rps = world.expected_rps
@@ -99,7 +102,8 @@ class Watch:
     def slot(self, record: SlotRecord) -> None:
         """Take note of a slot that has ended."""
         if self.follows:
-            load = (self.expected_rps[record.slot, :, None] * record.weights).sum(axis=0) / self.capacity_rps
+            demand_rps = np.stack([self.expected_rps[record.slot], record.demand_rps])
+            load = ((demand_rps[:, :, None] * record.weights).sum(axis=1) / self.capacity_rps).min(axis=0)
             self.slots += load > OVER
             self.most = np.maximum(self.most, load)
 

@@ -295,7 +295,6 @@ def test_defaults_carry_over_to_other_numbers_of_regions(regions):
             ("simplex", "eglb_simplex", {}),
         )
     }
-    print(gap)
     assert 0 < gap["default"] <= 1.5 * gap["simplex"]
     assert gap["default"] < gap["published"]
 

@@ -40,3 +40,38 @@ def test_paired_differences_forget_what_a_seed_does_to_every_policy():
     assert b["cost_usd_difference_high95"] - b["cost_usd_difference_low95"] < 1e-9  # constant: no doubt
     assert b["cost_usd_half95"] == pytest.approx(headline.half_width(1001 + noise))
     assert table.loc["a", "cost_usd_difference"] == 0
+
+
+def test_draws_of_signals_are_the_unit_where_there_are_several():
+    """Seeds within a draw of signals are averaged first: three draws of two seeds are three values, not six."""
+    noise = np.random.default_rng(2).normal(0, 100, 3)
+    rows = [
+        {
+            "policy": policy,
+            "seed": seed,
+            "signal_seed": draw,
+            **dict.fromkeys(headline.FIGURES, noise[draw] + seed * more),
+        }
+        for policy, more in (("a", 1.0), ("b", 3.0))
+        for draw in range(3)
+        for seed in range(2)
+    ]
+    table = headline.by_policy(pd.DataFrame(rows)).set_index("policy")
+    assert table["draws"].tolist() == [3, 3]
+    assert table.loc["a", "cost_usd_half95"] == pytest.approx(headline.half_width(noise + 0.5))
+    assert table.loc["b", "cost_usd_difference"] == pytest.approx(1.0)
+    assert table.loc["b", "cost_usd_difference_high95"] == pytest.approx(1.0)  # seeds do not count as doubt
+    swept = pd.DataFrame(rows).rename(columns={"signal_seed": "signals.seed"})
+    means = headline.over_seeds(swept, ["policy"]).set_index("policy")
+    assert means.loc["a", "cost_usd_half95"] == table.loc["a", "cost_usd_half95"]
+
+
+@pytest.mark.parametrize(("chat", "batch", "missed", "least"), [(0.94, 0.5, 1.0, 0.5), (0.95, 1.0, 0.0, 0.95)])
+def test_a_class_that_attains_less_than_it_asks_for_is_missed(chat, batch, missed, least):
+    slo = {
+        "chat": {"all": chat, "asked": 0.95},
+        "batch": {"all": batch, "asked": None},
+        "none": {"all": None, "asked": 1},
+    }
+    assert headline._classes({"slo": slo}) == {"slo_missed": missed, "slo_least_share": least}
+    assert headline._classes({"slo": {}}) == {"slo_missed": None, "slo_least_share": None}

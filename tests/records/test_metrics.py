@@ -121,7 +121,7 @@ def test_a_run_that_serves_nobody_has_no_latency_and_is_valid_json(tmp_path):
 def test_a_run_without_any_request_has_a_summary(tmp_path):
     figures = metrics.summary(write(tmp_path, busy_world(n=0)))
     assert figures["requests"]["total"] == 0
-    assert figures["slo"]["chat"] == {"ttft": None, "tpot": None, "e2e": None, "all": None}
+    assert figures["slo"]["chat"] == {"ttft": None, "tpot": None, "e2e": None, "all": None, "asked": None}
     assert figures["totals"]["unattributed_kwh"] == pytest.approx(figures["totals"]["it_kwh"])
 
 

@@ -190,6 +190,8 @@ LATENCY = "network.latency_s={texas = {texas = 0.1, japan = 0.2}, osaka = {texas
         (["gateways.texas.rate_per_s=1"], "gateways.texas: has both `load` and `rate_per_s`, must have one of them"),
         (["gateways.texas={}"], "gateways.texas: has neither `load` nor `rate_per_s`, must have one of them"),
         (["gateways.lima.load=1"], "gateways.lima.home: missing; no region is called 'lima', so it must say whose capacity `load` counts in"),
+        (["signals.seed=3"], "signals.seed = 3: given, but signals.source = 'constant' is not drawn, must be 'synthetic'"),
+        (["slo.chat={attain=0.9, max_one_way_ms=50.0}"], "slo.chat.attain = 0.9, but the class limits nothing"),
         (["gateways.texas.regions=[]"], "gateways.texas.regions = [], must name at least one region: nobody could serve this gateway"),
         (["gateways.texas.regions=['texs']"], "gateways.texas.regions.0 = 'texs': no such region; did you mean 'texas'?"),
         (["gateways.texas.regions=['texas', 'texas']"], "gateways.texas.regions.1 = 'texas', must stand in the list once"),

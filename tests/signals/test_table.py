@@ -57,6 +57,18 @@ def test_a_shipped_trace_is_found_by_its_name(tmp_path):
     assert got.carbon_g_per_kwh.shape == (457, 1)
 
 
+def test_synthetic_signals_are_drawn_by_their_seed_and_the_shipped_ones_are_one_of_them(tmp_path):
+    def drawn(source, **time):
+        return signals.load(SignalsSource(**source), {"japan": Region()}, Time(**{"slots": 457} | time), tmp_path)
+
+    shipped, first = drawn({"source": "llm10_signals.csv"}), drawn({"source": "synthetic"})
+    np.testing.assert_array_equal(shipped.carbon_g_per_kwh, first.carbon_g_per_kwh)
+    second = drawn({"source": "synthetic", "seed": 2})
+    assert (second.carbon_g_per_kwh != first.carbon_g_per_kwh).any()
+    later = drawn({"source": "synthetic"}, slots=500, start_utc=START + timedelta(days=1))  # longer than the record
+    assert later.carbon_g_per_kwh.shape == (500, 1)
+
+
 @pytest.mark.parametrize(
     "start", [START + timedelta(hours=2), datetime(2022, 9, 22, 4, tzinfo=timezone(timedelta(hours=2)))]
 )

@@ -77,7 +77,7 @@ def test_gaps_are_told_against_the_bound(found):
     assert np.allclose(found.runs["over_bound"], found.runs["objective_usd"] / bound - 1)
     assert np.allclose(found.runs["over_bound_usd"], found.runs["objective_usd"] - bound)
     assert found.runs["over_optimum"].isna().all()  # which is of a flow
-    assert study_tables.notes(found.info, found.runs)[0].startswith("Over bound")
+    assert study_tables.notes(found.info, found.runs)[1].startswith("Over bound")
 
 
 def test_requests_that_were_not_served_leave_the_bound_in_doubt(found):
@@ -187,7 +187,7 @@ def test_worker_processes_give_what_one_process_gives(found, scenario, tmp_path)
     choices = ["--policies", ",".join(POLICIES), "--seeds", "2", "--workers", "2", "-o", str(tmp_path / "out")]
     told = CliRunner().invoke(main, ["compare", str(scenario), *choices])
     assert told.exit_code == 0, told.output
-    assert "TTFT p95, s" in told.stdout
+    assert "TTFT p95 of served, s" in told.stdout
     assert "verified" in told.stdout
     for name in ("runs.parquet", "comparison.parquet", "comparison.md"):
         assert (tmp_path / "out" / name).read_bytes() == (found.path / name).read_bytes()
@@ -270,3 +270,26 @@ def _alive(pid):
 
 def test_the_package_shows_compare_even_when_its_module_is_loaded():
     assert glbdes.compare is compare
+
+
+def test_signals_are_drawn_anew_and_what_intervals_cover_is_said(tmp_path):
+    """Two draws of llm10's signals, of which the first are the shipped ones; requests are the same under both."""
+    short = ["time.slots=3", "time.simulated_s_per_slot=1", "workload.load_scale=0.1"]
+    found = compare("llm10", ("nearest", "cost"), signal_seeds=2, overrides=short, out=tmp_path / "out")
+    assert found.info["signal_seeds"] == [1, 2]
+    runs = found.runs.set_index(["policy", "signal_seed"])
+    shipped = glbdes.simulate("llm10", policy="cost", overrides=short)
+    assert runs.loc[("cost", 1), "cost_usd"] == shipped.summary["totals"]["cost_usd"]
+    assert runs.loc[("cost", 2), "cost_usd"] != runs.loc[("cost", 1), "cost_usd"]
+    assert runs.loc[("nearest", 1), "bound_usd"] != runs.loc[("nearest", 2), "bound_usd"]
+    assert len(found.info["requests_sha256"]) == 1
+    assert found.run("cost", signal_seed=2).info["scenario"]["signals"]["seed"] == 2
+    assert found.table["draws"].tolist() == [2, 2]
+    assert "2 draws of signals, ± 95 % over other signals and requests" in study_tables.draws(found.info)
+
+
+@pytest.mark.parametrize("signals", [None, "llm10_signals.csv"])
+def test_signals_that_are_not_drawn_cannot_be_drawn_anew(scenario, tmp_path, signals):
+    with pytest.raises(GlbdesError, match=r"signal_seeds = 2: signals.source = .* must be 'synthetic' or"):
+        compare(scenario, ("nearest",), signal_seeds=2, signals=signals, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
