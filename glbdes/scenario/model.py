@@ -165,6 +165,15 @@ class Pool(Model):
     wake_s: WakeS | None = None
 
 
+class Serving(Model):
+    """How replicas put their work together."""
+
+    scheduler: Literal["prefill_first", "chunked"] = "prefill_first"
+    max_batched_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = 2048  # chunked: most tokens of a step
+    block_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = 16  # chunked: tokens of a block of the KV cache
+    whole_prompts: bool = True  # chunked: admission needs blocks for all known tokens, not only for the first chunk
+
+
 class Region(Pool, Place):
     """Where requests may be served, with constant signals for what the signal source does not give."""
 
@@ -275,6 +284,7 @@ class Scenario(Model):
     regions: Annotated[dict[Name, Region], Field(min_length=1)]
     gateways: Annotated[dict[Name, Gateway], Field(min_length=1)]
     slo: Annotated[dict[Name, Slo], Field(min_length=1)] = {"default": Slo()}  # noqa: RUF012 (pydantic copies it)
+    serving: Serving = Serving()
     dispatch: Dispatch = Dispatch()
     known_ahead: KnownAhead = KnownAhead()
     policy: PolicyChoice = PolicyChoice()

@@ -337,6 +337,7 @@ PAGES = {
     "Top level": Scenario, "`[time]`": scenario.Time, "`[signals]`": scenario.SignalsSource,
     "`[workload]` and": scenario.Workload, "`[fleet]` and": scenario.Region, "`[gateways": scenario.Gateway,
     "`[slo": scenario.Slo, "`[network]`": scenario.Network, "`[dispatch]`": scenario.Dispatch,
+    "`[serving]`": scenario.Serving,
     "`[known_ahead]`": scenario.KnownAhead,
     "`[objective]`": scenario.Objective, "`[[faults]]`": scenario.Fault, "`[records]`": scenario.Records,
 }  # fmt: skip
