@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from glbdes.engine.fast import driver as fast
 from glbdes.hardware import profile
 from glbdes.hardware.step_tables import step_tables
-from glbdes.scenario.model import Lengths
+from glbdes.scenario.demand import Lengths
 from glbdes.units import J_PER_KWH, NS_PER_S
 from glbdes.workload.lengths import sample
 from glbdes.world import World, meter

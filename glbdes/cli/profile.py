@@ -117,7 +117,7 @@ def _of_steps(measurements: Path, name: str, options: dict[str, Any]) -> "tuple[
     from glbdes.hardware import fit_steps, steps_profile
     from glbdes.hardware.steps_file import read_steps
     from glbdes.present import tables
-    from glbdes.scenario.model import Lengths
+    from glbdes.scenario.demand import Lengths
     from glbdes.study import served
     from glbdes.workload.lengths import mix
 
