@@ -14,6 +14,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from glbdes.cli.importing import importing, join
 from glbdes.cli.optimum import optimum
 from glbdes.cli.output import Refusal, orderly, say, show, stopped, told
 from glbdes.cli.paths import ANY, FILE, FOLDER
@@ -65,7 +66,7 @@ def main() -> None:
     """Simulate how LLM inference requests are routed between regions, and who bears the footprint."""
 
 
-for command in (*COMMANDS, optimum):
+for command in (*COMMANDS, optimum, importing):
     main.add_command(command)
 
 
@@ -225,6 +226,9 @@ def fit_profile(measurements: Path, out: Path | None, graph_tokens: int | None, 
 @main.group()
 def signals() -> None:
     """Price, carbon and water of regions over time."""
+
+
+signals.add_command(join)
 
 
 @signals.command("generate")

@@ -1,0 +1,132 @@
+"""Commands that bring public data in, from files that are there already: no network, no keys.
+
+`importing` is the group `import`; a command of it is added here or, for what is no signal, in a module of its own.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from glbdes.cli.output import say, show
+from glbdes.cli.paths import FILE
+from glbdes.errors import SignalError
+
+if TYPE_CHECKING:
+    from glbdes.signals.imports import Given, Imported
+    from glbdes.signals.sources.download import Download
+    from glbdes.signals.sources.series import Piece
+
+
+@click.group("import")
+def importing() -> None:
+    """Turn public data, as downloaded, into tables that scenarios read."""
+
+
+files = click.argument("files", nargs=-1, required=True, metavar="[NAME=]FILE...")
+out_option = click.option(
+    "-o", "--out", type=FILE, required=True, metavar="FILE", help="Where the table goes: .csv or .parquet."
+)
+region_option = click.option("--region", metavar="NAME", help="Call the region this, in files without NAME=.")
+zone_option = click.option("--zone", "zones", multiple=True, metavar="ZONE", help="Take this zone of the files.")
+step_option = click.option(
+    "--step-s", type=click.IntRange(1, 31_622_400), default=3600, show_default=True, help="Length of a slot, in s."
+)
+accept_option = click.option(
+    "--accept", multiple=True, type=click.Choice(["leap-day"]), help="Take what would be refused, as a gap."
+)
+
+
+@importing.command("carbon")
+@files
+@click.option("--format", "source", required=True, type=click.Choice(["electricitymaps", "watttime"]), help="Whose.")
+@click.option(
+    "--basis",
+    type=click.Choice(["lca", "direct"]),
+    default="lca",
+    show_default=True,
+    help="Electricity Maps: of the life cycle, or direct.",
+)
+@zone_option
+@region_option
+@step_option
+@accept_option
+@out_option
+def carbon(files: tuple[str, ...], source: str, basis: str, zones: tuple[str, ...], **choices: Any) -> None:
+    """Carbon intensity of grids; a file a zone, or --zone."""
+    from glbdes.signals.sources import electricity_maps, watttime
+
+    if source == "watttime":
+        _bring("carbon", "watttime", files, lambda one: watttime.read(one, zones), watttime.LICENCE, choices)
+    else:
+        read = lambda one: electricity_maps.read(one, basis, zones)  # noqa: E731
+        _bring("carbon", f"electricitymaps --basis {basis}", files, read, electricity_maps.LICENCE, choices)
+
+
+@click.command("join")
+@click.argument("tables", nargs=-1, required=True, type=FILE, metavar="TABLE...")
+@out_option
+def join(tables: tuple[Path, ...], out: Path) -> None:
+    """Put tables of signals together: columns side by side, years one after another."""
+    from glbdes.signals import join as joining
+
+    _write(joining.join(tables, " ".join(["glbdes signals join", *(path.name for path in tables)])), out)
+
+
+def _bring(
+    what: str,
+    source: str,
+    files: Sequence[str],
+    read: Callable[["Download"], list["Piece"]],
+    licence: str,
+    choices: dict[str, Any],
+) -> None:
+    """Read all files, make one table of them, write it, and sum it up."""
+    from glbdes.signals import imports
+
+    given = [_given(one, choices["region"]) for one in files]
+    about = {"made_by": f"glbdes import {what} --format {source}", "licence": licence}
+    pieces = [(one, read(one.download)) for one in given]
+    _write(imports.gather(pieces, choices["step_s"], about, choices["accept"]), choices["out"])
+
+
+def _given(argument: str, region: str | None) -> "Given":
+    """A file called by `argument`: its path, or NAME= and its path."""
+    from glbdes.signals.imports import Given
+    from glbdes.signals.sources.download import fetch
+
+    name, equals, place = argument.partition("=")
+    if not equals or Path(argument).exists():
+        return Given(fetch(Path(argument)), region)
+    if not name:
+        raise SignalError(f"'{argument}': has no name before '=', must be NAME=FILE")
+    return Given(fetch(Path(place)), name)
+
+
+def _write(imported: "Imported", out: Path) -> None:
+    from glbdes.present import tables
+    from glbdes.signals import imports
+
+    side = imports.write(imported, out)
+    rows = [
+        [name, str(region["slots"]), region["first"], region["last"], _missing(region), _share(region), _kind(region)]
+        for name, region in imported.facts["regions"].items()
+    ]
+    columns = ["region", "slots", "first, UTC", "last, UTC", "missing", "estimated", "what"]
+    show([tables.table("Signals", columns, rows)])
+    say(f"Wrote {out}, and where it comes from to {side}")
+
+
+def _missing(region: dict[str, Any]) -> str:
+    missing = region["missing_slots"]
+    return str(max(missing.values()) if isinstance(missing, dict) else missing)
+
+
+def _share(region: dict[str, Any]) -> str:
+    share = region.get("share_estimated")
+    return "unknown" if share is None else f"{share:.1%}"
+
+
+def _kind(region: dict[str, Any]) -> str:
+    return "; ".join(str(region[key]) for key in ("kind", "ewif", "wue") if key in region)
