@@ -64,6 +64,37 @@ def carbon(files: tuple[str, ...], source: str, basis: str, zones: tuple[str, ..
         _bring("carbon", f"electricitymaps --basis {basis}", files, read, electricity_maps.LICENCE, choices)
 
 
+@importing.command("weather")
+@files
+@click.option("--format", "source", required=True, type=click.Choice(["open-meteo"]), help="Whose.")
+@click.option("--wue", required=True, type=click.Choice(["ren"]), help="Water on site as a function of wet bulb.")
+@click.option("--cycles", type=float, default=6.0, show_default=True, help="Cycles of concentration, > 1.")
+@click.option(
+    "--wet-bulb",
+    type=click.Choice(["stull", "exact"]),
+    default="stull",
+    show_default=True,
+    help="By Stull (2011), or by psychrolib if that is installed.",
+)
+@region_option
+@step_option
+@accept_option
+@out_option
+def weather(files: tuple[str, ...], source: str, wue: str, cycles: float, wet_bulb: str, **choices: Any) -> None:
+    """Water that evaporates on site, from air temperature and humidity; a file a point, NAME=FILE."""
+    from glbdes.signals import weather as model
+    from glbdes.signals.sources import open_meteo
+
+    def water(air_c: Any, humidity_percent: Any, elevation_m: float) -> Any:
+        exact = wet_bulb == "exact"
+        wet = model.exact_wet_bulb_c if exact else lambda air, humidity, _: model.stull_wet_bulb_c(air, humidity)
+        return model.ren_wue_l_per_kwh(wet(air_c, humidity_percent, elevation_m), cycles)
+
+    note = f"{wue}, {cycles:g} cycles, wet bulb {wet_bulb}"
+    command = f"{source} --wue {wue} --cycles {cycles:g} --wet-bulb {wet_bulb}"
+    _bring("weather", command, files, lambda one: open_meteo.read(one, water, note), open_meteo.LICENCE, choices)
+
+
 @click.command("join")
 @click.argument("tables", nargs=-1, required=True, type=FILE, metavar="TABLE...")
 @out_option
@@ -110,7 +141,15 @@ def _write(imported: "Imported", out: Path) -> None:
 
     side = imports.write(imported, out)
     rows = [
-        [name, str(region["slots"]), region["first"], region["last"], _missing(region), _share(region), _kind(region)]
+        [
+            name,
+            str(region["slots"]),
+            region["first"][:16],
+            region["last"][:16],
+            _missing(region),
+            _share(region),
+            _kind(region),
+        ]
         for name, region in imported.facts["regions"].items()
     ]
     columns = ["region", "slots", "first, UTC", "last, UTC", "missing", "estimated", "what"]

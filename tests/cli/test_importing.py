@@ -170,3 +170,18 @@ def test_real_zones_of_a_year_in_bearable_time(here: Path) -> None:
         ours = got[got["region"] == f"b_{i}"]
         assert ours["carbon_g_per_kwh"].mean() == pytest.approx(theirs.iloc[:, 5].mean(), rel=1e-9)
         assert ours["time_utc"].iloc[-1] == "2023-12-31T23:00"
+
+
+def test_weather_becomes_water_and_names_are_needed(here: Path) -> None:
+    path = real("weather_openmeteo/SG_2023.json.gz")
+    command = ("import", "weather", "--format", "open-meteo", "--wue", "ren")
+    assert "does not say of which region it is; write NAME=" in refused(here, *command, path, "-o", "w.csv")
+    assert "--cycles = 1, must be > 1" in refused(here, *command, "--cycles", 1, f"sg={path}", "-o", "w.csv")
+    told = call(*command, f"singapore={path}", "-o", "w.csv").stdout
+    assert "wet bulb stull" in told
+    assert json.loads(Path("w.csv.json").read_text())["regions"]["singapore"]["wue"] == "ren, 6 cycles, wet bulb stull"
+    got = pd.read_csv("w.csv", parse_dates=["time_utc"])
+    assert str(got["time_utc"].iloc[0]) == "2022-12-31 16:00:00"  # eight hours before midnight there
+    assert len(got) == 8760
+    assert 3 < got["wue_l_per_kwh"].mean() < 8  # hot and humid all year
+    assert got["wue_l_per_kwh"].min() > 1
