@@ -13,6 +13,8 @@ from glbdes.cli.output import say, show
 from glbdes.cli.paths import FILE
 from glbdes.errors import SignalError
 
+KINDS = {"kind": "Carbon", "wue": "Water on site", "ewif": "Water off site", "price": "Price"}  # in a region's facts
+
 if TYPE_CHECKING:
     from glbdes.signals.imports import Given, Imported
     from glbdes.signals.sources.download import Download
@@ -148,12 +150,11 @@ def _write(imported: "Imported", out: Path) -> None:
             region["last"][:16],
             _missing(region),
             _share(region),
-            _kind(region),
         ]
         for name, region in imported.facts["regions"].items()
     ]
-    columns = ["region", "slots", "first, UTC", "last, UTC", "missing", "estimated", "what"]
-    show([tables.table("Signals", columns, rows)])
+    columns = ["region", "slots", "first, UTC", "last, UTC", "missing", "estimated"]
+    show([tables.table("Signals", columns, rows), *_kinds(imported.facts["regions"])])
     say(f"Wrote {out}, and where it comes from to {side}")
 
 
@@ -167,5 +168,14 @@ def _share(region: dict[str, Any]) -> str:
     return "unknown" if share is None else f"{share:.1%}"
 
 
-def _kind(region: dict[str, Any]) -> str:
-    return "; ".join(str(region[key]) for key in ("kind", "ewif", "wue") if key in region)
+def _kinds(regions: dict[str, dict[str, Any]]) -> list[str]:
+    """Of what kind values are: a line for each kind there is."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, region in regions.items():
+        for key, what in KINDS.items():
+            if key in region:
+                found.setdefault((what, str(region[key])), []).append(name)
+    return [
+        f"{what}: {kind}" + (f" ({', '.join(of)})" if len(of) < len(regions) else "")
+        for (what, kind), of in found.items()
+    ]

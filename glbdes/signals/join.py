@@ -120,7 +120,7 @@ def _facts(
             "last": _moment(end - step_ns),
             "missing_slots": {column: (end - first) // step_ns - int(rows[column].notna().sum()) for column in columns},
             "share_estimated": next((one["share_estimated"] for one in known if one.get("share_estimated")), None),
-            **{key: one[key] for one in known for key in ("kind", "ewif", "wue") if key in one},
+            **{key: one[key] for one in known for key in ("kind", "wue", "ewif", "price") if key in one},
         }
     return {
         "made_by": made_by,
