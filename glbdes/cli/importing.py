@@ -38,6 +38,9 @@ step_option = click.option(
 accept_option = click.option(
     "--accept", multiple=True, type=click.Choice(["leap-day"]), help="Take what would be refused, as a gap."
 )
+accept_price_option = click.option(
+    "--accept", multiple=True, type=click.Choice(["leap-day", "shifted"]), help="Take what would be refused."
+)
 
 
 @importing.command("carbon")
@@ -64,6 +67,33 @@ def carbon(files: tuple[str, ...], source: str, basis: str, zones: tuple[str, ..
     else:
         read = lambda one: electricity_maps.read(one, basis, zones)  # noqa: E731
         _bring("carbon", f"electricitymaps --basis {basis}", files, read, electricity_maps.LICENCE, choices)
+
+
+@importing.command("price")
+@files
+@click.option(
+    "--format", "source", required=True, type=click.Choice(["csv", "entsoe", "gridstatus", "aemo"]), help="Whose."
+)
+@click.option("--tz", metavar="ZONE", help="Of stamps without an offset: UTC, +10:00 or Europe/Berlin.")
+@click.option("--local", metavar="ZONE", help="Clock of the place, where stamps are UTC: to check hours of the day.")
+@click.option("--unit", metavar="CUR/MWh", help="Of prices: EUR/MWh, or any currency per MWh or kWh.")
+@click.option("--fx", metavar="RATE|FILE", help="USD for one of the currency: a number, or a CSV file with one a day.")
+@click.option("--time", metavar="COLUMN", help="The column of times, where it is not found by its name.")
+@click.option("--column", metavar="COLUMN", help="The column of prices, where it is not found by its name.")
+@zone_option
+@region_option
+@step_option
+@accept_price_option
+@out_option
+def price(files: tuple[str, ...], source: str, unit: str | None, zones: tuple[str, ...], **choices: Any) -> None:
+    """Prices of energy, in USD per kWh; a file a zone, or --zone."""
+    from glbdes.signals.sources import aemo, csv_prices, entsoe, gridstatus, money, prices
+
+    read = {"csv": csv_prices.read, "entsoe": entsoe.read, "gridstatus": gridstatus.read, "aemo": aemo.read}[source]
+    said = {key: choices.pop(key) for key in ("tz", "local", "fx", "time", "column")}
+    terms = prices.Terms(money.unit(unit) if unit else None, zones=zones, accept=choices["accept"], **said)
+    given = [f"--{key} {value}" for key, value in {"unit": unit, **said}.items() if value is not None]
+    _bring("price", " ".join([source, *given]), files, lambda one: read(one, terms), prices.LICENCE, choices)
 
 
 @importing.command("weather")

@@ -185,3 +185,31 @@ def test_weather_becomes_water_and_names_are_needed(here: Path) -> None:
     assert len(got) == 8760
     assert 3 < got["wue_l_per_kwh"].mean() < 8  # hot and humid all year
     assert got["wue_l_per_kwh"].min() > 1
+
+
+def test_prices_of_a_user_in_local_time_and_euros(here: Path) -> None:
+    """A year of Berlin's clocks, hours in order: 8,760 hours of UTC, a daily exchange rate, a bad one told of."""
+    there = pd.date_range("2023-01-01", "2024-01-01", freq="h", tz="Europe/Berlin", inclusive="left")
+    euros = 80 + 30 * np.sin((there.hour - 13) / 24 * 2 * np.pi) + np.random.default_rng(1).normal(0, 9, 8760)
+    euros = euros.round(2)
+    euros = pd.Series(euros).mask(np.arange(8760) == 100)  # one is missing
+    stamps = there.tz_localize(None).astype(str)
+    pd.DataFrame({"Date": stamps, "Day-ahead price [EUR/MWh]": euros}).to_csv("p.csv", index=False)
+    days = pd.date_range("2022-12-31", "2023-12-31")
+    pd.DataFrame({"date": days, "USD": 1.0 + np.arange(366) / 1000}).to_csv("fx.csv", index=False)
+    command = ("import", "price", "--format", "csv", "de=p.csv", "-o", "out.csv")
+    assert "p.csv, row 1: Date = 2023-01-01 00:00:00 has no offset" in refused(here, *command, "--fx", 1.08)
+    assert "say --fx with USD for one EUR" in refused(here, *command, "--tz", "Europe/Berlin")
+    wrong = refused(here, *command, "--tz", "America/New_York", "--fx", 1.08)
+    assert "row 1683: Date = 2023-03-12 02:00:00 is an hour that clocks in America/New_York leave out" in wrong
+    assert "is in EUR/MWh, must be in USD/MWh" in refused(here, *command, "--unit", "USD/MWh", "--tz", "Europe/Berlin")
+    call(*command, "--tz", "Europe/Berlin", "--fx", "fx.csv")
+    got = pd.read_csv("out.csv", parse_dates=["time_utc"]).set_index("time_utc")["price_usd_per_kwh"]
+    utc = there.tz_convert("UTC").tz_localize(None)
+    rate = 1.0 + np.asarray((utc.normalize() - days[0]).days) / 1000
+    wanted = pd.Series(euros.to_numpy() * rate / 1000, index=utc).dropna()
+    pd.testing.assert_series_equal(got, wanted, check_names=False, check_freq=False, rtol=1e-6)
+    germany = json.loads(Path("out.csv.json").read_text())["regions"]["de"]
+    assert germany["gaps"] == [{"first": "2023-01-05T03:00:00", "slots": 1}]
+    assert germany["price"].startswith("EUR/MWh, daily USD/EUR of fx.csv, SHA-256 ")
+    assert "hours of the day: highest at 19:00" in germany["signs_of_shifted_stamps"]

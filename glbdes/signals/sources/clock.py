@@ -14,6 +14,7 @@ from glbdes.errors import SignalError, brief, nearest
 from glbdes.signals.sources.download import Download, row
 
 Stamps = NDArray[np.datetime64]
+Ints = NDArray[np.int64]
 
 _OFFSET: Final = re.compile(r"(Z|[+-]\d\d:?\d\d)$")
 _CONSTANT: Final = re.compile(r"^(?:UTC)?([+-])(\d\d):?(\d\d)$")
@@ -75,6 +76,21 @@ def utc(column: "pd.Series[Any]", download: Download, tz: str | None, form: str 
             f"{download.path}, row {column.index[0] + 1}: {told}; say --tz UTC, --tz +10:00 or --tz Europe/Berlin"
         )
     return _local(naive, tz, download, str(column.name))
+
+
+def local_hours(column: "pd.Series[Any]", utc_ns: Ints, tz: str | None, local: str | None) -> Ints | None:
+    """int[n]: the hour of the local clock at each of `utc_ns`; None where it is not known.
+
+    By the zone `local` if that is given, else by `tz` or by offsets of the stamps in `column`, if they are no UTC.
+    """
+    place = zone(local) if local else zone(tz) if tz else UTC
+    times = pd.Series(pd.to_datetime(utc_ns, utc=True))
+    if local or place is not UTC:
+        return np.asarray(times.dt.tz_convert(place).dt.hour, dtype=np.int64)
+    written = tables.stamps(column.astype("string").str.strip().str.replace(_OFFSET, "", regex=True))
+    if written.isna().any() or (written.to_numpy() == times.to_numpy()).all():
+        return None
+    return np.asarray(written.dt.hour, dtype=np.int64)
 
 
 def _parsed(text: "pd.Series[Any]", form: str | None) -> "pd.Series[pd.Timestamp]":

@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
-RUN: Final = 24  # rows equally far apart make a step; fewer are the gaps of another
+RUN: Final = 12  # rows equally far apart make a step; fewer are the gaps of another
 FINEST_NS: Final = NS_PER_S
 
 
