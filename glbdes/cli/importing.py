@@ -127,6 +127,38 @@ def weather(files: tuple[str, ...], source: str, wue: str, cycles: float, wet_bu
     _bring("weather", command, files, lambda one: open_meteo.read(one, water, note), open_meteo.LICENCE, choices)
 
 
+@importing.command("mix")
+@files
+@click.option(
+    "--format", "source", required=True, type=click.Choice(["eia930", "entsoe", "owid", "csv"]), help="Whose."
+)
+@click.option(
+    "--ewif",
+    required=True,
+    type=click.Choice(["ren", "macknick", "waterwise"]),
+    help="Water by fuel; hydropower uses 0 L/kWh by ren, 17 by the others.",
+)
+@click.option("--carbon", type=click.Choice(["ipcc", "ren", "waterwise"]), help="Carbon by fuel, too.")
+@click.option("--tz", metavar="ZONE", help="Of stamps without an offset: UTC, +10:00 or Europe/Berlin.")
+@click.option("--year", "years", type=int, multiple=True, metavar="YEAR", help="owid: which.")
+@zone_option
+@region_option
+@step_option
+@accept_option
+@out_option
+def mix(files: tuple[str, ...], source: str, ewif: str, carbon: str | None, **choices: Any) -> None:
+    """Water that electricity costs where it is made (EWIF), from generation by fuel; carbon by factors, if wanted."""
+    from glbdes.signals import fuels
+    from glbdes.signals.sources import csv_mix, eia930, entsoe_generation, mixes, owid
+
+    of = {"eia930": eia930, "entsoe": entsoe_generation, "owid": owid, "csv": csv_mix}[source]
+    said = {key: choices.pop(key) for key in ("zones", "tz", "years")}
+    by_carbon = None if carbon is None else fuels.factors(carbon, "carbon")
+    wanted = mixes.Wanted(fuels.factors(ewif, "water"), by_carbon, **said)
+    command = f"{source} --ewif {ewif}" + (f" --carbon {carbon}" if carbon else "")
+    _bring("mix", command, files, lambda one: of.read(one, wanted), of.LICENCE, choices)
+
+
 @click.command("join")
 @click.argument("tables", nargs=-1, required=True, type=FILE, metavar="TABLE...")
 @out_option

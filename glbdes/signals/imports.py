@@ -76,6 +76,9 @@ def gather(
             regions.setdefault(name, []).append(piece)
     parts, facts = [], {}
     for name, pieces in regions.items():
+        if len(kinds := {str(piece.notes.get("kind")) for piece in pieces}) > 1:
+            told = f"region {name} would have carbon that is {' and '.join(sorted(kinds))}, must be of one kind"
+            raise SignalError(f"{pieces[-1].path}: {told}")
         slots = onto(pieces, step_s * NS_PER_S)
         if LEAP_DAY not in accept:
             _leap_day(slots, name, pieces)
@@ -163,8 +166,17 @@ def _region(slots: Slots, pieces: Sequence[Piece]) -> Facts:
         "mean": {
             column: float(np.mean(values[known[column]]).round(DECIMALS)) for column, values in slots.values.items()
         },
-        **{key: value for piece in pieces for key, value in piece.notes.items()},
+        **_notes(pieces),
     }
+
+
+def _notes(pieces: Sequence[Piece]) -> Facts:
+    """What sources note: one value, or one a file where they differ."""
+    found: dict[str, list[Any]] = {}
+    for piece in pieces:
+        for key, value in piece.notes.items():
+            found.setdefault(key, []).append(value)
+    return {key: values[0] if all(value == values[0] for value in values) else values for key, values in found.items()}
 
 
 def _file(given: Given, pieces: Sequence[Piece]) -> Facts:

@@ -213,3 +213,16 @@ def test_prices_of_a_user_in_local_time_and_euros(here: Path) -> None:
     assert germany["gaps"] == [{"first": "2023-01-05T03:00:00", "slots": 1}]
     assert germany["price"].startswith("EUR/MWh, daily USD/EUR of fx.csv, SHA-256 ")
     assert "hours of the day: highest at 19:00" in germany["signs_of_shifted_stamps"]
+
+
+def test_a_mix_names_its_factors_and_needs_them_said(here: Path) -> None:
+    written(here / "m.csv", "time_utc,coal,hydro", "2023-01-01T00:00,1,3", "2023-01-01T01:00,3,1")
+    command = ("import", "mix", "--format", "csv", "alps=m.csv", "-o", "m2.csv")
+    assert "Missing option '--ewif'" in refused(here, *command)
+    told = call(*command, "--ewif", "waterwise", "--carbon", "ipcc").stdout
+    assert "Water off site: waterwise, hydropower 17 L/kWh" in told
+    assert "Carbon: average, of generation, by factors: ipcc" in told
+    got = pd.read_csv("m2.csv")
+    np.testing.assert_allclose(got["ewif_l_per_kwh"], [(1.51 + 3 * 17) / 4, (3 * 1.51 + 17) / 4])
+    np.testing.assert_allclose(got["carbon_g_per_kwh"], [(820 + 3 * 24) / 4, (3 * 820 + 24) / 4])
+    assert json.loads(Path("m2.csv.json").read_text())["regions"]["alps"]["mix"] == {"coal": 0.5, "hydro": 0.5}
