@@ -3,6 +3,7 @@
 `importing` is the group `import`; a command of it is added here or, for what is no signal, in a module of its own.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,6 +168,43 @@ def join(tables: tuple[Path, ...], out: Path) -> None:
     from glbdes.signals import join as joining
 
     _write(joining.join(tables, " ".join(["glbdes signals join", *(path.name for path in tables)])), out)
+
+
+@click.command("describe")
+@click.argument("file", type=FILE, metavar="TABLE")
+@click.option("-o", "--out", type=FILE, metavar="FILE", help="Draw its course there: .svg, .png or .pdf.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
+def describe(file: Path, out: Path | None, as_json: bool) -> None:
+    """Means, extremes, hours below zero, holes and the estimated share of a table of signals."""
+    from glbdes.present import tables
+    from glbdes.present.plots.course_of_signals import TITLES, signals
+    from glbdes.signals import describe as describing
+    from glbdes.study import report
+
+    found = describing.describe(file)
+    if out is not None:
+        report.draw(signals(describing.by_day(file)), out)
+    if as_json:
+        say(json.dumps(found, indent=2, allow_nan=False))
+        return
+    for column, title in TITLES.items():
+        rows = [
+            [
+                name,
+                *(tables.number(one[key]) for key in ("mean", "std", "min", "max")),
+                tables.number(one["negative_h"]),
+                *(str(one[key]) for key in ("missing_slots", "longest_hole_slots")),
+                _share(region),
+            ]
+            for name, region in found["regions"].items()
+            if (one := region["signals"].get(column)) is not None
+        ]
+        if rows:
+            headings = ["region", "mean", "std", "min", "max", "hours < 0", "missing", "longest hole", "estimated"]
+            show([tables.table(title, headings, rows)])
+    show(_kinds(found["regions"]))
+    if out is not None:
+        say(f"Wrote {out}")
 
 
 def _bring(

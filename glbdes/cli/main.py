@@ -14,7 +14,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from glbdes.cli.importing import importing, join
+from glbdes.cli.importing import describe, importing, join
 from glbdes.cli.optimum import optimum
 from glbdes.cli.output import Refusal, orderly, say, show, stopped, told
 from glbdes.cli.paths import ANY, FILE, FOLDER
@@ -229,6 +229,7 @@ def signals() -> None:
 
 
 signals.add_command(join)
+signals.add_command(describe)
 
 
 @signals.command("generate")

@@ -226,3 +226,18 @@ def test_a_mix_names_its_factors_and_needs_them_said(here: Path) -> None:
     np.testing.assert_allclose(got["ewif_l_per_kwh"], [(1.51 + 3 * 17) / 4, (3 * 1.51 + 17) / 4])
     np.testing.assert_allclose(got["carbon_g_per_kwh"], [(820 + 3 * 24) / 4, (3 * 820 + 24) / 4])
     assert json.loads(Path("m2.csv.json").read_text())["regions"]["alps"]["mix"] == {"coal": 0.5, "hydro": 0.5}
+
+
+def test_a_table_is_described_and_drawn(here: Path) -> None:
+    written(here / "a.csv", OLD, *carbon_rows("DE", [400.0, "", 300.0], estimated=(2,)))
+    call("import", "carbon", "--format", "electricitymaps", "germany=a.csv", "-o", "c.csv")
+    told = call("signals", "describe", "c.csv", "-o", "c.svg").stdout
+    assert "carbon, g/kWh" in told
+    assert "50.0%" in told
+    assert "Carbon: average, life cycle" in told
+    assert Path("c.svg").read_text().startswith("<svg")
+    found = json.loads(call("signals", "describe", "c.csv", "--json").stdout)
+    assert found["regions"]["germany"]["signals"]["carbon_g_per_kwh"]["mean"] == 350.0
+    assert "must be one of .svg, .png, .pdf" in refused(here, "signals", "describe", "c.csv", "-o", "c.gif")
+    Path("c.csv.json").write_text("{}")
+    assert "is not what an import writes beside its table" in refused(here, "signals", "describe", "c.csv")
