@@ -183,7 +183,7 @@ def describe(file: Path, out: Path | None, as_json: bool) -> None:
 
     found = describing.describe(file)
     if out is not None:
-        report.draw(signals(describing.by_day(file)), out)
+        report.draw(signals(describing.course(file)), out)
     if as_json:
         say(json.dumps(found, indent=2, allow_nan=False))
         return
@@ -194,7 +194,7 @@ def describe(file: Path, out: Path | None, as_json: bool) -> None:
                 *(tables.number(one[key]) for key in ("mean", "std", "min", "max")),
                 tables.number(one["negative_h"]),
                 *(str(one[key]) for key in ("missing_slots", "longest_hole_slots")),
-                _share(region),
+                _percent(one["share_estimated"]),
             ]
             for name, region in found["regions"].items()
             if (one := region["signals"].get(column)) is not None
@@ -264,7 +264,11 @@ def _missing(region: dict[str, Any]) -> str:
 
 
 def _share(region: dict[str, Any]) -> str:
-    share = region.get("share_estimated")
+    shares = region["share_estimated"].values()
+    return _percent(max(shares) if shares else None)
+
+
+def _percent(share: float | None) -> str:
     return "unknown" if share is None else f"{share:.1%}"
 
 

@@ -1,7 +1,7 @@
 """What is in a tidy table of signals: means and extremes, hours below zero, holes, and how much is estimated."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,8 @@ from glbdes.signals.sources.series import Piece, check, onto
 from glbdes.signals.tidy import SIGNALS, read_tidy
 from glbdes.units import NS_PER_S, S_PER_H
 
-HOLES = 10  # that are listed of a series
+HOLES: Final = 10  # that are listed of a series
+MOST_DAYS: Final = 92  # that a figure shows one by one
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -26,13 +27,12 @@ def describe(path: Path) -> dict[str, Any]:
     begin, end = _ns(table["time_utc"].min()), _ns(table["time_utc"].max())
     regions: dict[str, Any] = {}
     for name, rows in table.groupby("region", sort=False):
-        told = facts["regions"].get(name)
-        told = told if isinstance(told, dict) else {}
+        told = facts["regions"].get(name, {})
         regions[str(name)] = {
-            "share_estimated": told.get("share_estimated"),
             **{key: told[key] for key in ("kind", "wue", "ewif", "price") if key in told},
             "signals": {
                 column: _series(path, rows, column, begin, end)
+                | {"share_estimated": told.get("share_estimated", {}).get(column)}
                 for column in SIGNALS
                 if column in rows and rows[column].notna().any()
             },
@@ -40,13 +40,17 @@ def describe(path: Path) -> dict[str, Any]:
     return {"file": str(path), "licence": facts.get("licence"), "regions": regions}
 
 
-def by_day(path: Path) -> pd.DataFrame:
-    """Means of days: time_utc, region, signal, value; for a figure."""
+def course(path: Path) -> pd.DataFrame:
+    """Means of days, or of weeks if there are many days: time_utc, region, signal, value; for a figure."""
     table = read_tidy(path)
+    begin = table["time_utc"].min().floor("D")
+    long = (table["time_utc"].max() - begin).days > MOST_DAYS
+    step = pd.Timedelta(days=7 if long else 1)
+    bins = begin + (table["time_utc"] - begin) // step * step
     columns = [column for column in SIGNALS if column in table and table[column].notna().any()]
-    days = table.assign(time_utc=table["time_utc"].dt.floor("D")).groupby(["region", "time_utc"], sort=False)[columns]
-    long = days.mean().reset_index().melt(["time_utc", "region"], columns, var_name="signal", value_name="value")
-    return pd.DataFrame(long.dropna(subset=["value"]))
+    means = table.assign(time_utc=bins).groupby(["region", "time_utc"], sort=False)[columns].mean().reset_index()
+    found = means.melt(["time_utc", "region"], columns, var_name="signal", value_name="value")
+    return pd.DataFrame(found.dropna(subset=["value"]))
 
 
 def _series(path: Path, rows: pd.DataFrame, column: str, begin: int, end: int) -> dict[str, Any]:

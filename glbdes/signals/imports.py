@@ -125,9 +125,19 @@ def facts_of(path: Path) -> Facts | None:
         found = json_document(text(side, MOST_SIDE_BYTES))
     except UnreadableError as error:
         raise SignalError(f"{side}: {error}") from error
-    if not isinstance(found, dict) or not isinstance(found.get("regions"), dict):
+    regions = found.get("regions") if isinstance(found, dict) else None
+    if not isinstance(regions, dict) or not all(_sound(region) for region in regions.values()):
         raise SignalError(f"{side}: is not what an import writes beside its table; remove it, or import again")
-    return found
+    facts: Facts = found
+    return facts
+
+
+def _sound(region: Any) -> bool:
+    """Whether that is said of a region which others count on."""
+    if not isinstance(region, dict) or not isinstance(region.get("slots"), int) or region["slots"] < 0:
+        return False
+    shares = region.get("share_estimated")
+    return isinstance(shares, dict) and all(type(share) is float and 0 <= share <= 1 for share in shares.values())
 
 
 def _rows(slots: Slots, name: str, pieces: Sequence[Piece]) -> pd.DataFrame:
@@ -162,7 +172,9 @@ def _region(slots: Slots, pieces: Sequence[Piece]) -> Facts:
         "last": _moment(slots.first_ns + (len(some) - 1) * slots.step_ns),
         "missing_slots": int((~some).sum()),
         "gaps": [{"first": when, "slots": often} for when, often in runs[:MOST_GAPS]],
-        "share_estimated": None if slots.estimated is None else float(slots.estimated[some].mean().round(DECIMALS)),
+        "share_estimated": {}
+        if slots.estimated is None
+        else {column: float(slots.estimated[there].mean().round(DECIMALS)) for column, there in known.items()},
         "mean": {
             column: float(np.mean(values[known[column]]).round(DECIMALS)) for column, values in slots.values.items()
         },

@@ -91,7 +91,7 @@ def _one_kind(paths: Sequence[Path], told: Sequence[Facts | None]) -> None:
     kinds: dict[bool, tuple[Path, str, str]] = {}
     for path, facts in zip(paths, told, strict=True):
         for name, region in ({} if facts is None else facts["regions"]).items():
-            kind = region.get("kind") if isinstance(region, dict) else None
+            kind = region.get("kind")
             if isinstance(kind, str):
                 kinds.setdefault(kind == MARGINAL, (path, name, kind))
     if len(kinds) > 1:
@@ -110,8 +110,7 @@ def _facts(
     first, end = span
     regions = {}
     for name, columns in grids.items():
-        estimated = [facts["regions"].get(name) for facts in told if facts is not None]
-        known = [one for one in estimated if isinstance(one, dict)]
+        known = [facts["regions"][name] for facts in told if facts is not None and name in facts["regions"]]
         step_ns = next(iter(columns.values())).step_ns
         rows = _rows(name, columns, first, end)
         regions[name] = {
@@ -119,7 +118,7 @@ def _facts(
             "first": _moment(first),
             "last": _moment(end - step_ns),
             "missing_slots": {column: (end - first) // step_ns - int(rows[column].notna().sum()) for column in columns},
-            "share_estimated": next((one["share_estimated"] for one in known if one.get("share_estimated")), None),
+            "share_estimated": _estimated(known, list(columns)),
             **{key: one[key] for one in known for key in ("kind", "wue", "ewif", "price") if key in one},
         }
     return {
@@ -130,6 +129,17 @@ def _facts(
         ],
         "regions": regions,
     }
+
+
+def _estimated(known: Sequence[dict[str, Any]], columns: Sequence[str]) -> dict[str, float]:
+    """By column, where it is known: the mean over tables, weighed by their slots."""
+    found = {}
+    for column in columns:
+        shares = [one["share_estimated"].get(column) for one in known]
+        slots = [one["slots"] for one, share in zip(known, shares, strict=True) if share is not None]
+        if slots:
+            found[column] = float(np.average([share for share in shares if share is not None], weights=slots))
+    return found
 
 
 def _sha256(path: Path) -> str:

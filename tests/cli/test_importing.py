@@ -59,7 +59,8 @@ def test_carbon_of_two_zones_and_where_it_comes_from(here: Path) -> None:
         "times": "UTC, by the header",
     }
     germany = facts["regions"]["germany"]
-    assert (germany["zone"], germany["missing_slots"], germany["share_estimated"]) == ("DE", 1, 0.5)
+    assert (germany["zone"], germany["missing_slots"]) == ("DE", 1)
+    assert germany["share_estimated"] == {"carbon_g_per_kwh": 0.5}
     assert germany["gaps"] == [{"first": "2023-01-01T01:00:00", "slots": 1}]
     assert germany["kind"] == "average, life cycle"
 
@@ -128,6 +129,7 @@ def test_joined_tables_make_a_scenario(here: Path) -> None:
     facts = json.loads(Path("joined.csv.json").read_text())
     assert facts["files"][0]["told"]["licence"].startswith("ODbL")
     assert facts["files"][1]["told"] is None
+    assert facts["regions"]["east"]["share_estimated"] == {"carbon_g_per_kwh": 0.0}  # of prices nobody said
     Path("world.toml").write_text(
         """
 name = "world"
@@ -239,5 +241,7 @@ def test_a_table_is_described_and_drawn(here: Path) -> None:
     found = json.loads(call("signals", "describe", "c.csv", "--json").stdout)
     assert found["regions"]["germany"]["signals"]["carbon_g_per_kwh"]["mean"] == 350.0
     assert "must be one of .svg, .png, .pdf" in refused(here, "signals", "describe", "c.csv", "-o", "c.gif")
-    Path("c.csv.json").write_text("{}")
-    assert "is not what an import writes beside its table" in refused(here, "signals", "describe", "c.csv")
+    for damage in ('{"regions": {"germany": {"slots": 2, "share_estimated": null}}}', "{}", "[]", "{"):
+        Path("c.csv.json").write_text(damage)
+        assert "c.csv.json: " in refused(here, "signals", "describe", "c.csv")
+        assert "c.csv.json: " in refused(here, "signals", "join", "c.csv", "-o", "j.csv")

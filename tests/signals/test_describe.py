@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from glbdes.signals.describe import by_day, describe
+from glbdes.signals.describe import course, describe
 from tests.signals.test_table import written
 
 
@@ -39,7 +39,15 @@ def test_figures_are_pandas(tmp_path: Path) -> None:
 
 def test_days_are_means(tmp_path: Path) -> None:
     frame = table()
-    days = by_day(written(tmp_path, frame))
+    days = course(written(tmp_path, frame))
     first = days[(days["region"] == "east") & (days["signal"] == "price_usd_per_kwh")]["value"].iloc[0]
     assert first == pytest.approx(frame["price_usd_per_kwh"][:24].mean())
     assert len(days) == 3 + 2 + 3
+
+
+def test_many_days_are_shown_as_weeks(tmp_path: Path) -> None:
+    times = pd.date_range("2023-01-01", periods=200, freq="D")
+    frame = pd.DataFrame({"time_utc": times, "region": "east", "price_usd_per_kwh": np.arange(200.0)})
+    weeks = course(written(tmp_path, frame))
+    assert weeks["value"].tolist()[:2] == [3.0, 10.0]
+    assert len(weeks) == 29

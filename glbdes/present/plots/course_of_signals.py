@@ -16,7 +16,7 @@ TITLES = {
 
 
 def signals(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
-    """Daily means (`describe.by_day`)."""
+    """Means of days or weeks (`glbdes.signals.describe.course`)."""
     regions = list(dict.fromkeys(table["region"]))
     panels = []
     for signal in dict.fromkeys(table["signal"]):
