@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from glbdes.errors import SignalError
 from glbdes.scenario.sizes import MOST
-from glbdes.signals.table import MINIMUM, MOST_STEPS
+from glbdes.signals.tidy import MINIMUM, MOST_STEPS
 from glbdes.units import NS_PER_S
 
 Floats = NDArray[np.float64]
