@@ -14,6 +14,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from glbdes.cli.importing import describe, importing, join
 from glbdes.cli.optimum import optimum
 from glbdes.cli.output import Refusal, orderly, say, show, stopped, told
 from glbdes.cli.paths import ANY, FILE, FOLDER
@@ -66,7 +67,7 @@ def main() -> None:
     """Simulate how LLM inference requests are routed between regions, and who bears the footprint."""
 
 
-for command in (*COMMANDS, optimum, profile):
+for command in (*COMMANDS, optimum, profile, importing):
     main.add_command(command)
 
 
@@ -177,6 +178,10 @@ def scenarios() -> None:
 @main.group()
 def signals() -> None:
     """Price, carbon and water of regions over time."""
+
+
+signals.add_command(join)
+signals.add_command(describe)
 
 
 @signals.command("generate")

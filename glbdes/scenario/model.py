@@ -23,6 +23,7 @@ from glbdes.scenario.demand import Workload
 from glbdes.scenario.kinds import (
     File,
     Knot,
+    Label,
     Model,
     Name,
     NonNegative,
@@ -86,6 +87,7 @@ class SignalsSource(Model):
     source: File = (
         "constant"  # "synthetic"; a file (shipped, or beside the scenario); or a folder in the authors' layout
     )
+    sources: Annotated[tuple[File, ...] | None, Field(strict=False, min_length=1)] = None  # files joined, instead
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None  # of the synthetic ones; None: the shipped signals'
     missing: Literal["error", "hold"] = "error"  # a gap in the file: refuse, or hold the last value
     max_stale_slots: Annotated[int, Field(ge=1, le=MOST)] = 24
@@ -154,6 +156,7 @@ class Region(Pool, Place):
     carbon_g_per_kwh: NonNegative | None = None
     wue_l_per_kwh: NonNegative | None = None
     ewif_l_per_kwh: NonNegative | None = None
+    signal: Label | None = None  # what it is called in the source of signals, if not by its own name
 
 
 class Network(Model):

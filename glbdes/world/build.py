@@ -30,7 +30,7 @@ def build(scenario: Scenario, folder: Path, signals: Path | None = None) -> Worl
     slot's expected load does not fit the regions open to it (unless `dispatch.overload = "allow"`).
     """
     if signals is not None:
-        source = scenario.signals.model_copy(update={"source": str(signals.resolve())})
+        source = scenario.signals.model_copy(update={"source": str(signals.resolve()), "sources": None})
         scenario = scenario.model_copy(update={"signals": source})
     world = by_class(scenario, _world(scenario, folder))
     sizes.check(scenario, world)
