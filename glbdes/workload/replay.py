@@ -16,7 +16,8 @@ from glbdes.scenario import Scenario
 from glbdes.scenario.sizes import MOST_S
 from glbdes.units import NS_PER_S
 from glbdes.workload import bounds
-from glbdes.workload.azure import FIRST_LINE, Trace
+from glbdes.workload.azure import Trace
+from glbdes.workload.cells import FIRST_LINE
 from glbdes.workload.lengths import read_trace
 
 Ints = NDArray[np.int64]
@@ -63,7 +64,8 @@ def load(scenario: Scenario, folder: Path | None) -> Replay:
     if tokens.max() > workload.lengths.max_tokens:
         row = int(np.argmax(tokens > workload.lengths.max_tokens))
         rule = f"must be <= workload.lengths.max_tokens = {workload.lengths.max_tokens}: a replay is not cut"
-        raise TraceError(f"{workload.file}, line {row + FIRST_LINE}: {tokens[row]} prompt and output tokens, {rule}")
+        place = f"row {row + 1}" if (workload.file or "").endswith(".parquet") else f"line {row + FIRST_LINE}"
+        raise TraceError(f"{workload.file}, {place}: {tokens[row]} prompt and output tokens, {rule}")
     speed = workload.replay_rate_factor * workload.load_scale
     requests = len(tokens)
     lasts_s = float(trace.arrival_s[-1]) * requests / max(requests - 1, 1) / speed
