@@ -6,9 +6,9 @@ from glbdes.cli.import_requests import COMMANDS
 
 
 @click.group("import")
-def import_() -> None:
+def importing() -> None:
     """Bring in public signals, traces, loads and networks, from files."""
 
 
 for command in COMMANDS:
-    import_.add_command(command)
+    importing.add_command(command)

@@ -14,7 +14,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from glbdes.cli.importing import import_
+from glbdes.cli.importing import importing
 from glbdes.cli.optimum import optimum
 from glbdes.cli.output import Refusal, orderly, say, show, stopped, told
 from glbdes.cli.paths import ANY, FILE, FOLDER
@@ -66,7 +66,7 @@ def main() -> None:
     """Simulate how LLM inference requests are routed between regions, and who bears the footprint."""
 
 
-for command in (*COMMANDS, import_, optimum):
+for command in (*COMMANDS, optimum, importing):
     main.add_command(command)
 
 
