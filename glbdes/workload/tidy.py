@@ -79,7 +79,7 @@ def read_requests(path: Path | str) -> Trace:
 def import_requests(path: Path, source: Source, out: Path, *, sort: bool = False, drop_empty: bool = False) -> Imported:
     """Write the requests of `path` to `out` (.parquet) as a tidy table, and where they are from to `out`.json.
 
-    Reads a few megabytes at a time, unless `sort`. `drop_empty` leaves out requests without a prompt or an answer.
+    Reads some tens of megabytes at a time, unless `sort`. `drop_empty` leaves out requests without a prompt or an answer.
     Raises `TraceError` with file, line, value, rule and remedy, and then writes nothing.
     """
     if out.suffix != ".parquet":

@@ -11,7 +11,7 @@ from glbdes.base.reading import UnreadableError, regular
 from glbdes.errors import TraceError, brief, nearest
 from glbdes.workload.cells import FIRST_LINE, Column
 
-BLOCK_BYTES = 1 << 22  # of a CSV file that are held at a time
+BLOCK_BYTES = 1 << 20  # of a CSV file that are parsed at a time; Arrow reads some tens of them ahead
 
 
 class Batch(NamedTuple):
