@@ -1,12 +1,16 @@
 """Commands that bring in workloads and networks: requests, loads, round-trip times."""
 
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from glbdes.cli.output import say
 from glbdes.cli.paths import FILE
+from glbdes.errors import brief
 
+OFFSET_H = click.FloatRange(-14, 14)
 REQUEST_FORMATS = ("azure", "azure-lmm", "burstgpt", "mooncake", "servegen", "splitwise", "vllm-bench")
 
 
@@ -31,4 +35,79 @@ def requests(file: Path, name: str, out: Path, sort: bool, drop_empty: bool) -> 
     say(f"Wrote {out} and {out.name}.json")
 
 
-COMMANDS = (requests,)
+@click.command("load")
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
+@click.option("--format", "name", type=click.Choice(["servegen", "csv"]), required=True, help="What FILE is.")
+@click.option("-o", "--out", type=FILE, required=True, metavar="FILE", help="Where loads go: .csv or .parquet.")
+@click.option("--start", metavar="DATE", help="When seconds count from, on the curve's clock: 2022-09-22.")
+@click.option("--clock", "clock_h", type=OFFSET_H, metavar="H", help="Hours the curve's clock is ahead of UTC: 8.")
+@click.option("--column", metavar="NAME", help="csv: this column, for all gateways.")
+@click.option("--scenario", metavar="NAME", help="A column for each gateway of this scenario.")
+@click.option("--gateway", "named", multiple=True, metavar="NAME=CLOCK", help="A column: texas=-6, de=Europe/Berlin.")
+@click.option("--shift-to-local", "to_local", is_flag=True, help="Each gateway sees the curve at its own hour.")
+@click.option(
+    "--scale", type=click.Choice(["peak", "mean", "none"]), default="peak", show_default=True, help="1 is it."
+)
+@click.option("--repeat", is_flag=True, help="Begin the curve, of whole days, again at its end.")
+@click.option("--rows", type=click.IntRange(1, 1_000_000), metavar="N", help="So many windows at most.")
+def load(
+    files: tuple[Path, ...], name: str, out: Path, start: str | None, clock_h: float | None, **choices: Any
+) -> None:
+    """Bring load curves to a table of loads, a column a gateway, which workload.load_file reads."""
+    from glbdes.signals import load_curves
+
+    gateways = _gateways(choices.pop("scenario"), choices.pop("named"))
+    if choices["to_local"] and not gateways:
+        raise click.UsageError("--shift-to-local needs gateways: --scenario NAME, or --gateway NAME=CLOCK")
+    column, begin = choices.pop("column"), _moment(start)
+    if name == "csv" and len(files) > 1:
+        raise click.UsageError("--format csv takes one file")
+    if name == "csv":
+        curve = load_curves.read_csv(files[0], column, begin, clock_h)
+    else:
+        curve = load_curves.read_servegen(files, begin, clock_h)
+    shaped = load_curves.shape(curve, gateways, **choices)
+    about = {"format": name, "licence": load_curves.LICENCES[name], "clock_h": curve.clock_h, **choices}
+    load_curves.write(shaped, out, files, about)
+    times = shaped.table["time_utc"]
+    say(f"{len(times):,} windows of {curve.step_s:g} s from {times.iloc[0]} UTC, of {shaped.windows:,} of the curve")
+    if shaped.repeated:
+        say(f"{shaped.repeated:,} of them for which the curve begins again")
+    divisors = sorted(set(shaped.divisors.values()))
+    say(f"Divided by {', '.join(f'{one:g}' for one in divisors[:5])} ({choices['scale']})")
+    say(f"Wrote {out} and {out.name}.json")
+
+
+def _gateways(scenario_name: str | None, named: tuple[str, ...]) -> dict[str, float | str]:
+    """The clock of each gateway: hours ahead of UTC, or a time zone."""
+    from glbdes import scenario
+
+    found: dict[str, float | str] = {}
+    if scenario_name is not None:
+        for name, gateway in scenario.load(scenario_name)[0].gateways.items():
+            found[name] = gateway.time_zone or gateway.utc_offset_h or 0.0
+    for one in named:
+        name, equals, clock = one.partition("=")
+        if not (name and equals and clock):
+            raise click.UsageError(f"--gateway '{brief(one)}', must be NAME=CLOCK: texas=-6 or de=Europe/Berlin")
+        try:
+            found[name] = float(clock)
+        except ValueError:
+            found[name] = clock
+    return found
+
+
+def _moment(written: str | None) -> datetime | None:
+    """A date and time without an offset."""
+    if written is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(written)
+    except ValueError:
+        moment = datetime.min
+    if moment.tzinfo is not None or not 1900 <= moment.year < 2200:
+        raise click.UsageError(f"--start '{brief(written)}', must be a date like 2022-09-22, from 1900 to 2199")
+    return moment
+
+
+COMMANDS = (requests, load)

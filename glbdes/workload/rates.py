@@ -99,7 +99,8 @@ def _shape(scenario: Scenario, folder: Path | None, load: Floats | None) -> Floa
     if scenario.workload.shape == "diurnal":
         return _diurnal(scenario)
     if scenario.workload.shape == "trace":
-        return _traced(scenario, folder, load)[:, None]
+        traced = _traced(scenario, folder, load)
+        return traced if traced.ndim > 1 else traced[:, None]
     return np.ones((scenario.time.slots, 1))
 
 
@@ -136,7 +137,7 @@ def _sinc(x: float) -> float:
 
 
 def _traced(scenario: Scenario, folder: Path | None, load: Floats | None) -> Floats:
-    """[s] the load trace: `load`, if it came with the signals, else `workload.load_file`."""
+    """[s], or [s, g]: the load trace; `load`, if it came with the signals, else `workload.load_file`."""
     time, name = scenario.time, scenario.workload.load_file
     if load is not None:
         if len(load) < time.slots:
@@ -147,4 +148,4 @@ def _traced(scenario: Scenario, folder: Path | None, load: Floats | None) -> Flo
     path = resources.find("traces", name, folder)
     if path is None:
         raise TraceError(f"no load trace '{name}'{nearest(name, resources.shipped('traces'))}")
-    return read_load(path, time.start_utc, time.slot_s, time.slots)
+    return read_load(path, time.start_utc, time.slot_s, time.slots, list(scenario.gateways))

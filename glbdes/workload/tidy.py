@@ -13,7 +13,6 @@ A replay uses the first three.
 
 import json
 from collections.abc import Iterator
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from glbdes.base import tables
-from glbdes.base.files import whole
+from glbdes.base.files import sha256, whole
 from glbdes.base.reading import UnreadableError
 from glbdes.errors import TraceError
 from glbdes.units import MS_PER_S, NS_PER_S
@@ -79,7 +78,7 @@ def read_requests(path: Path | str) -> Trace:
 def import_requests(path: Path, source: Source, out: Path, *, sort: bool = False, drop_empty: bool = False) -> Imported:
     """Write the requests of `path` to `out` (.parquet) as a tidy table, and where they are from to `out`.json.
 
-    Reads some tens of megabytes at a time, unless `sort`. `drop_empty` leaves out requests without a prompt or an answer.
+    Holds some tens of megabytes at a time, unless `sort`. `drop_empty` leaves out requests of no prompt or no answer.
     Raises `TraceError` with file, line, value, rule and remedy, and then writes nothing.
     """
     if out.suffix != ".parquet":
@@ -162,10 +161,8 @@ def _sorted(parts: Iterator[tuple[NDArray[Any], pa.Table]]) -> Iterator[tuple[ND
 
 def _origin(path: Path, source: Source, found: Imported) -> dict[str, Any]:
     """What the file beside the table says."""
-    with path.open("rb") as file:
-        digest = file_digest(file, "sha256").hexdigest()
     blocks = {"prefix_block_tokens": BLOCK_TOKENS} if "prefix_blocks" in found.columns else {}
-    return {"format": source.name, "file": path.name, "sha256": digest, "licence": source.licence} | {
+    return {"format": source.name, "file": path.name, "sha256": sha256(path), "licence": source.licence} | {
         "clock": f"{source.clock}; time_s counts from the first request",
         **found._asdict(),
         **blocks,
