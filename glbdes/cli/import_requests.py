@@ -9,6 +9,7 @@ import click
 from glbdes.cli.output import say
 from glbdes.cli.paths import FILE
 from glbdes.errors import brief
+from glbdes.units import MS_PER_S
 
 OFFSET_H = click.FloatRange(-14, 14)
 REQUEST_FORMATS = ("azure", "azure-lmm", "burstgpt", "mooncake", "servegen", "splitwise", "vllm-bench")
@@ -110,4 +111,41 @@ def _moment(written: str | None) -> datetime | None:
     return moment
 
 
-COMMANDS = (requests, load)
+@click.command("network")
+@click.argument("file", type=FILE)
+@click.option("--format", "name", type=click.Choice(["matrix"]), required=True, help="What FILE is.")
+@click.option("--unit", type=click.Choice(["s", "ms", "us"]), required=True, help="Of the times.")
+@click.option("--rtt/--one-way", "rtt", default=None, help="Whether they are round trips. One of both is needed.")
+@click.option("--scenario", metavar="NAME", help="Only the gateways and regions of this scenario, which must be there.")
+@click.option("--rename", "named", multiple=True, metavar="THEIRS=OURS", help="A name of FILE, and what it is here.")
+@click.option("-o", "--out", type=FILE, metavar="TOML", help="Write the table there; default: print it.")
+def network(file: Path, name: str, unit: str, rtt: bool | None, out: Path | None, **choices: Any) -> None:
+    """Bring a matrix of measured latencies, a row a gateway, a column a region, to [network.latency_s]."""
+    from glbdes import scenario
+    from glbdes.base.files import put
+    from glbdes.world import latencies
+
+    if rtt is None:
+        raise click.UsageError("are the times round trips or one way? say --rtt or --one-way")
+    renamed = {}
+    for one in choices["named"]:
+        theirs, equals, ours = one.partition("=")
+        if not (theirs and equals and ours):
+            raise click.UsageError(f"--rename '{brief(one)}', must be THEIRS=OURS: us-east-1=virginia")
+        renamed[theirs] = ours
+    found = latencies.read_matrix(file, unit, rtt=rtt, renamed=renamed)
+    if choices["scenario"] is not None:
+        chosen = scenario.load(choices["scenario"])[0]
+        found = latencies.restricted(found, list(chosen.gateways), list(chosen.regions), file)
+    way = "rtt" if rtt else "one-way"
+    text = latencies.to_toml(found, file, f"glbdes import network --format {name} {file.name} --unit {unit} --{way}")
+    if out is None:
+        say(text.rstrip("\n"))
+        return
+    put(out, text)
+    ms = found.one_way_s * MS_PER_S
+    say(f"{ms.shape[0]} gateways x {ms.shape[1]} regions, one way {ms.min():.3g} to {ms.max():.3g} ms")
+    say(f"Wrote {out}")
+
+
+COMMANDS = (requests, load, network)
