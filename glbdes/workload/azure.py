@@ -22,12 +22,21 @@ from glbdes.workload.cells import Column, in_order, stamps_ns, tokens
 ARRIVAL, PROMPT, OUTPUT = "TIMESTAMP", "ContextTokens", "GeneratedTokens"
 
 
+class Names(NamedTuple):
+    """A name for each request."""
+
+    names: tuple[str, ...]
+    which: NDArray[np.int64]  # [n] into `names`
+
+
 class Trace(NamedTuple):
     """Requests in the order of arrival; arrays [n], n >= 1."""
 
     arrival_s: NDArray[np.float64]  # since the first request; non-decreasing; exact to the nanosecond up to 100 days
     prompt_tokens: NDArray[np.int64]  # >= 1
     output_tokens: NDArray[np.int64]  # >= 1
+    gateway: Names | None = None  # where they enter; Azure's traces do not say
+    slo: Names | None = None  # their classes
 
 
 def read_azure(path: Path | str) -> Trace:

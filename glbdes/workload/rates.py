@@ -29,7 +29,7 @@ def expected_rps(
     """Mean arrival rate of each slot and gateway, in requests per simulated second: float[s, g].
 
     rate[s, g] = base[g] * shape[s, g] * load_scale, where base is `rate_per_s`, or `load` * `home_capacity_rps` [g].
-    A replayed trace brings its own rate, and base * shape is each gateway's share of it.
+    A replayed trace brings its own rate, and base * shape is each gateway's share of it, unless it names gateways.
 
     `load` [slot] is a load trace that goes before `workload.load_file`; each slot begins with a warm-up of `warmup_ns`.
 
@@ -39,8 +39,13 @@ def expected_rps(
     workload = scenario.workload
     if workload.arrivals == "replay":
         replayed = replay.load(scenario, folder)
-        counts = np.array([len(replayed.rows(slot)[0]) for slot in range(scenario.time.slots)])
-        rates = counts[:, None] / scenario.time.simulated_s * _shares(scenario, home_capacity_rps)
+        slots = [replayed.rows(slot)[1] for slot in range(scenario.time.slots)]
+        if replayed.gateway is not None:
+            counts = np.array([np.bincount(replayed.gateway[rows], minlength=len(scenario.gateways)) for rows in slots])
+            rates = counts / scenario.time.simulated_s
+        else:
+            shares = _shares(scenario, home_capacity_rps)
+            rates = np.array([len(rows) for rows in slots])[:, None] / scenario.time.simulated_s * shares
     else:
         rates = _base_rps(scenario, home_capacity_rps) * _shape(scenario, folder, load) * workload.load_scale
     period_s = scenario.time.simulated_s + warmup_ns / NS_PER_S

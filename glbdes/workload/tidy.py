@@ -6,9 +6,9 @@
 | prompt_tokens, output_tokens | tokens | >= 1 |
 | session | name of a conversation | where known |
 | prefix_blocks | numbers of the prompt's blocks, from its beginning on | where known |
-| gateway, slo | names of a scenario | where known; no importer of today knows them |
+| gateway, slo | names of the scenario | in tables of users; no public trace knows them |
 
-A replay uses the first three.
+A replay uses times, tokens, gateway and slo.
 """
 
 import json
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -28,13 +29,14 @@ from glbdes.base.reading import UnreadableError
 from glbdes.errors import TraceError
 from glbdes.units import MS_PER_S, NS_PER_S
 from glbdes.workload import azure
-from glbdes.workload.azure import Trace
-from glbdes.workload.cells import in_order, numbers, stamps_ns, tokens
+from glbdes.workload.azure import Names, Trace
+from glbdes.workload.cells import Column, in_order, numbers, stamps_ns, tokens
 from glbdes.workload.sources.batch import Batch, Source
 from glbdes.workload.sources.mooncake import BLOCK_TOKENS
 
 TIME, PROMPT, OUTPUT = "time_s", "prompt_tokens", "output_tokens"
 PER_S = {"ISO 8601": NS_PER_S, "s": 1, "ms": MS_PER_S}  # units of a source's clock in a second
+NAMED = ("gateway", "slo")  # of a scenario
 SORT, DROP = "--sort sorts the table in memory", "--drop-empty leaves such requests out, and counts them"
 
 
@@ -60,19 +62,28 @@ def read_requests(path: Path | str) -> Trace:
         if not path.is_file():
             raise TraceError(f"{path}: no such file")
         try:
-            cells, noun, first = tables.parquet(path, (TIME, PROMPT, OUTPUT)), "row", 1
+            cells, noun, first = tables.parquet(path, (TIME, PROMPT, OUTPUT, *NAMED)), "row", 1
         except UnreadableError as error:
             raise TraceError(f"{path}: {error}") from error
     else:
         cells, noun, first = azure.table(path), "line", 2
         if TIME not in cells.columns:
             return azure.of_table(cells, path)
-    time, prompt, output = (
-        column._replace(noun=noun, first=first) for column in azure.columns(cells, (TIME, PROMPT, OUTPUT), path)
+    named = tuple(name for name in NAMED if name in cells.columns)
+    time, prompt, output, *others = (
+        column._replace(noun=noun, first=first) for column in azure.columns(cells, (TIME, PROMPT, OUTPUT, *named), path)
     )
     seconds = numbers(time, "must be a number of seconds")
     in_order(time, seconds, None, "sort the table")
-    return Trace(seconds - seconds[0], tokens(prompt), tokens(output))
+    names = {column.name: _names(column) for column in others}
+    return Trace(seconds - seconds[0], tokens(prompt), tokens(output), **names)
+
+
+def _names(column: Column) -> Names:
+    cells = column.series()
+    column.refuse((cells.isna() | (cells.astype(str) == "")).to_numpy(dtype=np.bool_), "must be a name in every row")
+    index, names = pd.factorize(cells.astype(str))
+    return Names(tuple(map(str, names)), np.asarray(index, dtype=np.int64))
 
 
 def import_requests(path: Path, source: Source, out: Path, *, sort: bool = False, drop_empty: bool = False) -> Imported:
