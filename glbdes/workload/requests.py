@@ -186,7 +186,8 @@ def _replayed(scenario: Scenario, expected_rps: Floats, folder: Path | None, war
 
     def slo(slot: int, part: Part, gateway: int) -> Ints:
         _, rows, entered = entries(slot, part)
-        return classes[rows[entered == gateway]]
+        found: Ints = classes[rows[entered == gateway]]
+        return found
 
     return _Source(arrival_ns, tokens, slo if len(classes) else None)
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from glbdes.errors import TraceError
 from glbdes.signals import load_curves
@@ -135,6 +137,8 @@ def read(form: str, path: Path) -> Curve:
     return load_curves.read_servegen([path], START, None)
 
 
+CHUNK = "0,1.5,8.6,Weibull,0.37,0.39\n600,0,0,,0,0\n1200,0.25,6,Gamma,0.5,3.4\n"
+STAMPED = "time_utc,load\n2022-09-22T00:00,1\n2022-09-22T01:00,2\n2022-09-22T02:00,2\n"
 RATES = "t_s,requests_per_s\n0,1\n600,2\n1200,3\n"
 
 
@@ -159,6 +163,26 @@ def test_a_bad_curve_is_refused(tmp_path: Path, form: str, text: str, message: s
     path = write(tmp_path, text)
     with pytest.raises(TraceError, match=message):
         read(form, path)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from([("servegen", RATES), ("servegen", CHUNK), ("csv", STAMPED)]),
+    st.integers(0, 120),
+    st.integers(0, 4),
+    st.text(max_size=5),
+)
+def test_damage_is_told_as_a_trace_error_or_gives_loads(
+    tmp_path_factory: pytest.TempPathFactory, chosen: tuple[str, str], place: int, lost: int, noise: str
+) -> None:
+    form, text = chosen
+    path = tmp_path_factory.mktemp("damage") / "rates.csv"
+    path.write_bytes((text[: place % len(text)] + noise + text[place % len(text) + lost :]).encode())
+    try:
+        table = load_curves.shape(read(form, path), {}).table
+    except TraceError:
+        return
+    assert ((table["load"] >= 0) & (table["load"] <= 1)).all()
 
 
 def test_what_cannot_be_shaped_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from glbdes.errors import TraceError
 from glbdes.scenario import model
@@ -31,11 +33,11 @@ def test_cells_become_seconds_one_way(tmp_path: Path, unit: str, rtt: bool, fact
 def test_the_table_is_what_a_scenario_takes(tmp_path: Path) -> None:
     path = write(tmp_path, MATRIX.replace("x y", 'x "y\\'))
     found = latencies.read_matrix(path, "ms", rtt=True, renamed={"us-east-1": "virginia"})
-    given = tomllib.loads(latencies.to_toml(found, path, "a test"))["network"]
-    assert given["latency_s"]["virginia"] == {"virginia": 0.0006, "eu-central-1": 0.04675, 'x "y\\': 0.1}
+    read = tomllib.loads(latencies.to_toml(found, path, "a test"))["network"]
+    assert read["latency_s"]["virginia"] == {"virginia": 0.0006, "eu-central-1": 0.04675, 'x "y\\': 0.1}
     gateways = {name: model.Gateway(rate_per_s=1.0) for name in found.gateways}
     regions = {name: model.Region() for name in found.regions}
-    taken = network.latency_s(model.Network.model_validate(given), gateways, regions)
+    taken = network.latency_s(model.Network.model_validate(read), gateways, regions)
     np.testing.assert_array_equal(taken, found.one_way_s)
 
 
@@ -48,6 +50,21 @@ def test_a_scenario_gets_its_own_gateways_and_regions(tmp_path: Path) -> None:
         latencies.restricted(found, ["eu-central"], ["x y"], path)
     with pytest.raises(TraceError, match=r"no column for region 'japan' \(and 1 more\)"):
         latencies.restricted(found, ["us-east-1"], ["japan", "texas"], path)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, len(MATRIX)), st.integers(0, 4), st.text(max_size=5))
+def test_damage_is_told_as_a_trace_error_or_gives_a_table(
+    tmp_path_factory: pytest.TempPathFactory, place: int, lost: int, noise: str
+) -> None:
+    path = tmp_path_factory.mktemp("damage") / "rtt.csv"
+    path.write_bytes((MATRIX[:place] + noise + MATRIX[place + lost :]).encode())
+    try:
+        found = latencies.read_matrix(path, "ms", rtt=True)
+    except TraceError:
+        return
+    table = tomllib.loads(latencies.to_toml(found, path, "a test"))["network"]["latency_s"]
+    assert (tuple(table), tuple(table[found.gateways[0]])) == (found.gateways, found.regions)
 
 
 @pytest.mark.parametrize(
