@@ -14,9 +14,11 @@ from typing import Any
 import click
 from rich.console import Console
 
+from glbdes.cli.importing import describe, importing, join
 from glbdes.cli.optimum import optimum
 from glbdes.cli.output import Refusal, orderly, say, show, stopped, told
 from glbdes.cli.paths import ANY, FILE, FOLDER
+from glbdes.cli.profile import profile
 from glbdes.cli.study import COMMANDS, allow_policy
 from glbdes.errors import GlbdesError, PolicyError, RecordsError, brief
 
@@ -65,7 +67,7 @@ def main() -> None:
     """Simulate how LLM inference requests are routed between regions, and who bears the footprint."""
 
 
-for command in (*COMMANDS, optimum):
+for command in (*COMMANDS, optimum, profile, importing):
     main.add_command(command)
 
 
@@ -174,57 +176,12 @@ def scenarios() -> None:
 
 
 @main.group()
-def profile() -> None:
-    """Measured timing and energy of replicas."""
-
-
-@profile.command("list")
-def list_profiles() -> None:
-    """List the profiles that come with the package."""
-    from glbdes.hardware import profile
-    from glbdes.present import tables
-
-    show([tables.profiles([profile.load(name) for name in profile.shipped()])])
-
-
-@profile.command("show")
-@click.argument("name")
-def show_profile(name: str) -> None:
-    """What a replica of profile NAME, shipped or a file, takes and draws."""
-    from glbdes.hardware import profile
-    from glbdes.present import tables
-
-    show(tables.profile(profile.load(name, Path.cwd())))
-
-
-@profile.command("fit")
-@click.argument("measurements", type=FILE, metavar="FILE")
-@click.option("-o", "--out", type=FILE, metavar="TOML", help="Write the profile there.")
-@click.option("--graph-tokens", type=click.IntRange(1, 10**9), metavar="N", help="Ignore longer prompts, extrapolate.")
-@click.option("--serving-of", metavar="NAME", help="Assume this profile's serving overhead if none was measured.")
-def fit_profile(measurements: Path, out: Path | None, graph_tokens: int | None, serving_of: str | None) -> None:
-    """Fit a profile to the measurements in FILE, and print how well it fits."""
-    from glbdes.base.files import put
-    from glbdes.hardware import fit, profile
-    from glbdes.hardware.gpu import read_gpu
-    from glbdes.present import tables
-
-    assumed = None if serving_of is None else profile.load(serving_of, Path.cwd())
-    measured = read_gpu(measurements)
-    fitted, residuals = fit.fit_profile(measured, graph_tokens=graph_tokens, serving_of=assumed)
-    rows = fit.residual_rows(residuals)
-    show([*tables.profile(fitted), tables.table("Residuals", fit.RESIDUAL_COLUMNS, rows)])
-    if out is not None:
-        choices = [f"--graph-tokens {graph_tokens}"] * (graph_tokens is not None)
-        choices += [f"--serving-of {serving_of}"] * (serving_of is not None)
-        made_by = " ".join(["glbdes profile fit", measurements.name, *choices])
-        put(out, fit.to_toml(fitted, residuals, made_by, measured.kv_source))
-        say(f"Wrote {out}")
-
-
-@main.group()
 def signals() -> None:
     """Price, carbon and water of regions over time."""
+
+
+signals.add_command(join)
+signals.add_command(describe)
 
 
 @signals.command("generate")
@@ -232,17 +189,40 @@ def signals() -> None:
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Another seed than the shipped signals'.")
 @click.option("--hours", type=int, metavar="N", help="Length; default: that of the record behind them, 457.")
 @click.option("--unmatched", is_flag=True, help="Do not fit the draw's own statistics to the record's.")
+@click.option("--like", "statistics", type=FILE, metavar="JSON", help="Of the regions that `signals fit` was given.")
 @click.option("--load", "load_out", type=FILE, metavar="FILE", help="Write a load of the same seed there.")
-def generate_signals(out: Path, seed: int | None, hours: int | None, unmatched: bool, load_out: Path | None) -> None:
-    """Draw synthetic signals for the ten regions of llm10."""
+def generate_signals(
+    out: Path, seed: int | None, hours: int | None, unmatched: bool, statistics: Path | None, load_out: Path | None
+) -> None:
+    """Draw synthetic signals: for the ten regions of llm10, or like a record of your own."""
     from glbdes.signals import synthetic
 
     seed = synthetic.SHIPPED_SEED if seed is None else seed
-    synthetic.write(synthetic.signals(seed, hours, matched=not unmatched), out)
-    say(f"Wrote {out}")
+    like = synthetic.statistics() if statistics is None else synthetic.read_statistics(statistics)
+    made = [(synthetic.signals(seed, hours, matched=not unmatched, like=like), out)]
     if load_out is not None:
-        synthetic.write(synthetic.load(seed, hours, matched=not unmatched), load_out)
-        say(f"Wrote {load_out}")
+        made.append((synthetic.load(seed, hours, matched=not unmatched, like=like), load_out))
+    for table, path in made:
+        synthetic.write(table, path)
+        say(f"Wrote {path}")
+
+
+@signals.command("fit")
+@click.argument("record", type=FILE, metavar="FILE")
+@click.option("--load", "load_record", type=FILE, metavar="FILE", help="A load over the same hours, to be fitted too.")
+@click.option("--max-gap-h", type=click.IntRange(0, 8784), default=0, show_default=True, help="Hold gaps so long.")
+@click.option("-o", "--out", type=FILE, required=True, metavar="JSON", help="Write the statistics there.")
+def fit_signals(record: Path, load_record: Path | None, max_gap_h: int, out: Path) -> None:
+    """Fit the generator to hourly signals in FILE: statistics alone, for `signals generate --like`."""
+    from glbdes.base.files import put
+    from glbdes.signals import fit
+
+    document = fit.fit_file(record, load_record, max_gap_h)
+    put(out, fit.to_json(document))
+    regions = {one["region"] for one in (*document["series"], *document["fixed"])}
+    held = f"; {document['share_held']:.2%} of values are held over gaps" if document["share_held"] else ""
+    say(f"{len(regions)} regions, {len(document['series'])} series of {document['hours']:,} hours{held}")
+    say(f"Wrote {out}")
 
 
 @contextmanager

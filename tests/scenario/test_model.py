@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from glbdes import resources
 from glbdes.errors import ScenarioError
-from glbdes.scenario import Scenario
+from glbdes.scenario import Scenario, demand
 from glbdes.scenario import model as scenario
 
 GOOD = """
@@ -190,6 +190,8 @@ LATENCY = "network.latency_s={texas = {texas = 0.1, japan = 0.2}, osaka = {texas
         (["gateways.texas.rate_per_s=1"], "gateways.texas: has both `load` and `rate_per_s`, must have one of them"),
         (["gateways.texas={}"], "gateways.texas: has neither `load` nor `rate_per_s`, must have one of them"),
         (["gateways.lima.load=1"], "gateways.lima.home: missing; no region is called 'lima', so it must say whose capacity `load` counts in"),
+        (["signals.seed=3"], "signals.seed = 3: given, but signals.source = 'constant' is not drawn, must be 'synthetic'"),
+        (["slo.chat={attain=0.9, max_one_way_ms=50.0}"], "slo.chat.attain = 0.9, but the class limits nothing"),
         (["gateways.texas.regions=[]"], "gateways.texas.regions = [], must name at least one region: nobody could serve this gateway"),
         (["gateways.texas.regions=['texs']"], "gateways.texas.regions.0 = 'texs': no such region; did you mean 'texas'?"),
         (["gateways.texas.regions=['texas', 'texas']"], "gateways.texas.regions.1 = 'texas', must stand in the list once"),
@@ -333,8 +335,9 @@ def test_whatever_is_wrong_ends_in_a_report(name: str) -> None:
 
 PAGES = {
     "Top level": Scenario, "`[time]`": scenario.Time, "`[signals]`": scenario.SignalsSource,
-    "`[workload]` and": scenario.Workload, "`[fleet]` and": scenario.Region, "`[gateways": scenario.Gateway,
+    "`[workload]` and": demand.Workload, "`[fleet]` and": scenario.Region, "`[gateways": scenario.Gateway,
     "`[slo": scenario.Slo, "`[network]`": scenario.Network, "`[dispatch]`": scenario.Dispatch,
+    "`[serving]`": scenario.Serving,
     "`[known_ahead]`": scenario.KnownAhead,
     "`[objective]`": scenario.Objective, "`[[faults]]`": scenario.Fault, "`[records]`": scenario.Records,
 }  # fmt: skip
@@ -359,6 +362,6 @@ def test_the_page_lists_every_key_with_its_default(title: str) -> None:
     model, scalars = PAGES[title], ("name", "description", "seed", "engine")
     keys = scalars if model is Scenario else tuple(key for key in model.model_fields if key != "lengths")
     listed = {f"`{key}`": written_default(model, key) for key in keys}
-    if model is scenario.Workload:
-        listed |= {f"`lengths.{key}`": written_default(scenario.Lengths, key) for key in scenario.Lengths.model_fields}
+    if model is demand.Workload:
+        listed |= {f"`lengths.{key}`": written_default(demand.Lengths, key) for key in demand.Lengths.model_fields}
     assert dict(rows) == listed
