@@ -40,14 +40,21 @@ JSON = (
     '"relative_humidity_2m": "%"}, "hourly": {"time": ["2023-01-01T00:00", "2023-01-01T01:00"], ',
     '"temperature_2m": [20.0, 21.0], "relative_humidity_2m": [50, 60]}}',
 )
+HOURS, FIVES = range(3), range(0, 60, 5)
 FILES: dict[str, tuple[Reader, Sequence[str]]] = {
     "electricity_maps": (electricity_maps.read, (NEW, *carbon_rows("DE", [1.0, 2.0, "", 4.0]))),
-    "watttime": (watttime.read, (MOER_3[0], *(MOER_3[1].replace("00:00:00", f"00:{m:02d}:00") for m in range(0, 60, 5)))),
+    "watttime": (watttime.read, (MOER_3[0], *(MOER_3[1].replace("00:00:00", f"00:{m:02d}:00") for m in FIVES))),
     "csv_prices": (lambda one: csv_prices.read(one, PRICE), ("time,price (EUR/MWh)", *LOCAL)),
-    "entsoe": (lambda one: entsoe.read(one, Terms(fx="1")), (",0", "2023-01-01 00:00:00+01:00,1", "2023-01-01 01:00:00+01:00,2")),
+    "entsoe": (
+        lambda one: entsoe.read(one, Terms(fx="1")),
+        (",0", *(f"2023-01-01 0{h}:00:00+01:00,{h}" for h in HOURS)),
+    ),
     "platform": (
         lambda one: entsoe.read(one, Terms(fx="1")),
-        ("MTU (CET/CEST),Day-ahead Price (EUR/MWh)", *(f"01.01.2023 0{h}:00 - 01.01.2023 0{h + 1}:00,{h}" for h in range(3))),
+        (
+            "MTU (CET/CEST),Day-ahead Price (EUR/MWh)",
+            *(f"01.01.2023 0{h}:00 - 01.01.2023 0{h + 1}:00,{h}" for h in HOURS),
+        ),
     ),
     "gridstatus": (
         lambda one: gridstatus.read(one, Terms()),
@@ -55,7 +62,11 @@ FILES: dict[str, tuple[Reader, Sequence[str]]] = {
     ),
     "aemo": (
         lambda one: aemo.read(one, Terms(fx="0.7")),
-        ("REGION,SETTLEMENTDATE,RRP,PERIODTYPE", *(f"NSW1,2023/01/01 00:{m:02d}:00,{m},TRADE" for m in range(5, 60, 5)), "NSW1,2023/01/01 01:00:00,9,TRADE"),
+        (
+            "REGION,SETTLEMENTDATE,RRP,PERIODTYPE",
+            *(f"NSW1,2023/01/01 00:{m:02d}:00,{m},TRADE" for m in FIVES[1:]),
+            "NSW1,2023/01/01 01:00:00,9,TRADE",
+        ),
     ),
     "weather": (lambda one: open_meteo.read(one, heat, ""), JSON),
     "weather_csv": (lambda one: open_meteo.read(one, heat, ""), CSV),
@@ -73,7 +84,7 @@ FILES: dict[str, tuple[Reader, Sequence[str]]] = {
     ),
     "owid": (lambda one: owid.read(one, MIX), ("country,year,coal_electricity,wind_electricity", "Norway,2024,1,2")),
     "csv_mix": (lambda one: csv_mix.read(one, MIX), ("time,coal,gas", *(f"{row},1" for row in LOCAL))),
-}  # fmt: skip
+}
 PUT = [
     "",
     ",",
@@ -124,10 +135,13 @@ def test_damage_is_a_table_or_our_error(name: str, data: st.DataObject) -> None:
     if data.draw(st.booleans()):
         cut = data.draw(st.integers(0, len(content)))
         content = content[:cut] + data.draw(st.binary(max_size=3)) + content[cut:]
+    refusal = ""
     try:
         table = made(reader, content).table
     except SignalError as error:
-        assert "a.csv" in str(error)
+        refusal = str(error)
+    if refusal:
+        assert "a.csv" in refusal
         return
     assert table[[column for column in SIGNALS if column in table]].notna().any(axis=1).all()
     assert table["time_utc"].is_monotonic_increasing
