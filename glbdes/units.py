@@ -8,6 +8,7 @@ from typing import Final
 
 NS_PER_S: Final = 1_000_000_000
 MS_PER_S: Final = 1_000
+US_PER_S: Final = 1_000_000
 S_PER_H: Final = 3_600
 H_PER_DAY: Final = 24
 J_PER_KWH: Final = 3.6e6

@@ -4,6 +4,7 @@ Cells that are no time or no number become NaT and NaN, so that the reader of th
 """
 
 import warnings
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -40,14 +41,14 @@ def _csv(source: Path | BytesIO, options: dict[str, Any]) -> pd.DataFrame:
         raise UnreadableError(f"cannot be read as a CSV table; truncated or damaged? ({_told(error)})") from error
 
 
-def parquet(path: Path) -> pd.DataFrame:
-    """The table in a Parquet file. Raises `UnreadableError`."""
+def parquet(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """The table in a Parquet file, or those of `columns` that it has. Raises `UnreadableError`."""
     regular(path)
     try:
         file = pq.ParquetFile(path)
         rows = file.metadata.num_rows
         if rows <= MOST_ROWS:
-            table = file.read()
+            table = file.read(None if columns is None else [name for name in columns if name in file.schema.names])
             table.validate(full=True)  # text that is none would be met later
             return pd.DataFrame(table.to_pandas())
     except Exception as error:  # as above, and a truncated file may say anything

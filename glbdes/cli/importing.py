@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from glbdes.cli.import_requests import COMMANDS
 from glbdes.cli.output import say, show
 from glbdes.cli.paths import FILE
 from glbdes.errors import SignalError
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 @click.group("import")
 def importing() -> None:
     """Turn public data, as downloaded, into tables that scenarios read."""
+
+
+for command in COMMANDS:
+    importing.add_command(command)
 
 
 files = click.argument("files", nargs=-1, required=True, metavar="[NAME=]FILE...")

@@ -189,17 +189,40 @@ signals.add_command(describe)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Another seed than the shipped signals'.")
 @click.option("--hours", type=int, metavar="N", help="Length; default: that of the record behind them, 457.")
 @click.option("--unmatched", is_flag=True, help="Do not fit the draw's own statistics to the record's.")
+@click.option("--like", "statistics", type=FILE, metavar="JSON", help="Of the regions that `signals fit` was given.")
 @click.option("--load", "load_out", type=FILE, metavar="FILE", help="Write a load of the same seed there.")
-def generate_signals(out: Path, seed: int | None, hours: int | None, unmatched: bool, load_out: Path | None) -> None:
-    """Draw synthetic signals for the ten regions of llm10."""
+def generate_signals(
+    out: Path, seed: int | None, hours: int | None, unmatched: bool, statistics: Path | None, load_out: Path | None
+) -> None:
+    """Draw synthetic signals: for the ten regions of llm10, or like a record of your own."""
     from glbdes.signals import synthetic
 
     seed = synthetic.SHIPPED_SEED if seed is None else seed
-    synthetic.write(synthetic.signals(seed, hours, matched=not unmatched), out)
-    say(f"Wrote {out}")
+    like = synthetic.statistics() if statistics is None else synthetic.read_statistics(statistics)
+    made = [(synthetic.signals(seed, hours, matched=not unmatched, like=like), out)]
     if load_out is not None:
-        synthetic.write(synthetic.load(seed, hours, matched=not unmatched), load_out)
-        say(f"Wrote {load_out}")
+        made.append((synthetic.load(seed, hours, matched=not unmatched, like=like), load_out))
+    for table, path in made:
+        synthetic.write(table, path)
+        say(f"Wrote {path}")
+
+
+@signals.command("fit")
+@click.argument("record", type=FILE, metavar="FILE")
+@click.option("--load", "load_record", type=FILE, metavar="FILE", help="A load over the same hours, to be fitted too.")
+@click.option("--max-gap-h", type=click.IntRange(0, 8784), default=0, show_default=True, help="Hold gaps so long.")
+@click.option("-o", "--out", type=FILE, required=True, metavar="JSON", help="Write the statistics there.")
+def fit_signals(record: Path, load_record: Path | None, max_gap_h: int, out: Path) -> None:
+    """Fit the generator to hourly signals in FILE: statistics alone, for `signals generate --like`."""
+    from glbdes.base.files import put
+    from glbdes.signals import fit
+
+    document = fit.fit_file(record, load_record, max_gap_h)
+    put(out, fit.to_json(document))
+    regions = {one["region"] for one in (*document["series"], *document["fixed"])}
+    held = f"; {document['share_held']:.2%} of values are held over gaps" if document["share_held"] else ""
+    say(f"{len(regions)} regions, {len(document['series'])} series of {document['hours']:,} hours{held}")
+    say(f"Wrote {out}")
 
 
 @contextmanager

@@ -25,7 +25,7 @@ class Workload(Model):
     shape: Literal["constant", "diurnal", "trace"] = "constant"  # of the mean rate over the slots
     diurnal_amplitude: Annotated[float, Field(ge=0, lt=1)] = 0.4  # peak is 1 + amplitude times the mean
     diurnal_peak_h: Annotated[float, Field(ge=0, lt=24)] = 14.0  # local hour of the peak
-    load_file: File | None = None  # shape "trace": a load per slot (column `load`), for all gateways
+    load_file: File | None = None  # shape "trace": a load per slot (column `load`, or one named like each gateway)
     load_scale: Positive = 1.0  # multiplies every gateway's rate
     burstiness_cv2: Annotated[float, Field(ge=1e-4, le=1e4)] = (
         4.0  # gamma: squared coefficient of variation of the gaps

@@ -1,5 +1,9 @@
-"""Load traces: how much work there is over time, in a table with the column `load` and, if it has one, `time_utc`."""
+"""Load traces: how much work there is over time, in a table with the column `load`, or one for each gateway.
 
+It may have a column `time_utc`, too. Where the table has columns with the names of gateways, these have their own load.
+"""
+
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -15,29 +19,48 @@ from glbdes.scenario.sizes import MOST
 FIRST_LINE = 2  # of the rows: line 1 is the header
 
 
-def read_load(path: Path, start_utc: datetime, slot_s: float, slots: int) -> NDArray[np.float64]:
-    """The mean load of each slot, float[s] >= 0, from a CSV or Parquet file.
+def read_load(
+    path: Path, start_utc: datetime, slot_s: float, slots: int, gateways: Sequence[str] = ()
+) -> NDArray[np.float64]:
+    """The mean load of each slot, float[s] >= 0, from a CSV or Parquet file; float[s, g] if it names `gateways`.
+
+    A gateway without a column of its own has the column `load`.
 
     With a column `time_utc` (evenly spaced) a row holds from its time to the next one's, and a slot gets its mean over
     the slot's time; without one, row i is slot i.
 
-    Raises `TraceError`: a file that is missing or no table, no column `load`, loads that are not finite numbers >= 0,
-    times that are not evenly spaced and increasing, or too few rows for the horizon.
+    Raises `TraceError`: a file that is missing or no table, no column `load` nor one for each gateway, loads that are
+    not finite numbers >= 0, times that are not evenly spaced and increasing, or too few rows for the horizon.
     """
     table = _table(path)
-    if "load" not in table.columns:
-        raise TraceError(f"{path}: no column 'load'{nearest('load', table.columns)}")
-    load = np.asarray(tables.numbers(table["load"]), dtype=np.float64)
+    own = [name for name in gateways if name in table.columns]
+    rest = [name for name in gateways if name not in own]
+    if (rest or not own) and "load" not in table.columns:
+        told = f"; of the gateways {brief(', '.join(rest))} have none of their own" if own else ""
+        raise TraceError(f"{path}: no column 'load'{told}{nearest('load', map(str, table.columns))}")
+    names = dict.fromkeys(name if name in own else "load" for name in gateways) if own else {"load": None}
+    start_s = _seconds(table["time_utc"], start_utc, path) if "time_utc" in table.columns else None
+    found = {}
+    for name in names:
+        load = numbers(table[name], path)
+        if start_s is not None:
+            found[name] = over_slots(load, start_s, slot_s, slots, path)
+        elif len(load) < slots:
+            raise TraceError(f"{path}: {len(load)} rows of load, must have one for each of time.slots = {slots} slots")
+        else:
+            found[name] = load[:slots]
+    return np.column_stack([found[name if name in own else "load"] for name in gateways]) if own else found["load"]
+
+
+def numbers(column: "pd.Series[str]", path: Path, first: int = FIRST_LINE) -> NDArray[np.float64]:
+    """A column of loads, float[row], the first of them in line `first`. Raises `TraceError` where there is none."""
+    load = np.asarray(tables.numbers(column), dtype=np.float64)
     bad = ~((load >= 0) & (load <= MOST))
     if bad.any():
         row = int(np.argmax(bad))
-        told = f"load = '{brief(table['load'].iloc[row])}', must be a number >= 0 and <= {MOST:g}"
-        raise TraceError(f"{path}, line {row + FIRST_LINE}: {told}")
-    if "time_utc" in table.columns:
-        return over_slots(load, _seconds(table["time_utc"], start_utc, path), slot_s, slots, path)
-    if len(load) < slots:
-        raise TraceError(f"{path}: {len(load)} rows of load, must have one for each of time.slots = {slots} slots")
-    return load[:slots]
+        told = f"{brief(column.name)} = '{brief(column.iloc[row])}', must be a number >= 0 and <= {MOST:g}"
+        raise TraceError(f"{path}, line {row + first}: {told}")
+    return load
 
 
 def _table(path: Path) -> pd.DataFrame:

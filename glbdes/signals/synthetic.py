@@ -9,10 +9,12 @@ Two ways to draw. `matched` (the default, and how the shipped trace was made) fi
 profile and correlations to the record's, so every seed has them and seeds differ only in when things happen. Unmatched
 draws scatter around the statistics as the record itself would have: for studies of robustness.
 
-The statistics are in `statistics/llm10.json`; `docs/scripts/fit_statistics.py` made them.
+The statistics are in `statistics/llm10.json`; `docs/scripts/fit_statistics.py` made them. Those of a record of
+one's own are made by `fit`, and read from a file by `read_statistics`.
 """
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -23,17 +25,25 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from glbdes.base import reading
 from glbdes.base.files import whole
 from glbdes.errors import SignalError, brief
 from glbdes.signals import residuals
-from glbdes.signals.tidy import COLUMNS
+from glbdes.signals.tidy import SIGNALS
 from glbdes.units import H_PER_DAY
 
 Floats = NDArray[np.float64]
 
 STATISTICS: Final = Path(__file__).with_name("statistics") / "llm10.json"
 SHIPPED_SEED: Final = 1  # of traces/llm10_signals.csv and traces/llm10_load.csv
-DECIMALS: Final = {"price_usd_per_kwh": 6, "carbon_g_per_kwh": 3, "wue_l_per_kwh": 5, "load": 5}
+DECIMALS: Final = {
+    "price_usd_per_kwh": 6,
+    "carbon_g_per_kwh": 3,
+    "wue_l_per_kwh": 5,
+    "ewif_l_per_kwh": 5,
+    "pue": 4,
+    "load": 5,
+}
 WIDENED: Final = 0.1  # of the record's range: how far beyond its extremes a signal may go; a load may not
 CLIPPING_ROUNDS: Final = 20  # clipping and scaling disturb each other less each round
 MOST_HOURS: Final = 100_000  # eleven years
@@ -50,7 +60,7 @@ class Series:
     std: float
     minimum: float
     maximum: float
-    profile: tuple[float, ...]  # [24] mean of each hour UTC, less `mean`
+    profile: tuple[float, ...]  # [24] mean of each hour of the day, from the record's first on, less `mean`
     residual_std: float
     residual_skewness: float
     scale_weights: tuple[float, ...]  # [k] variance of each AR(1) in the residual, residual_std = 1 in the sample
@@ -70,8 +80,17 @@ class Tariff:
 
 
 @dataclass(frozen=True)
+class Fixed:
+    """A series that is the same every day."""
+
+    region: str
+    column: str
+    profile: tuple[float, ...]  # [24] its values from the record's first hour on
+
+
+@dataclass(frozen=True)
 class Statistics:
-    """Everything that the generator knows of the record."""
+    """Everything that the generator knows of a record."""
 
     start_utc: datetime
     hours: int
@@ -79,13 +98,71 @@ class Statistics:
     series: tuple[Series, ...]
     correlation: Floats  # [series, series] of residuals
     tariffs: tuple[Tariff, ...]
-    load: Series
+    load: Series | None
+    fixed: tuple[Fixed, ...]
 
 
 @cache
-def statistics(path: Path = STATISTICS) -> Statistics:
-    """The fitted statistics in `path`."""
-    raw = json.loads(path.read_text())
+def statistics() -> Statistics:
+    """The shipped statistics: the record's water is on site and off site together, and it has no PUE factor."""
+    raw = json.loads(STATISTICS.read_text())
+    regions = dict.fromkeys(entry["region"] for entry in raw["series"])
+    whole_day = [(column, [value] * H_PER_DAY) for column, value in (("ewif_l_per_kwh", 0.0), ("pue", 1.0))]
+    fixed = [{"region": r, "column": column, "profile": values} for r in regions for column, values in whole_day]
+    return _statistics(raw | {"fixed": fixed})
+
+
+def read_statistics(path: Path) -> Statistics:
+    """The statistics in a file that `fit` made. Raises `SignalError`: no such file, or not what it writes."""
+    if not path.is_file():
+        raise SignalError(f"{path}: no such file")
+    try:
+        raw = reading.json_document(reading.text(path, reading.MOST_TOML_BYTES))
+    except reading.UnreadableError as error:
+        raise SignalError(f"{path}: {error}") from error
+    try:
+        found = _statistics(raw)
+        faults = list(_faults(found))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        faults = [f"{type(error).__name__}: {error}"]
+    if faults:
+        raise SignalError(f"{path}: is not what `glbdes signals fit` writes ({brief(faults[0])}); fit again")
+    return found
+
+
+def _faults(found: Statistics) -> Iterator[str]:
+    """What the generator could not draw from."""
+    if type(found.hours) is not int or not 1 <= found.hours <= MOST_HOURS or found.start_utc.tzinfo is not None:
+        yield f"hours = {found.hours} from {found.start_utc}"
+    every = found.series if found.load is None else (*found.series, found.load)
+    scales, n = len(found.scales_h), len(found.series)
+    if not found.series or found.correlation.shape != (n, n) or not np.isfinite(found.correlation).all():
+        yield f"{n} series and a correlation of {found.correlation.shape}"
+    if not all(0 <= scale <= MOST_HOURS for scale in found.scales_h):
+        yield f"scales_h = {found.scales_h}"
+    profiles = [(one.region, one.column, one.profile) for one in every]
+    profiles += [(one.region, one.column, one.profile) for one in found.fixed]
+    for region, column, profile in profiles:
+        if len(profile) != H_PER_DAY or column not in DECIMALS or not np.isfinite(profile).all():
+            yield f"{column} of '{region}': a profile of {len(profile)}"
+    for tariff in found.tariffs:
+        if not np.isfinite([*tariff.base, tariff.factor, tariff.first, tariff.last, tariff.step_h]).all():
+            yield f"tariff of '{tariff.region}'"
+    for one in every:
+        place, numbers = f"{one.column} of '{one.region}'", (one.mean, one.minimum, one.maximum, one.residual_skewness)
+        if not np.isfinite(numbers).all() or not 0 < one.residual_std < np.inf:
+            yield f"{place}: numbers that are none"
+        if len(one.scale_weights) != scales or not all(0 <= w < np.inf for w in one.scale_weights):
+            yield f"{place}: {len(one.scale_weights)} weights for {scales} scales"
+        elif not sum(one.scale_weights) > 0 or not one.minimum < one.maximum:
+            yield f"{place}: no variance"
+    named = [profile[:2] for profile in profiles if profile[1] != "load"]
+    named += [(one.region, "price_usd_per_kwh") for one in found.tariffs]
+    if len(set(named)) < len(named):
+        yield "a series is there twice"
+
+
+def _statistics(raw: Mapping[str, Any]) -> Statistics:
     return Statistics(
         start_utc=datetime.fromisoformat(raw["start_utc"]),
         hours=raw["hours"],
@@ -93,23 +170,27 @@ def statistics(path: Path = STATISTICS) -> Statistics:
         series=tuple(_series(entry) for entry in raw["series"]),
         correlation=np.array(raw["correlation"], dtype=np.float64),
         tariffs=tuple(Tariff(**entry | {"base": tuple(entry["base"])}) for entry in raw["tariffs"]),
-        load=_series(raw["load"]),
+        load=None if raw["load"] is None else _series(raw["load"]),
+        fixed=tuple(Fixed(**entry | {"profile": tuple(entry["profile"])}) for entry in raw.get("fixed", ())),
     )
 
 
-def signals(seed: int = SHIPPED_SEED, hours: int | None = None, *, matched: bool = True) -> pd.DataFrame:
-    """Hourly signals of the ten regions as a tidy table (`tidy.COLUMNS`), from the record's first hour on.
+def signals(
+    seed: int = SHIPPED_SEED, hours: int | None = None, *, matched: bool = True, like: Statistics | None = None
+) -> pd.DataFrame:
+    """Hourly signals of a record's regions as a tidy table (`tidy.COLUMNS`), from the record's first hour on.
 
     Parameters
     ----------
     seed : a seed gives the same table for the same `hours`
     hours : length; default: the record's. Less than that is its beginning
     matched : whether the draw's own statistics are fitted to the record's
+    like : of which record; default: the shipped one of ten regions
 
-    The record's water is on site and off site together: it is in `wue_l_per_kwh`, with EWIF = 0 and PUE = 1.
+    The shipped record's water is on site and off site together: it is in `wue_l_per_kwh`, with EWIF = 0 and PUE = 1.
     Raises `SignalError` if `hours` is below 1.
     """
-    known = statistics()
+    known = like or statistics()
     hours = _checked(hours, known.hours)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(SIGNALS_STREAM,)))
     drawn = _draw(known.series, known.correlation, known, max(hours, known.hours), rng, matched)[:hours]
@@ -117,17 +198,26 @@ def signals(seed: int = SHIPPED_SEED, hours: int | None = None, *, matched: bool
     values |= {
         (tariff.region, "price_usd_per_kwh"): _tariff(tariff, known.start_utc, hours) for tariff in known.tariffs
     }
+    for one in known.fixed:
+        values[one.region, one.column] = np.array(one.profile)[np.arange(hours) % H_PER_DAY]
     times = pd.date_range(known.start_utc, periods=hours, freq="h")
     tables = []
-    for region in dict.fromkeys(region for region, column in values if column == "carbon_g_per_kwh"):
-        columns = {c: np.round(values[region, c], DECIMALS[c]) for c in COLUMNS if c in DECIMALS}
-        tables.append(pd.DataFrame({"time_utc": times, "region": region, **columns, "ewif_l_per_kwh": 0.0, "pue": 1.0}))
+    for region in dict.fromkeys(region for region, _ in values):
+        columns = {c: np.round(values[region, c], DECIMALS[c]) for c in SIGNALS if (region, c) in values}
+        tables.append(pd.DataFrame({"time_utc": times, "region": region, **columns}))
     return pd.concat(tables, ignore_index=True)
 
 
-def load(seed: int = SHIPPED_SEED, hours: int | None = None, *, matched: bool = True) -> pd.DataFrame:
-    """Hourly load of a gateway, `time_utc` and `load` (in capacities of one region), from its own child of the seed."""
-    known = statistics()
+def load(
+    seed: int = SHIPPED_SEED, hours: int | None = None, *, matched: bool = True, like: Statistics | None = None
+) -> pd.DataFrame:
+    """Hourly load of a gateway, `time_utc` and `load` (in capacities of one region), from its own child of the seed.
+
+    Raises `SignalError` if `hours` is below 1, or the statistics `like` are of a record without a load.
+    """
+    known = like or statistics()
+    if known.load is None:
+        raise SignalError("the statistics have no load; fit them with --load FILE")
     hours = _checked(hours, known.hours)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(LOAD_STREAM,)))
     drawn = _draw((known.load,), np.ones((1, 1)), known, max(hours, known.hours), rng, matched)[:hours, 0]
@@ -197,6 +287,7 @@ def bounds(series: Series) -> tuple[float, float]:
     if series.column != "load":  # 1: all of a region's capacity
         margin = WIDENED * (high - low)
         low, high = (low - margin if low < 0 else max(low - margin, low / 2)), high + margin
+    low = max(low, 1.0) if series.column == "pue" else low
     return round(low, DECIMALS[series.column]), round(high, DECIMALS[series.column])
 
 

@@ -22,7 +22,8 @@ from glbdes import resources
 from glbdes.base import portable
 from glbdes.errors import ScenarioError, TraceError, nearest
 from glbdes.scenario.demand import Lengths, Workload
-from glbdes.workload.azure import Trace, read_azure
+from glbdes.workload.azure import Trace
+from glbdes.workload.tidy import read_requests
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -85,7 +86,7 @@ def read_trace(file: str | None, folder: Path | None) -> Trace:
     path = resources.find("traces", name, folder)
     if path is None:
         raise TraceError(f"no request trace '{name}'{nearest(name, resources.shipped('traces'))}")
-    return read_azure(path)
+    return read_requests(path)
 
 
 def _cut(prompt: Ints, output: Ints, max_tokens: int) -> tuple[Ints, Ints]:

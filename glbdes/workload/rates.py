@@ -29,7 +29,7 @@ def expected_rps(
     """Mean arrival rate of each slot and gateway, in requests per simulated second: float[s, g].
 
     rate[s, g] = base[g] * shape[s, g] * load_scale, where base is `rate_per_s`, or `load` * `home_capacity_rps` [g].
-    A replayed trace brings its own rate, and base * shape is each gateway's share of it.
+    A replayed trace brings its own rate, and base * shape is each gateway's share of it, unless it names gateways.
 
     `load` [slot] is a load trace that goes before `workload.load_file`; each slot begins with a warm-up of `warmup_ns`.
 
@@ -39,8 +39,13 @@ def expected_rps(
     workload = scenario.workload
     if workload.arrivals == "replay":
         replayed = replay.load(scenario, folder)
-        counts = np.array([len(replayed.rows(slot)[0]) for slot in range(scenario.time.slots)])
-        rates = counts[:, None] / scenario.time.simulated_s * _shares(scenario, home_capacity_rps)
+        slots = [replayed.rows(slot)[1] for slot in range(scenario.time.slots)]
+        if replayed.gateway is not None:
+            counts = np.array([np.bincount(replayed.gateway[rows], minlength=len(scenario.gateways)) for rows in slots])
+            rates = counts / scenario.time.simulated_s
+        else:
+            shares = _shares(scenario, home_capacity_rps)
+            rates = np.array([len(rows) for rows in slots])[:, None] / scenario.time.simulated_s * shares
     else:
         rates = _base_rps(scenario, home_capacity_rps) * _shape(scenario, folder, load) * workload.load_scale
     period_s = scenario.time.simulated_s + warmup_ns / NS_PER_S
@@ -99,7 +104,8 @@ def _shape(scenario: Scenario, folder: Path | None, load: Floats | None) -> Floa
     if scenario.workload.shape == "diurnal":
         return _diurnal(scenario)
     if scenario.workload.shape == "trace":
-        return _traced(scenario, folder, load)[:, None]
+        traced = _traced(scenario, folder, load)
+        return traced if traced.ndim > 1 else traced[:, None]
     return np.ones((scenario.time.slots, 1))
 
 
@@ -136,7 +142,7 @@ def _sinc(x: float) -> float:
 
 
 def _traced(scenario: Scenario, folder: Path | None, load: Floats | None) -> Floats:
-    """[s] the load trace: `load`, if it came with the signals, else `workload.load_file`."""
+    """[s], or [s, g]: the load trace; `load`, if it came with the signals, else `workload.load_file`."""
     time, name = scenario.time, scenario.workload.load_file
     if load is not None:
         if len(load) < time.slots:
@@ -147,4 +153,4 @@ def _traced(scenario: Scenario, folder: Path | None, load: Floats | None) -> Flo
     path = resources.find("traces", name, folder)
     if path is None:
         raise TraceError(f"no load trace '{name}'{nearest(name, resources.shipped('traces'))}")
-    return read_load(path, time.start_utc, time.slot_s, time.slots)
+    return read_load(path, time.start_utc, time.slot_s, time.slots, list(scenario.gateways))

@@ -86,6 +86,11 @@ def stream(
             first_id.append(first_id[slot] + len(columns[0]))
         return Requests(first_id[slot] + np.arange(len(columns[0])), *columns)
 
+    def slo(slot: int, part: Part, gateway: int, n: int) -> Ints:
+        if source.slo is not None:
+            return source.slo(slot, part, gateway)
+        return _choose(slo_upto, _child(scenario, part.draws + SLO, gateway, slot).random(n))
+
     def drawn_in(slot: int, part: Part) -> list[NDArray[Any]]:
         """The columns of `Requests` but for the ids."""
         entered = source.arrival_ns(slot, part)
@@ -99,7 +104,7 @@ def stream(
         tokens = each(lambda g, n: np.stack(source.tokens(slot, part, g, n), axis=1))
         return [
             np.repeat(np.arange(len(counts)), counts)[order],
-            _choose(slo_upto, each(lambda g, n: _child(scenario, part.draws + SLO, g, slot).random(n))),
+            each(lambda g, n: slo(slot, part, g, n)),
             np.ascontiguousarray(tokens[:, 0]),
             np.ascontiguousarray(tokens[:, 1]),
             slot * (warmup_ns + slot_ns) + part.from_ns + arrival_ns[order],
@@ -132,6 +137,7 @@ class _Source(NamedTuple):
 
     arrival_ns: Callable[[int, Part], list[Ints]]  # slot -> for each gateway, sorted times since the part's start
     tokens: Callable[[int, Part, int, int], tuple[Ints, Ints]]  # slot, part, gateway, n -> prompt[n], output[n] of them
+    slo: Callable[[int, Part, int], Ints] | None = None  # slot, part, gateway -> classes, where nothing is drawn
 
 
 def _drawn(scenario: Scenario, expected_rps: Floats, folder: Path | None, warmup_ns: int) -> _Source:
@@ -154,15 +160,18 @@ def _drawn(scenario: Scenario, expected_rps: Floats, folder: Path | None, warmup
 
 
 def _replayed(scenario: Scenario, expected_rps: Floats, folder: Path | None, warmup_ns: int) -> _Source:
-    """Arrivals and lengths of a trace, each request at a gateway drawn in proportion to the slot's rates.
+    """Arrivals and lengths of a trace, each request at its own gateway, or one drawn in proportion to the slot's rates.
 
     A slot warms up with the end of its own stretch of the trace.
     """
     replayed, clock_ns = replay.load(scenario, folder), scenario.time.clock_ns
+    classes: Ints = np.empty(0, dtype=np.int64) if replayed.slo is None else replayed.slo
 
     def entries(slot: int, part: Part) -> tuple[Ints, Ints, Ints]:
         """(ns since the part's start, row of the trace, gateway) of the part's requests."""
         times_ns, rows = replayed.rows(slot) if part.draws == 0 else replayed.rows_before(slot, warmup_ns)
+        if replayed.gateway is not None:
+            return times_ns // clock_ns * clock_ns, rows, replayed.gateway[rows]
         uniform = _child(scenario, part.draws + SPLIT, 0, slot).random(len(rows))
         return times_ns // clock_ns * clock_ns, rows, _choose(np.cumsum(expected_rps[slot]), uniform)
 
@@ -175,7 +184,12 @@ def _replayed(scenario: Scenario, expected_rps: Floats, folder: Path | None, war
         rows = rows[entered == gateway]
         return replayed.trace.prompt_tokens[rows], replayed.trace.output_tokens[rows]
 
-    return _Source(arrival_ns, tokens)
+    def slo(slot: int, part: Part, gateway: int) -> Ints:
+        _, rows, entered = entries(slot, part)
+        found: Ints = classes[rows[entered == gateway]]
+        return found
+
+    return _Source(arrival_ns, tokens, slo if len(classes) else None)
 
 
 def _child(scenario: Scenario, stream: int, gateway: int, slot: int) -> np.random.Generator:

@@ -86,3 +86,29 @@ def test_a_file_that_is_missing_or_broken_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cut.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(TraceError, match=r"cut\.parquet"):
         read_load(tmp_path / "cut.parquet", START, 3600.0, 4)
+
+
+OWN = "time_utc,west,load,east\n2022-09-22T00:00,1,2,3\n2022-09-22T01:00,4,5,6\n"
+
+
+@pytest.mark.parametrize(
+    ("gateways", "loads"),
+    [
+        (["east", "west"], [[3, 1], [6, 4]]),
+        (["north", "east"], [[2, 3], [5, 6]]),  # `load` is for those without a column of their own
+        (["north"], [2, 5]),
+        ([], [2, 5]),
+    ],
+)
+def test_gateways_may_have_columns_of_their_own(tmp_path: Path, gateways: list[str], loads: list[list[float]]) -> None:
+    assert read_load(write(tmp_path, OWN), START, 3600.0, 2, gateways).tolist() == loads
+    rows = OWN.replace("2022-09-22T00:00,", "").replace("2022-09-22T01:00,", "").replace("time_utc,", "")
+    assert read_load(write(tmp_path, rows), START, 60.0, 2, gateways).tolist() == loads
+
+
+def test_a_gateway_without_a_load_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, OWN.replace("load", "lord"))
+    with pytest.raises(TraceError, match=r"no column 'load'; of the gateways north, south have none of their own"):
+        read_load(path, START, 3600.0, 2, ["north", "west", "south"])
+    with pytest.raises(TraceError, match=r"line 3: east = '-6', must be a number >= 0"):
+        read_load(write(tmp_path, OWN.replace(",6", ",-6")), START, 3600.0, 2, ["east", "west"])

@@ -43,6 +43,12 @@ def test_a_load_trace_multiplies_every_gateway(tmp_path: Path) -> None:
     np.testing.assert_allclose(rates(given, tmp_path), np.outer(np.arange(30) / 10, [10.0, 16.0]), rtol=1e-15)
 
 
+def test_a_load_trace_may_have_a_column_a_gateway(tmp_path: Path) -> None:
+    (tmp_path / "load.csv").write_text("osaka,texas\n" + "\n".join(f"{slot},{slot / 10}" for slot in range(30)))
+    found = rates(make(shape="trace", load_file="load.csv"), tmp_path)
+    np.testing.assert_allclose(found, np.outer(np.arange(30), [0.5, 8.0]), rtol=1e-15)
+
+
 def test_the_load_beside_the_signals_goes_before_the_load_file(tmp_path: Path) -> None:
     given = make(shape="trace", load_file="absent.csv")
     np.testing.assert_array_equal(rates(given, tmp_path, np.arange(40.0)), np.outer(np.arange(30.0), [5.0, 8.0]))
