@@ -245,3 +245,28 @@ def test_a_table_is_described_and_drawn(here: Path) -> None:
         Path("c.csv.json").write_text(damage)
         assert "c.csv.json: " in refused(here, "signals", "describe", "c.csv")
         assert "c.csv.json: " in refused(here, "signals", "join", "c.csv", "-o", "j.csv")
+
+
+def test_real_carbon_and_weather_side_by_side_are_what_pandas_makes_of_them(here: Path) -> None:
+    """Two zones, their clocks apart: the hours that both files of both have, and the formulas written out again."""
+    zones = {"berlin": "DE-LU", "dallas": "US-TEX-ERCO"}
+    carbon = [f"{name}={real(f'carbon_em/{zone}_2023_hourly.csv.gz')}" for name, zone in zones.items()]
+    water = [f"{name}={real(f'weather_openmeteo/{zone}_2023.json.gz')}" for name, zone in zones.items()]
+    call("import", "carbon", "--format", "electricitymaps", "--basis", "direct", *carbon, "-o", "c.parquet")
+    call("import", "weather", "--format", "open-meteo", "--wue", "ren", "--cycles", 4, *water, "-o", "w.csv")
+    call("signals", "join", "c.parquet", "w.csv", "-o", "joined.csv")
+    got = pd.read_csv("joined.csv", parse_dates=["time_utc"])
+    begin, end = pd.Timestamp("2023-01-01T05:00"), pd.Timestamp("2023-12-31T22:00")  # Dallas's first, Berlin's last
+    for name, zone in zones.items():
+        theirs = pd.read_csv(real(f"carbon_em/{zone}_2023_hourly.csv.gz"), index_col=0, parse_dates=True)
+        answer = pd.read_json(real(f"weather_openmeteo/{zone}_2023.json.gz"), typ="series")
+        hourly = pd.DataFrame(answer["hourly"])
+        t, rh = hourly["temperature_2m"], hourly["relative_humidity_2m"]
+        wet = t * np.arctan(0.151977 * (rh + 8.313659) ** 0.5) + np.arctan(t + rh) - np.arctan(rh - 1.676331)
+        wet = np.minimum(wet + 0.00391838 * rh**1.5 * np.arctan(0.023101 * rh) - 4.686035, t) * 1.8 + 32
+        wue = (4 / 3 * (6e-5 * wet**3 - 0.01 * wet**2 + 0.61 * wet - 10.4)).clip(lower=0.05)
+        wue.index = pd.to_datetime(hourly["time"]) - pd.Timedelta(seconds=answer["utc_offset_seconds"])
+        ours = got[got["region"] == name].set_index("time_utc")
+        assert (ours.index[0], ours.index[-1], len(ours)) == (begin, end, 8754)
+        np.testing.assert_allclose(ours["carbon_g_per_kwh"], theirs.iloc[:, 3][begin:end], rtol=1e-9)
+        np.testing.assert_allclose(ours["wue_l_per_kwh"], wue[begin:end], atol=1e-6)

@@ -40,6 +40,8 @@ class Download:
             table = tables.csv_content(self.content, **({"skipinitialspace": True} | options))
         except UnreadableError as error:
             raise SignalError(f"{self.path}: {error}") from error
+        if not isinstance(table.index, pd.RangeIndex):
+            raise SignalError(f"{self.path}: rows have more cells than the header, must have as many; damaged?")
         if isinstance(table.columns, pd.MultiIndex):
             table.columns = [" / ".join(map(str, names)).strip() for names in table.columns]
         table.columns = [str(name).strip() for name in table.columns]

@@ -59,7 +59,7 @@ def _only(table: pd.DataFrame, names: tuple[str, ...], known: Iterable[str], def
     name = find(table, names)
     if name is None:
         return default
-    said = table[name].astype("string").str.strip().str.lower()
+    said = table[name].astype("string").fillna("").str.strip().str.lower()
     if (strange := ~said.isin(list(known)) | (said != said.iloc[0])).any():
         told = f"{name} = {brief(said[strange].iloc[0])}, must be one of {', '.join(known)} in every row"
         raise SignalError(f"{of.path}, row {row(strange)}: {told}")
