@@ -145,7 +145,12 @@ def _faults(found: Statistics) -> Iterator[str]:
     profiles = [(one.region, one.column, one.profile) for one in every]
     profiles += [(one.region, one.column, one.profile) for one in found.fixed]
     for region, column, profile in profiles:
-        if len(profile) != H_PER_DAY or column not in DECIMALS or not (np.abs(profile) <= MOST).all():
+        if (
+            not isinstance(region, str)
+            or len(profile) != H_PER_DAY
+            or column not in DECIMALS
+            or not (np.abs(profile) <= MOST).all()
+        ):
             yield f"{column} of '{region}': a profile of {len(profile)}"
     for tariff in found.tariffs:
         if not (np.abs([*tariff.base, tariff.factor, tariff.first, tariff.last, tariff.step_h]) <= MOST).all():
@@ -246,8 +251,9 @@ def write(table: pd.DataFrame, path: Path) -> None:
 
 
 def _series(entry: dict[str, Any]) -> Series:
-    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
-    return Series(**{key: float(value) if isinstance(value, int) else value for key, value in fields.items()})
+    kinds: dict[type, Any] = {list: tuple, int: float, bool: float}
+    fields: dict[str, Any] = {key: kinds.get(type(value), lambda same: same)(value) for key, value in entry.items()}
+    return Series(**fields)
 
 
 def _checked(hours: int | None, default: int) -> int:
