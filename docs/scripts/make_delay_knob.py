@@ -19,8 +19,8 @@ FIGURE = Path(__file__).resolve().parents[1] / "figures/delay_knob.svg"
 def main() -> None:
     rows = pd.DataFrame([row._asdict() for row in knob()])
     rows["price"] = [f"{price:g}" for price in rows["usd_per_s"]]
-    x_scale = alt.Scale(type="log", domain=[1.5, 150])
-    axis = alt.Axis(values=[2, 5, 10, 20, 50, 100])
+    x_scale = alt.Scale(type="log", domain=[1.5, 50])
+    axis = alt.Axis(values=[2, 5, 10, 20, 50])
     x = alt.X("network_ms:Q", title="Network of a request, ms both ways", scale=x_scale, axis=axis)
     y_title = "Cost + priced largest carbon and water, USD"
     y = alt.Y("rest_usd:Q", title=y_title, scale=alt.Scale(zero=False), axis=alt.Axis(format=",.0f"))

@@ -20,7 +20,12 @@ from glbdes.units import H_PER_DAY, KG_PER_T
 from glbdes.world import SlotRecord, build
 
 FIGURE = Path(__file__).resolve().parents[1] / "figures/duals.svg"
-POLICIES = {"eglb": {}, "eglb_simplex": {}, "eglb_ahead": {}, "receding_horizon": {}}
+POLICIES = {
+    "eglb as published": ("eglb", {"map": "euclidean"}),
+    "eglb": ("eglb", {}),
+    "eglb_simplex": ("eglb_simplex", {}),
+    "receding_horizon": ("receding_horizon", {}),
+}
 SHOWN = ("texas", "georgia", "japan", "singapore")  # the regions that the optimum prices most
 
 
@@ -43,22 +48,22 @@ def main() -> None:
     names = list(loaded.regions)
     optimum = offline.solve(world).carbon_usd_per_kg
     rows = []
-    for name, arguments in POLICIES.items():
+    for label, (name, arguments) in POLICIES.items():
         kept = Kept()
         fluid.run(world, policy.load(name, arguments), kept, policy_name=name)
         for region in SHOWN:
             r = names.index(region)
             rows += [
-                {"policy": name, "region": region, "day": slot / H_PER_DAY, "price": usd[r] * KG_PER_T}
+                {"policy": label, "region": region, "day": slot / H_PER_DAY, "price": usd[r] * KG_PER_T}
                 for slot, usd in enumerate(kept.usd_per_kg)
             ]
     ends = [
-        {"policy": name, "region": region, "day": day, "price": optimum[names.index(region)] * KG_PER_T}
-        for name in POLICIES
+        {"policy": label, "region": region, "day": day, "price": optimum[names.index(region)] * KG_PER_T}
+        for label in POLICIES
         for region in SHOWN
         for day in (0.0, world.slots / H_PER_DAY)
     ]
-    x = alt.X("day:Q", title="Day")
+    x = alt.X("day:Q", title="Day", scale=alt.Scale(domain=[0, world.slots / H_PER_DAY], nice=False))
     y = alt.Y("price:Q", title="Price of carbon, USD/t")
     colour = style.colour(SHOWN, "region")
     table = pd.concat([pd.DataFrame(rows).assign(kind="learnt"), pd.DataFrame(ends).assign(kind="optimum")])

@@ -3,8 +3,8 @@
     python docs/scripts/make_tutorial.py [--keep FOLDER]
 
 A fenced block that begins with `$ command` is rerun in the order of the page and its output replaced. Python blocks
-that are followed by a `text` block are run too, in one session. Takes about some minutes on two cores, most of them
-for the sweep of 81 runs. With --keep, work in that folder, where a sweep that was interrupted goes on.
+that are followed by a `text` block are run too, in one session. Takes some minutes on two cores, most of them
+for the sweep of 42 runs. With --keep, work in that folder, where a sweep that was interrupted goes on.
 """
 
 import argparse

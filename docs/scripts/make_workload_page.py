@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from glbdes.scenario.model import Lengths, Workload
+from glbdes.scenario.demand import Lengths, Workload
 from glbdes.workload import arrivals, lengths
 from glbdes.workload.azure import read_azure
 

@@ -81,15 +81,16 @@ def of_a_flow(data: Path) -> None:
 RULES = (
     ("smooth", ()),
     ("weighted", ("dispatch.rule=weighted",)),
+    ("plan_least_loaded", ("dispatch.rule=plan_least_loaded",)),
     *((f"spillover, queue {n}", ("dispatch.rule=spillover", f"dispatch.spill_queue={n}")) for n in (8, 2, 0)),
 )
 
 
 def of_requests(folder: Path | None = None) -> None:
     """The compiled engine writes each run into `folder`, or nowhere that stays."""
-    columns = ("least travel", "dispatch", "TTFT mean, ms", "p50", "p99", "network, h", "waiting, h", "cost, USD")
-    print(f"| {' | '.join(columns)} | carbon PAR | water PAR |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    columns = ("least travel", "dispatch", "TTFT mean, ms", "p50", "p95", "p99", "network, h", "waiting, h")
+    print(f"| {' | '.join(columns)} | cost, USD | carbon PAR | water PAR |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as made:
         for near in (False, True):
             for label, settings in RULES if near else RULES[:1]:
@@ -105,7 +106,7 @@ def of_requests(folder: Path | None = None) -> None:
 
 def told_of(summary: dict[str, Any]) -> str:
     ttft, totals, pars = summary["latency_s"]["ttft"], summary["totals"], summary["par"]
-    times = " | ".join(f"{1e3 * ttft[key]:.0f}" for key in ("mean", "p50", "p99"))
+    times = " | ".join(f"{1e3 * ttft[key]:.0f}" for key in ("mean", "p50", "p95", "p99"))
     delays = f"{totals['network_s'] / 3600:,.0f} | {totals['waiting_s'] / 3600:,.0f}"
     return f"{times} | {delays} | {totals['cost_usd']:.1f} | {pars['carbon']:.3f} | {pars['water']:.3f}"
 

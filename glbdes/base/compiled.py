@@ -16,7 +16,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
 from glbdes.base.cache import KernelCache
 
@@ -30,6 +30,7 @@ def sources() -> list[Path]:
     package = Path(__file__).resolve().parents[1]
     return [
         package / "hardware/physics.py",
+        package / "hardware/steps.py",
         package / "units.py",
         package / "base/compiled.py",
         package / "optimum/hitchcock.py",
@@ -57,6 +58,30 @@ def kernel(function: Callable[..., Any]) -> Any:
 def helper(function: Callable[..., Any]) -> Any:
     """`function`, to be called by kernels only, and compiled into them."""
     return numba.njit(**HELPER)(function)
+
+
+def either(field: str, there: Any, absent: Any) -> Any:
+    """A function of a state (a named tuple) and more: `there` where the state has `field`, `absent` where that is None.
+
+    Which it is, is decided by the type of the state when a kernel is compiled, so that the other one is not.
+    """
+
+    def chosen(st: Any, *more: Any) -> Any:
+        return (absent if getattr(st, field) is None else there)(st, *more)
+
+    options: Any = KERNEL
+
+    @overload(chosen, jit_options=options)
+    def by_type(st: Any, *more: Any) -> Any:
+        kind = st.types[st.fields.index(field)]
+        picked = absent if isinstance(kind, types.NoneType) else there
+
+        def compiled(st: Any, *more: Any) -> Any:
+            return picked(st, *more)
+
+        return compiled
+
+    return chosen
 
 
 def _prefetch(_context: Any, array: Any, row: Any, column: Any) -> Any:

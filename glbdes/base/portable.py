@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
+LEAST: Final = 1e-290  # to be rounded: 10^decimals must be a number too
 DECIMALS: Final = 12  # that are kept by rounding
 # ln 2 in two parts. The first has 21 trailing zeros, so that its product with any exponent is exact.
 _LN2_HIGH: Final = float.fromhex("0x1.62e42feep-1")
@@ -90,10 +91,13 @@ def rounded(values: ArrayLike) -> Floats:
 
 
 def settled(values: ArrayLike) -> Floats:
-    """`values`, any shape, to `DECIMALS` decimals after the first digit of the largest."""
+    """`values`, any shape, to `DECIMALS` decimals after the first digit of the largest.
+
+    Where that is smaller than can be rounded (1e-290) they are as they were.
+    """
     values = np.asarray(values, dtype=np.float64)
     largest = float(np.abs(values).max(initial=0.0))
-    if not 0 < largest < np.inf:
+    if not LEAST < largest < np.inf:
         return values.copy()
     return np.asarray(np.round(values, DECIMALS - int(f"{largest:e}".partition("e")[2])))
 

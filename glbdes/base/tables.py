@@ -5,6 +5,7 @@ Cells that are no time or no number become NaT and NaN, so that the reader of th
 
 import warnings
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,11 +23,20 @@ FIRST, LAST = pd.Timestamp("1700-01-01", tz="UTC"), pd.Timestamp("2260-01-01", t
 def csv(path: Path, **options: Any) -> pd.DataFrame:
     """The table in a CSV file, as `pandas.read_csv` with `options` gives it. Raises `UnreadableError`."""
     regular(path)
+    return _csv(path, options)
+
+
+def csv_content(content: bytes, **options: Any) -> pd.DataFrame:
+    """As `csv`, of the content of a file that was read already."""
+    return _csv(BytesIO(content), options)
+
+
+def _csv(source: Path | BytesIO, options: dict[str, Any]) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would lose cells
             warnings.simplefilter("ignore", pd.errors.DtypeWarning)  # mixed columns are told of cell by cell
-            return pd.DataFrame(pd.read_csv(path, **options))
+            return pd.DataFrame(pd.read_csv(source, **options))
     except Exception as error:  # decoders, decompressors and parsers have their own ways to fail
         raise UnreadableError(f"cannot be read as a CSV table; truncated or damaged? ({_told(error)})") from error
 

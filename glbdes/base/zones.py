@@ -17,12 +17,13 @@ def names() -> frozenset[str]:
 
 def offsets_h(name: str, moments: Sequence[datetime]) -> list[float]:
     """Hours that local time in the zone `name`, one of `names()`, is ahead of UTC at each moment (UTC, no offset)."""
-    zone = _zone(name)
-    ahead = (moment.replace(tzinfo=UTC).astimezone(zone).utcoffset() for moment in moments)
+    local = zone(name)
+    ahead = (moment.replace(tzinfo=UTC).astimezone(local).utcoffset() for moment in moments)
     return [0.0 if offset is None else offset.total_seconds() / S_PER_H for offset in ahead]
 
 
 @cache
-def _zone(name: str) -> ZoneInfo:
+def zone(name: str) -> ZoneInfo:
+    """The rules of the zone `name`, one of `names()`."""
     with files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:
         return ZoneInfo.from_file(file, key=name)

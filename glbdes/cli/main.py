@@ -14,10 +14,11 @@ from typing import Any
 import click
 from rich.console import Console
 
-from glbdes.cli.importing import importing
+from glbdes.cli.importing import describe, importing, join
 from glbdes.cli.optimum import optimum
 from glbdes.cli.output import Refusal, orderly, say, show, stopped, told
 from glbdes.cli.paths import ANY, FILE, FOLDER
+from glbdes.cli.profile import profile
 from glbdes.cli.study import COMMANDS, allow_policy
 from glbdes.errors import GlbdesError, PolicyError, RecordsError, brief
 
@@ -66,7 +67,7 @@ def main() -> None:
     """Simulate how LLM inference requests are routed between regions, and who bears the footprint."""
 
 
-for command in (*COMMANDS, optimum, importing):
+for command in (*COMMANDS, optimum, profile, importing):
     main.add_command(command)
 
 
@@ -175,57 +176,12 @@ def scenarios() -> None:
 
 
 @main.group()
-def profile() -> None:
-    """Measured timing and energy of replicas."""
-
-
-@profile.command("list")
-def list_profiles() -> None:
-    """List the profiles that come with the package."""
-    from glbdes.hardware import profile
-    from glbdes.present import tables
-
-    show([tables.profiles([profile.load(name) for name in profile.shipped()])])
-
-
-@profile.command("show")
-@click.argument("name")
-def show_profile(name: str) -> None:
-    """What a replica of profile NAME, shipped or a file, takes and draws."""
-    from glbdes.hardware import profile
-    from glbdes.present import tables
-
-    show(tables.profile(profile.load(name, Path.cwd())))
-
-
-@profile.command("fit")
-@click.argument("measurements", type=FILE, metavar="FILE")
-@click.option("-o", "--out", type=FILE, metavar="TOML", help="Write the profile there.")
-@click.option("--graph-tokens", type=click.IntRange(1, 10**9), metavar="N", help="Ignore longer prompts, extrapolate.")
-@click.option("--serving-of", metavar="NAME", help="Assume this profile's serving overhead if none was measured.")
-def fit_profile(measurements: Path, out: Path | None, graph_tokens: int | None, serving_of: str | None) -> None:
-    """Fit a profile to the measurements in FILE, and print how well it fits."""
-    from glbdes.base.files import put
-    from glbdes.hardware import fit, profile
-    from glbdes.hardware.gpu import read_gpu
-    from glbdes.present import tables
-
-    assumed = None if serving_of is None else profile.load(serving_of, Path.cwd())
-    measured = read_gpu(measurements)
-    fitted, residuals = fit.fit_profile(measured, graph_tokens=graph_tokens, serving_of=assumed)
-    rows = fit.residual_rows(residuals)
-    show([*tables.profile(fitted), tables.table("Residuals", fit.RESIDUAL_COLUMNS, rows)])
-    if out is not None:
-        choices = [f"--graph-tokens {graph_tokens}"] * (graph_tokens is not None)
-        choices += [f"--serving-of {serving_of}"] * (serving_of is not None)
-        made_by = " ".join(["glbdes profile fit", measurements.name, *choices])
-        put(out, fit.to_toml(fitted, residuals, made_by, measured.kv_source))
-        say(f"Wrote {out}")
-
-
-@main.group()
 def signals() -> None:
     """Price, carbon and water of regions over time."""
+
+
+signals.add_command(join)
+signals.add_command(describe)
 
 
 @signals.command("generate")

@@ -6,16 +6,16 @@ back to back) and what a served run shows beyond it are fitted one after the oth
 Reading measurement files is in `gpu.py`.
 """
 
-import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from pydantic import ValidationError
 from scipy.optimize import least_squares, nnls
 
 from glbdes.errors import ProfileError
-from glbdes.hardware.measurements import Floats, Ints, Measurements, Served, Work
+from glbdes.hardware.derived import derived
+from glbdes.hardware.measurements import Floats, Ints, Measurements, Residual, Served, Work
 from glbdes.hardware.profile import Iteration, Prefill, Profile, Serving
 from glbdes.scenario.complaints import complaints
 
@@ -26,16 +26,6 @@ FLATNESS: Final = 0.01
 FULL_TOKENS: Final = 512  # a prompt of so many tokens keeps all of the device busy
 GAP_S: Final = 0.001  # a prompt that begins within this of another's end follows straight behind it
 HICCUP: Final = 0.01  # relative errors of steps beyond this count by their size, no longer by its square
-
-
-class Residual(NamedTuple):
-    """How far a part of the profile is from what was measured: |fitted / measured - 1|."""
-
-    what: str
-    points: int
-    mean: float
-    worst: float
-    worst_at: str
 
 
 def fit_profile(
@@ -84,7 +74,7 @@ def _fitted(
         prefill=prefill,
         serving=serving,
     )
-    return profile, residuals
+    return profile.model_copy(update={"chunked": derived(profile)}), residuals
 
 
 def residual_rows(residuals: Sequence[Residual]) -> list[tuple[str, str, str, str, str]]:
@@ -93,47 +83,6 @@ def residual_rows(residuals: Sequence[Residual]) -> list[tuple[str, str, str, st
 
 
 RESIDUAL_COLUMNS: Final = ("fitted", "points", "mean error", "worst error", "worst at")
-
-
-def to_toml(profile: Profile, residuals: Sequence[Residual], made_by: str, kv_source: str) -> str:
-    """`profile` as a TOML file, numbers to six digits; `made_by`, `kv_source` and the residuals stand on top."""
-    document = profile.model_dump(exclude_none=True)
-    tables = {key: value for key, value in document.items() if isinstance(value, dict)}
-    width = max((len(residual.what) for residual in residuals), default=0)
-    lines = [
-        f"# {profile.model} on one {profile.gpu}. Made by: {made_by}",
-        "# Errors of the fit, mean and worst:",
-        *(f"#   {r.what:{width}}  {r.mean:7.2%} {r.worst:7.2%}  ({r.points} points)" for r in residuals),
-        "# host_w was not measured; a scenario says what the server around the GPU draws.",
-        *textwrap.wrap(f"kv_tokens: {kv_source}.", width=118, initial_indent="# ", subsequent_indent="#   "),
-        "",
-    ]
-    lines += [f"{key} = {_toml(value)}" for key, value in document.items() if key not in tables]
-    for key, table in tables.items():
-        about = textwrap.wrap(ABOUT[key], width=118, initial_indent="# ", subsequent_indent="# ")
-        lines += ["", *about, f"[{key}]", *(f"{inner} = {_toml(value)}" for inner, value in table.items())]
-    return "\n".join(lines) + "\n"
-
-
-# What the tables of a profile are, for the reader of the file.
-ABOUT: Final = {
-    "iteration": "A decode iteration of b requests with K context tokens, on the bare device: a + beta*b + gamma*K "
-    "seconds, e0 + e1*b + e2*K joules.",
-    "prefill": "A prompt by its length, on the bare device, prompts back to back. Linear between these lengths, "
-    "padded; beyond the last one, unpadded, by what a token and a squared token add (beyond_s).",
-    "serving": "What serving adds: host seconds per iteration and per active request in it; time of a served prompt "
-    "over a bare one at each of prefill.tokens, and of one that begins where another ended over one that does not; "
-    "energy of served work over bare work.",
-}
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, tuple):
-        return f"[{', '.join(_toml(item) for item in value)}]"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    return repr(float(f"{value:.6g}")) if isinstance(value, float) else str(value)
 
 
 def _iteration(measured: Measurements) -> tuple[Iteration, list[Residual]]:

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glbdes.errors import ScenarioError
-from glbdes.hardware import profile
+from glbdes.hardware import chunks, profile, step_rates
 from glbdes.hardware.clock import span_ns, span_or_never_ns
 from glbdes.hardware.physics import NEVER_NS
 from glbdes.hardware.profile import Profile
-from glbdes.scenario.model import Pool, Region
+from glbdes.hardware.step_tables import StepTables
+from glbdes.scenario.model import Pool, Region, Serving
 from glbdes.units import J_PER_KWH, KWH_PER_MWH, S_PER_H
 
 Floats = NDArray[np.float64]
@@ -57,6 +58,8 @@ class Service(NamedTuple):
     rest_w: Floats  # of all replicas without any work, without host power
     servers: Ints | None  # requests that all replicas serve at a time; None: there are no replicas
     beyond_measurement: Floats | None  # share of prompt tokens in prompts that are longer than any measured; or None
+    assumed: tuple[str, ...] = ()  # what was not measured, a line a profile
+    steps: StepTables | None = None  # how replicas schedule in chunks; None: prompts first
 
 
 def replicas(
@@ -66,12 +69,14 @@ def replicas(
     longest: int,
     clock_ns: int,
     folder: Path | None = None,
+    serving: Serving | None = None,
 ) -> Service:
     """Pools of replicas: each region's own keys, and those of `shared` for what it does not say.
 
     `mix` : (prompt, output) tokens of typical requests, int[n] each; `longest` : tokens of the longest that can come.
 
-    Raises `ProfileError` for profiles that are missing or wrong, `ScenarioError` for batches that nobody measured.
+    Raises `ProfileError` for profiles that are missing or wrong, `ScenarioError` for batches that nobody measured and
+    for replicas that cannot schedule in chunks as they should.
     """
     pools = {name: _pool(shared, region) for name, region in regions.items()}
     loaded = {pool.profile: profile.load(pool.profile, folder) for pool in pools.values() if pool.profile is not None}
@@ -88,6 +93,16 @@ def replicas(
     rest_w = np.where(fleet.sleep_after_ns < NEVER_NS, np.minimum(fleet.sleep_w, fleet.idle_w), fleet.idle_w)
     fullest = zip(measured, fleet.max_batch.tolist(), rest_w.tolist(), strict=True)
     added = [profile.marginal_j(one, prompt, output, batch, rest) for one, batch, rest in fullest]
+    steps = None
+    if serving is not None and serving.scheduler == "chunked":
+        chunked = chunks.parts(pools, measured, fleet, serving, longest)
+        steps = chunks.tables(loaded.values(), serving)
+        budget = serving.max_batched_tokens
+        pairs = list(zip(chunked, most.tolist(), strict=True))
+        rps = [step_rates.capacity_rps(one, prompt, output, batch, budget) for one, batch in pairs]
+        joules = [step_rates.it_j_per_request(one, prompt, output, batch, budget) for one, batch in pairs]
+        rests = zip(chunked, rest_w.tolist(), strict=True)
+        added = [step_rates.marginal_j(one, prompt, output, budget, rest) for one, rest in rests]
     return Service(
         fleet=fleet,
         capacity_rps=np.array(rps) * fleet.replicas,
@@ -96,6 +111,8 @@ def replicas(
         rest_w=rest_w * fleet.replicas,
         servers=most * fleet.replicas,
         beyond_measurement=beyond,
+        assumed=tuple(line for line in map(profile.assumption, loaded.values()) if line is not None),
+        steps=steps,
     )
 
 

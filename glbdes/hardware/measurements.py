@@ -1,4 +1,4 @@
-"""What was measured of one model on one device, as `fit.py` takes it and `gpu.py` reads it."""
+"""What was measured of one model on one device, as readers give and fits take it, and what a fit leaves of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 
 class Decode(NamedTuple):
@@ -57,6 +58,28 @@ class Served(NamedTuple):
     window_s: float
 
 
+class Steps(NamedTuple):
+    """Single steps of a server that schedules in chunks, with one chunk each at most; arrays [n]."""
+
+    prefill_tokens: Ints  # of the chunk; 0: none
+    prefill_context: Ints  # tokens of its prompt computed before
+    batch: Ints  # decoding requests
+    context: Ints  # tokens of each of them, the new one included
+    time_s: Floats
+    energy_j: Floats | None  # None: not measured
+
+    @property
+    def mixed(self) -> NDArray[np.bool_]:
+        """Which steps have a chunk."""
+        return self.prefill_tokens > 0
+
+    def only(self, chosen: NDArray[np.bool_]) -> "Steps":
+        """The steps where `chosen` [n] is true."""
+        energy_j = None if self.energy_j is None else self.energy_j[chosen]
+        tokens, before, batch, context = (column[chosen] for column in self[:4])
+        return Steps(tokens, before, batch, context, self.time_s[chosen], energy_j)
+
+
 @dataclass(frozen=True, eq=False)
 class Measurements:
     """Everything measured of one model on one device. `served` by Poisson rate in requests/s; may be empty."""
@@ -72,3 +95,13 @@ class Measurements:
     decode: Decode
     prompts: Prompts
     served: Mapping[float, Served]
+
+
+class Residual(NamedTuple):
+    """How far a part of the profile is from what was measured: |fitted / measured - 1|."""
+
+    what: str
+    points: int
+    mean: float
+    worst: float
+    worst_at: str

@@ -14,7 +14,7 @@ from math import floor, sqrt
 from glbdes.units import NS_PER_S
 
 # The order of events at equal times (docs/model.md, section 2); within a kind by region, replica and request id.
-REPLICA, TIMEOUT, FAULT, SLOT, TELEMETRY, REGION_ARRIVAL, GATEWAY_ARRIVAL = range(7)
+REPLICA, TIMEOUT, FAULT, SLOT, TELEMETRY, REGION_ARRIVAL, GATEWAY_ARRIVAL, STEP = range(8)
 
 # How a request ends.
 SERVED, REJECTED, TIMED_OUT, FAILED = range(4)

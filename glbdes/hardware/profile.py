@@ -2,7 +2,8 @@
 
 A profile is a TOML file, shipped in `profiles/` or a user's own. It keeps apart what was measured on the bare device
 (`iteration`, `prefill`) and what serving adds to that (`serving`); everybody else reads the sums, `a_s` to `e2_j` and
-`prefill_table`. How profiles are made from measurements is in `fit.py`. Formulas: docs/model.md, sections 4 and 5.
+`prefill_table`. What a server that schedules in chunks takes for a step is in `chunked`. How profiles are made from
+measurements is in `fit.py` and `fit_steps.py`. Formulas: docs/model.md, sections 4 and 5.
 """
 
 import os
@@ -12,34 +13,22 @@ from typing import Annotated, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from glbdes import resources
 from glbdes.base import portable, reading
 from glbdes.errors import ProfileError, brief, nearest
+from glbdes.hardware.chunked import Chunked
+from glbdes.hardware.part import NonNegative, Part, Positive, Positives, Text, Tokens
 from glbdes.scenario.complaints import complaints, shown
-from glbdes.scenario.sizes import MOST_PATH, MOST_TOKENS, bearable, plain
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Positive = Annotated[float, Field(gt=0), AfterValidator(bearable)]
-NonNegative = Annotated[float, Field(ge=0), AfterValidator(bearable)]
-Text = Annotated[str, Field(max_length=MOST_PATH), AfterValidator(plain)]
-Tokens = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
-# A list in TOML is a tuple here; its length is checked against `prefill.tokens`.
-Positives = Annotated[tuple[Positive, ...], Field(strict=False)]
-
 # Per token and per squared token.
 Growth = Annotated[tuple[NonNegative, NonNegative], Field(strict=False)]
 
 SHIPPED: Final = Path(__file__).resolve().parent / "profiles"
-
-
-class Part(BaseModel):
-    """Frozen, closed to keys that it does not know, and strict: text is never taken for a number, nor infinity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Iteration(Part):
@@ -94,6 +83,7 @@ class Profile(Part):
     iteration: Iteration
     prefill: Prefill
     serving: Serving = Serving()
+    chunked: Chunked | None = None  # what a step takes; None: only `prefill_first` can be simulated
 
     @property
     def a_s(self) -> float:
@@ -177,6 +167,14 @@ def load(name: str, folder: Path | None = None) -> Profile:
         return Profile.model_validate(document)
     except ValidationError as error:
         raise ProfileError("\n".join(f"{line} ({place})" for line in complaints(error, Profile))) from error
+
+
+def assumption(profile: Profile) -> str | None:
+    """What of a profile's energy nobody measured, in words; None if all of it was."""
+    watts = None if profile.chunked is None else profile.chunked.active_w
+    if watts is None:
+        return None
+    return f"The energy of {profile.name} was not measured: {watts:g} W at work are assumed"
 
 
 def shipped() -> list[str]:

@@ -29,7 +29,7 @@ FRONT = (
     "Each point is a policy; towards the lower left is better. Filled points are on the front: nothing here is as fair "
     "for less. The grey line bounds what can be had; hollow points off it pay more than they need to."
 )
-BARS = " Thin bars are 95 % confidence intervals of the mean over seeds."
+BARS = " Thin bars are 95 % confidence intervals of the mean over draws."
 COURSE = "Each line adds up a region's footprint from the start. Lines that rise alike are shared burdens"
 HOURS = (
     "Each panel is a gateway, each row a region; the darker, the larger the share of the gateway's requests of that "

@@ -156,9 +156,9 @@ def one(run_records: Records) -> tuple[list[str], list[list[str]]]:
 
 
 def lines(found: pd.DataFrame, shown: Mapping[str, Shown]) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows of text for the means of `headline.by_policy`; with seeds, differences under each figure.
+    """Headings and rows of text for the means of `headline.by_policy`; with several draws, differences under each figure.
 
-    Figures that no policy has (latency of a flow) are left out.
+    Figures that no policy has (latency of a flow) are left out, and differences where there is none.
     """
     names = [str(name) for name in found["policy"]]
     rows = []
@@ -166,7 +166,7 @@ def lines(found: pd.DataFrame, shown: Mapping[str, Shown]) -> tuple[list[str], l
         if found[column].isna().all():
             continue
         rows.append([how.heading, *(_value(value, how) for value in found[column])])
-        if f"{column}_difference" in found:
+        if f"{column}_difference" in found and found[f"{column}_difference"].any():
             rows.append([f"  less {names[0]}", *_differences(found, column, how)])
     return ["", *names], rows
 

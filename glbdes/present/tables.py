@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from glbdes.hardware import Profile
+from glbdes.hardware.chunked import Chunked
 from glbdes.hardware.physics import NO_PLAN
 from glbdes.policy.contract import Check
 from glbdes.present.preview import Preview
@@ -80,6 +81,9 @@ def summary(figures: Summary) -> Iterator[RenderableType]:
     yield from ignored(figures["policy"], figures["dispatch"])
     yield from _warnings(figures["warnings"])
     yield _requests(figures) if figures["requests_per_s"] is not None else "Load as a flow: no requests, no latency"
+    if figures["warmup_s"]:
+        span = f"{number(figures['warmup_s'])} s before each slot counts"
+        yield f"Left out: {number(figures['warmup_requests'])} more in warm-ups, {span}"
     if figures["latency_s"]["e2e"]["mean"] is not None:
         yield table(
             "Latency of served requests, s",
@@ -132,8 +136,7 @@ def optimum(figures: Summary) -> Iterator[RenderableType]:
 def _requests(figures: Summary) -> Table:
     counts = figures["requests"]
     headings = [name.replace("_", " ") for name in counts]
-    title = f"Requests (each stands for {number(figures['request_weight'], 3)}"
-    title += f"; {number(figures['warmup_requests'])} in warm-ups left out)" if figures["warmup_s"] else ")"
+    title = f"Requests (each stands for {number(figures['request_weight'], 3)})"
     return table(title, headings, [[number(value) for value in counts.values()]], text=0)
 
 
@@ -299,3 +302,18 @@ def profile(found: Profile) -> Iterator[RenderableType]:
     yield f"Room for {number(found.max_batch)} requests and {number(found.kv_tokens)} KV tokens"
     yield f"Idle {number(found.idle_w, 3)} W, asleep {number(found.sleep_w, 3)} W, host {number(found.host_w, 3)} W"
     yield f"Serving overhead: {found.serving.source}"
+    yield _steps(found.chunked)
+
+
+def _steps(found: Chunked | None) -> str:
+    """Where a profile's steps come from, in a line."""
+    if found is None:
+        return "Steps in chunks: none; it serves prompts first, one at a time, and no other way"
+    least, most = found.context
+    where = f"up to {number(found.batch_max)} requests of {number(least)} to {number(most)} tokens"
+    power = "" if found.active_w is None else f" ({number(found.active_w, 3)} W at work)"
+    return (
+        f"Steps in chunks: times {found.times}, energies {found.energies}{power}, {where}; {found.source}; "
+        f"host {number(MS_PER_S * found.host_s, 3)} ms a step and {number(MS_PER_S * found.host_request_s, 3)} ms for "
+        f"each request in it, {found.host_source}"
+    )

@@ -17,6 +17,7 @@ from glbdes.scenario.sizes import (
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=MOST_NAME)]
 File = Annotated[str, Field(min_length=1, max_length=MOST_PATH), AfterValidator(plain)]
+Label = Annotated[str, Field(min_length=1, max_length=MOST_NAME), AfterValidator(plain)]  # a name of other people's
 Number = Annotated[float, AfterValidator(bearable)]
 Positive = Annotated[float, Field(gt=0), AfterValidator(bearable)]
 NonNegative = Annotated[float, Field(ge=0), AfterValidator(bearable)]

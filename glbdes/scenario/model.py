@@ -19,9 +19,11 @@ from glbdes.base import reading
 from glbdes.errors import ScenarioError, brief, nearest
 from glbdes.scenario import overrides as settings
 from glbdes.scenario.complaints import complaints
+from glbdes.scenario.demand import Workload
 from glbdes.scenario.kinds import (
     File,
     Knot,
+    Label,
     Model,
     Name,
     NonNegative,
@@ -30,7 +32,6 @@ from glbdes.scenario.kinds import (
     Positive,
     Seconds,
     SomeSeconds,
-    Tokens,
     WakeS,
 )
 from glbdes.scenario.places import at_home
@@ -86,40 +87,10 @@ class SignalsSource(Model):
     source: File = (
         "constant"  # "synthetic"; a file (shipped, or beside the scenario); or a folder in the authors' layout
     )
+    sources: Annotated[tuple[File, ...] | None, Field(strict=False, min_length=1)] = None  # files joined, instead
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None  # of the synthetic ones; None: the shipped signals'
     missing: Literal["error", "hold"] = "error"  # a gap in the file: refuse, or hold the last value
     max_stale_slots: Annotated[int, Field(ge=1, le=MOST)] = 24
-
-
-class Lengths(Model):
-    """Joint law of prompt and output tokens."""
-
-    law: Literal["azure_conv", "fixed", "geometric", "trace"] = "azure_conv"
-    prompt_tokens: Tokens | None = None  # fixed and geometric: the mean
-    output_tokens: Tokens | None = None
-    file: File | None = None  # trace: lengths drawn with replacement from this request trace
-    max_tokens: Annotated[int, Field(ge=2, le=MOST_TOKENS)] = 32768  # prompt + output; longer draws are cut
-
-
-class Workload(Model):
-    """When requests arrive and how long they are. A gateway's mean rate is `load` or `rate_per_s` times the shape."""
-
-    arrivals: Literal["poisson", "gamma", "mmpp", "replay"] = "poisson"
-    shape: Literal["constant", "diurnal", "trace"] = "constant"  # of the mean rate over the slots
-    diurnal_amplitude: Annotated[float, Field(ge=0, lt=1)] = 0.4  # peak is 1 + amplitude times the mean
-    diurnal_peak_h: Annotated[float, Field(ge=0, lt=24)] = 14.0  # local hour of the peak
-    load_file: File | None = None  # shape "trace": a load per slot (column `load`, or one named like each gateway)
-    load_scale: Positive = 1.0  # multiplies every gateway's rate
-    burstiness_cv2: Annotated[float, Field(ge=1e-4, le=1e4)] = (
-        4.0  # gamma: squared coefficient of variation of the gaps
-    )
-    burst_factor: Annotated[float, Field(gt=1, le=1e6)] = 4.0  # mmpp: rate in a burst / mean rate outside one
-    burst_fraction: Annotated[float, Field(ge=1e-6, le=1 - 1e-6)] = 0.1  # mmpp: share of time in bursts
-    burst_mean_s: Seconds = 5.0  # mmpp: mean length of a burst
-    file: File | None = None  # replay: the request trace
-    replay_rate_factor: Positive = 1.0  # replay: compress (> 1) or stretch the trace's clock
-    replay_loop: bool = False  # replay: begin the trace again at its end, instead of refusing a longer horizon
-    lengths: Lengths = Lengths()
 
 
 class Slo(Model):
@@ -165,6 +136,15 @@ class Pool(Model):
     wake_s: WakeS | None = None
 
 
+class Serving(Model):
+    """How replicas put their work together."""
+
+    scheduler: Literal["prefill_first", "chunked"] = "prefill_first"
+    max_batched_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = 2048  # chunked: most tokens of a step
+    block_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = 16  # chunked: tokens of a block of the KV cache
+    whole_prompts: bool = True  # chunked: admission needs blocks for all known tokens, not only for the first chunk
+
+
 class Region(Pool, Place):
     """Where requests may be served, with constant signals for what the signal source does not give."""
 
@@ -176,6 +156,7 @@ class Region(Pool, Place):
     carbon_g_per_kwh: NonNegative | None = None
     wue_l_per_kwh: NonNegative | None = None
     ewif_l_per_kwh: NonNegative | None = None
+    signal: Label | None = None  # what it is called in the source of signals, if not by its own name
 
 
 class Network(Model):
@@ -275,6 +256,7 @@ class Scenario(Model):
     regions: Annotated[dict[Name, Region], Field(min_length=1)]
     gateways: Annotated[dict[Name, Gateway], Field(min_length=1)]
     slo: Annotated[dict[Name, Slo], Field(min_length=1)] = {"default": Slo()}  # noqa: RUF012 (pydantic copies it)
+    serving: Serving = Serving()
     dispatch: Dispatch = Dispatch()
     known_ahead: KnownAhead = KnownAhead()
     policy: PolicyChoice = PolicyChoice()

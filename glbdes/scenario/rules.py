@@ -45,6 +45,8 @@ def _workload(document: Document) -> Iterator[Problem]:
 def _signals(document: Document) -> Iterator[Problem]:
     signals = table(document, "signals")
     source = signals.get("source", "constant")
+    if signals.get("sources") is not None and source != "constant":
+        yield Problem("signals.sources", f": given, and signals.source = '{brief(source)}' too: remove one")
     if signals.get("seed") is not None and source != "synthetic":
         rule = f"given, but signals.source = '{brief(source)}' is not drawn, must be 'synthetic'"
         yield Problem("signals.seed", f" = {brief(signals['seed'])}: {rule}")

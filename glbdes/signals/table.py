@@ -23,14 +23,14 @@ from glbdes.scenario.model import Region, SignalsSource, Time
 from glbdes.scenario.sizes import MOST
 from glbdes.signals import synthetic
 from glbdes.signals.authors import is_authors, read_authors
-from glbdes.signals.tidy import SIGNALS, read_tidy
+from glbdes.signals.join import join
+from glbdes.signals.tidy import MINIMUM, MOST_STEPS, SIGNALS, read_tidy
 from glbdes.units import NS_PER_S, S_PER_H
 
 Floats = NDArray[np.float64]
 
 SYNTHETIC: Final = "synthetic"  # the source that is drawn
-MOST_STEPS: Final = 10**8  # of a file, or slots if these are finer
-MINIMUM: Final = {"carbon_g_per_kwh": 0.0, "wue_l_per_kwh": 0.0, "ewif_l_per_kwh": 0.0, "pue": 1.0}  # prices: any
+SUNDAY: Final = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +55,10 @@ class Signals:
 def load(source: SignalsSource, regions: Mapping[str, Region], time: Time, folder: Path | None) -> Signals:
     """The signals of `regions`, in their order, over the horizon.
 
-    `source.source` is "constant", "synthetic", a file or a folder in the authors' layout; relative paths start at
-    `folder`, and a bare file name may be a shipped trace. The source gives the slotwise values; a region's own
-    constants fill what the source lacks. Both for the same signal is an error, but for PUE, where the region's own
-    wins.
+    `source.source` is "constant", "synthetic", a file or a folder in the authors' layout, `source.sources` files to be
+    joined; relative paths start at `folder`, and a bare file name may be a shipped trace. The source gives the slotwise
+    values, of the region's own name or its `signal`; a region's own constants fill what the source lacks. Both for the
+    same signal is an error, but for PUE, where the region's own wins.
 
     Raises
     ------
@@ -67,17 +67,26 @@ def load(source: SignalsSource, regions: Mapping[str, Region], time: Time, folde
         `source.missing = "hold"`), twice there, unsorted or out of range; too few slots; a step that does not fit.
     """
     constants = {name: _constants(region) for name, region in regions.items()}
-    if source.source == "constant":
+    if source.source == "constant" and source.sources is None:
+        if named := [name for name, region in regions.items() if region.signal is not None]:
+            told = f"regions.{named[0]}.signal = '{brief(regions[named[0]].signal)}'"
+            raise SignalError(f"{told}, but signals.source = 'constant' has no names: name a file")
         return _assemble({}, constants, time, "constant")
-    if source.source == SYNTHETIC:
+    if source.sources is not None:
+        table, place = join([_path(one, folder) for one in source.sources], "").table, ", ".join(source.sources)
+    elif source.source == SYNTHETIC:
         table, place = _drawn(source, time), "signals.source = 'synthetic'"
     else:
         table, place = _table(source.source, folder)
     series = {}
     known = set(table["region"])
-    for name in regions:
-        if name in known:
-            series[name] = _region(table[table["region"] == name], _Grid(table, time, place, name), source)
+    for name, region in regions.items():
+        theirs = region.signal or name
+        if theirs in known:
+            series[name] = _region(table[table["region"] == theirs], _Grid(table, time, place, theirs), source)
+        elif region.signal is not None:
+            told = f"has no region '{brief(theirs)}'{nearest(theirs, known)}"
+            raise SignalError(f"{place}: {told} (regions.{name}.signal)")
         elif len(constants[name]) < len(SIGNALS):
             raise SignalError(f"{place}: has no region '{name}'{nearest(name, known)}")
     return _assemble(series, constants, time, place)
@@ -91,11 +100,16 @@ def _drawn(source: SignalsSource, time: Time) -> pd.DataFrame:
     return synthetic.signals(synthetic.SHIPPED_SEED if source.seed is None else source.seed, hours)
 
 
-def _table(source: str, folder: Path | None) -> tuple[pd.DataFrame, str]:
+def _path(source: str, folder: Path | None) -> Path:
     path = find("traces", source, folder)
     if path is None:
         known = shipped("traces")
         raise SignalError(f"signals.source = '{brief(source)}': no such file or folder{nearest(source, known)}")
+    return path
+
+
+def _table(source: str, folder: Path | None) -> tuple[pd.DataFrame, str]:
+    path = _path(source, folder)
     if path.is_file():
         return read_tidy(path), source
     if not is_authors(path):
@@ -216,9 +230,30 @@ def _region(rows: pd.DataFrame, grid: _Grid, source: SignalsSource) -> tuple[dic
             continue
         _check_range(rows, column, grid)
         held, age = _hold(grid.slots(rows[column].to_numpy(dtype=np.float64)), column, grid, source)
+        _no_clock_hole(age, column, grid)
         arrays[column] = held
         stale = np.maximum(stale, age)
     return arrays, stale
+
+
+def _no_clock_hole(age: NDArray[np.int64], column: str, grid: _Grid) -> None:
+    """Refuse to hold over the hour that clocks leave out in spring, if it alone is missing: stamps are local times."""
+    slots = S_PER_H * NS_PER_S // grid.slot  # of an hour
+    ends = np.flatnonzero((age == slots) & (np.append(age[1:], 0) == 0)) if slots else ()
+    for end in ends:
+        when = grid.moment(int(end) - slots + 1)
+        if _clocks_jump(when):
+            told = f"region {grid.region}, {when}: {column} lacks the one hour that clocks leave out in spring"
+            remedy = "stamps are local times: make them UTC (glbdes import --tz does)"
+            raise SignalError(f"{grid.place}: {told}; {remedy}")
+
+
+def _clocks_jump(when: pd.Timestamp) -> bool:
+    """Whether clocks somewhere in Europe, North America or Australia leave out the hour that begins at `when`."""
+    europe = when.month == 3 and when.day >= 25 and when.hour in (1, 2)
+    america = when.month == 3 and 8 <= when.day <= 14 and when.hour == 2
+    australia = when.month == 10 and when.day <= 7 and when.hour == 2
+    return when.weekday() == SUNDAY and when.minute == 0 and (europe or america or australia)
 
 
 def _check_range(rows: pd.DataFrame, column: str, grid: _Grid) -> None:

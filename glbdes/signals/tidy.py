@@ -21,6 +21,8 @@ from glbdes.units import G_PER_KG, KG_PER_T, KWH_PER_MWH, L_PER_M3
 SIGNALS: Final = ("price_usd_per_kwh", "carbon_g_per_kwh", "wue_l_per_kwh", "ewif_l_per_kwh", "pue")
 KEYS: Final = ("time_utc", "region")
 COLUMNS: Final = KEYS + SIGNALS
+MOST_STEPS: Final = 10**8  # of a file, or slots if these are finer
+MINIMUM: Final = {"carbon_g_per_kwh": 0.0, "wue_l_per_kwh": 0.0, "ewif_l_per_kwh": 0.0, "pue": 1.0}  # prices: any
 
 # What a quantity may be given in, as a factor to the unit of its column.
 _AMOUNT: Final = {

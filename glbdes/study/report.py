@@ -59,6 +59,14 @@ def write(source: str | Path, out: str | Path, formats: Sequence[str] = FORMATS)
     return [out, *_pictures(found.figures, out.with_name(f"{out.stem}_figures"), formats)]
 
 
+def draw(chart: Any, out: Path) -> None:
+    """Write `chart` to `out`, in the format of its suffix. Raises `RecordsError` for another, or if that fails."""
+    name = out.suffix.removeprefix(".").lower()
+    if name not in DRAWN:
+        raise RecordsError(f"{out}: is '{out.suffix}', must be one of {', '.join(f'.{one}' for one in FORMATS)}")
+    put(out, DRAWN[name](figures.spec(chart)))
+
+
 def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glbdes.base import portable
-from glbdes.scenario.model import Workload
+from glbdes.scenario.demand import Workload
 from glbdes.units import NS_PER_S
 
 Floats = NDArray[np.float64]

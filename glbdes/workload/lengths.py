@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from glbdes import resources
 from glbdes.base import portable
 from glbdes.errors import ScenarioError, TraceError, nearest
-from glbdes.scenario.model import Lengths, Workload
+from glbdes.scenario.demand import Lengths, Workload
 from glbdes.workload.azure import Trace
 from glbdes.workload.tidy import read_requests
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glbdes.hardware import Fleet
+from glbdes.hardware.step_tables import StepTables
 from glbdes.signals import Signals
 from glbdes.units import G_PER_KG, J_PER_KWH, NS_PER_S
 from glbdes.workload import Requests
@@ -65,6 +66,8 @@ class World:
     norm: float = inf  # 1, 2 or infinity: which norm of the weighted footprints
     delay_usd_per_s: float = 0.0  # per second of a request on the network, both ways, or waiting
     waiting: Waiting | None = None  # expected, by load; None: not reckoned with
+    steps: StepTables | None = None  # how replicas schedule in chunks; None: prompts first, one at a time
+    assumed: tuple[str, ...] = ()  # what of the replicas nobody measured, in words
     beyond_measurement: Floats | None = None  # [r] share of expected prompt tokens in prompts longer than any measured
     marginal_kwh: Floats | None = None  # [r] the least that a request adds to `rest_w`; None: `it_kwh_per_request`
     rest_w: Floats | None = None  # [r] of all replicas without any work, without host power; None: 0

@@ -30,7 +30,7 @@ def build(scenario: Scenario, folder: Path, signals: Path | None = None) -> Worl
     slot's expected load does not fit the regions open to it (unless `dispatch.overload = "allow"`).
     """
     if signals is not None:
-        source = scenario.signals.model_copy(update={"source": str(signals.resolve())})
+        source = scenario.signals.model_copy(update={"source": str(signals.resolve()), "sources": None})
         scenario = scenario.model_copy(update={"signals": source})
     world = by_class(scenario, _world(scenario, folder))
     sizes.check(scenario, world)
@@ -75,6 +75,8 @@ def _world(scenario: Scenario, folder: Path) -> World:
         marginal_kwh=service.marginal_kwh,
         rest_w=service.rest_w,
         requests=asked.requests,
+        assumed=service.assumed,
+        steps=service.steps,
         price_ahead_slots=known.price_ahead_slots,
         warmup_ns=warmup_ns,
         **priced._asdict(),
@@ -86,4 +88,4 @@ def _service(scenario: Scenario, folder: Path) -> Service:
     if scenario.in_megawatts:
         return megawatts(scenario.regions)
     mix, longest = mix_of(scenario.workload, folder), scenario.workload.lengths.max_tokens
-    return replicas(scenario.fleet, scenario.regions, mix, longest, scenario.time.clock_ns, folder)
+    return replicas(scenario.fleet, scenario.regions, mix, longest, scenario.time.clock_ns, folder, scenario.serving)

@@ -44,6 +44,7 @@ def _fleet(scenario: Scenario, world: World) -> Iterator[str]:
     bare = [names[r] for r in np.flatnonzero(world.fleet.host_w == 0)]
     if bare:
         yield f"host_w = 0 W in {_listed(bare, names)}: the servers around the GPUs draw nothing"
+    yield from world.assumed
     if world.beyond_measurement is None:
         return
     labels = [region.profile or scenario.fleet.profile or "" for region in scenario.regions.values()]

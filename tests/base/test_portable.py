@@ -83,6 +83,7 @@ def test_rounding_makes_equal_what_rounding_errors_tell_apart():
     assert portable.settled([1e20, 3e20 + 1e5]).tolist() == [1e20, 3e20]
     assert portable.settled([0.0, 0.0]).tolist() == [0.0, 0.0]
     assert portable.settled([]).tolist() == []
+    assert portable.settled([1e-305, 3e-308]).tolist() == [1e-305, 3e-308]
 
 
 def test_grades_are_whole_and_the_largest_is_always_the_same():

@@ -169,7 +169,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         elif change == "deep":
             for _ in range(draw(st.sampled_from([1, 3, 60]))):
                 holder[key] = [holder[key]] if draw(st.booleans()) else {"a": holder[key]}
-        elif change == "scale" and isinstance(holder[key], int | float):
+        elif change == "scale" and isinstance(holder[key], int | float) and abs(holder[key]) < 10**300:
             holder[key] = holder[key] * draw(st.sampled_from([10.0, 1e3, 1e6, 1e9, 1e12, 1e-3, 1e-6, 1e-9, 1e-12, -1]))
         else:
             holder[key] = draw({"number": numbers, "word": words}.get(change, trees))

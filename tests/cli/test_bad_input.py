@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from glbdes.cli.main import main
+from glbdes.hardware import profile
 
 SCENARIO = """
 name = "small"
@@ -42,6 +43,8 @@ SIGNALS = "time_utc,region,price_usd_per_kwh,carbon_g_per_kwh,wue_l_per_kwh,ewif
 TRACE = "TIMESTAMP,ContextTokens,GeneratedTokens\n" + "".join(
     f"2023-11-16 18:15:{second:02}.5,{100 + second},10\n" for second in range(40)
 )
+SHIPPED = (profile.SHIPPED / "h100_llama8b.toml").read_text().replace('"h100_llama8b"', '"plain"')
+PLAIN = SHIPPED.partition("# A step of a server")[0]
 LOAD = ["--set", "workload.shape=trace", "--set", "workload.load_file=load.csv"]
 REPLAY = ["--set", "workload.arrivals=replay", "--set", "workload.file=trace.csv"]
 
@@ -105,6 +108,12 @@ CASES = [
     setting("no profile", r"regions\.texas: has neither `profile`", "fleet={}"),
     setting("unknown profile", r"h100_lama8b.*did you mean 'h100_llama8b'", "fleet.profile=h100_lama8b"),
     Bad("megawatts on a request engine", r"engine = 'auto', must be 'fluid'", arguments=("--set", "fleet={}", "--set", "regions.*.capacity=1")),
+    setting("no budget", r"serving\.max_batched_tokens = 0 tokens, must be >= 1", "serving.max_batched_tokens=0"),
+    setting("a budget below the batch", r"serving\.max_batched_tokens = 95, must be >= 96, the max_batch of regions\.texas", "serving.scheduler=chunked", "serving.max_batched_tokens=95"),
+    setting("blocks of nothing", r"serving\.block_tokens = 0 tokens, must be >= 1", "serving.block_tokens=0"),
+    setting("a cache of one block", r"regions\.texas\.kv_tokens = 31 tokens, must hold two blocks of serving\.block_tokens = 16 tokens", "serving.scheduler=chunked", "fleet.kv_tokens=31"),
+    setting("a cache below the longest request", r"regions\.texas\.kv_tokens = 32768 tokens, room for 32752 .*, must hold the longest request, workload\.lengths\.max_tokens = 32768", "serving.scheduler=chunked", "fleet.kv_tokens=32768"),
+    setting("a profile without steps", r"regions\.texas: profile 'plain' must say what steps take", "serving.scheduler=chunked", "fleet.profile=plain.toml"),
     setting("unknown norm", r"objective\.norm = 3, must be", "objective.norm=3"),
     setting("negative weight", r"regions\.texas\.carbon_weight = -1.*, must be >= 0", "regions.texas.carbon_weight=-1.0"),
     setting("waits that begin late", r"queue_wait_s\.0 = \[0\.1, 0 s\], must be \[0, 0 s\]", "objective.queue_wait_s=[[0.1,0.0],[0.9,1.0]]"),
@@ -191,6 +200,7 @@ def folder(tmp_path: Path) -> Path:
     for file, text in (
         ("small.toml", SCENARIO),
         ("signals.csv", SIGNALS),
+        ("plain.toml", PLAIN),
         ("trace.csv", TRACE),
         ("load.csv", "load\n1.0\n0.5\n1.0\n"),
     ):

@@ -35,7 +35,7 @@ def call(*arguments: object, code: int = 0):
 def test_simulate_prints_the_figures_and_where_the_records_are(scenario):
     told = call("simulate", scenario).stdout
     for words in (
-        "Latency, s",
+        "Latency of served requests, s",
         "TTFT",
         "p99",
         "SLO attainment",
@@ -74,7 +74,7 @@ def test_settings_reach_the_scenario(scenario):
 
 def test_the_fluid_engine_has_no_latency_table(scenario):
     told = call("simulate", scenario, "--engine", "fluid").stdout
-    assert "Latency, s" not in told
+    assert "Latency of served requests, s" not in told
     assert "no requests" in told
     assert "carbon, kg" in told
 
@@ -259,3 +259,42 @@ def test_numbers_have_four_digits_that_mean_something(value, text):
 
 def test_shares_are_percent():
     assert (percent(0.1234), percent(None)) == ("12.3 %", "-")
+
+
+def test_a_profile_of_steps_is_fitted_written_and_its_energy_said_to_be_assumed(tmp_path, monkeypatch):
+    from tests.hardware.test_fit_steps import HEAD, grid
+
+    monkeypatch.chdir(tmp_path)
+    rows = (map(str, row) for row in zip(*(column.tolist() for column in grid()[:5]), strict=True))
+    Path("steps.csv").write_text(HEAD + "\n".join(map(",".join, rows)))
+    needed = ["--kv-tokens", "50000", "--idle-w", "30"]
+    told = call("profile", "fit", "steps.csv", *needed, "--active-w", "300", "-o", "toy.toml").stdout
+    assert "energies assumed (300 W at work)" in " ".join(told.split())
+    assert "worst error" in told
+    assert "--kv-tokens 50000 --idle-w 30 --active-w 300" in Path("toy.toml").read_text().splitlines()[0]
+    fleet = ("--set", f"fleet.profile={tmp_path / 'toy.toml'}", "--set", "regions.*.max_batch=8")
+    small = ("--set", "time.slots=1", "--set", "time.simulated_s_per_slot=1.0")
+    says = "The energy of toy was not measured: 300 W at work are assumed"
+    assert says in call("check", "tiny", *fleet, *small).stdout
+    assert says in call("simulate", "tiny", *fleet, *small, "-o", "run").stdout
+    assert says in call("summary", "run").stdout
+    from tests.study.test_served import HEAD as RUN
+    from tests.study.test_served import HOST, run_of
+
+    rows = (map(str, row) for row in zip(*(column.tolist() for column in run_of(HOST)), strict=True))
+    Path("run.csv").write_text(RUN + "\n".join(map(",".join, rows)))
+    served = [*needed, "--active-w", "300", "--max-batch", "32", "--served", "run.csv", "--first", "12"]
+    told = " ".join(call("profile", "fit", "steps.csv", *served, "--budget", "256", "-o", "run.toml").stdout.split())
+    assert "fitted to the first 12 requests of run.csv" in told
+    assert profile.load("run.toml", tmp_path).chunked.host_s > 5e-4
+    assert "--served needs --budget, too" in call("profile", "fit", "steps.csv", *served, code=2).stderr
+    refused = call("profile", "fit", "steps.csv", *served, "--budget", "9", code=2).stderr
+    assert "--budget 9, must be >= 32, the most requests at a time" in refused
+    assert "goes with --served" in call("profile", "fit", "steps.csv", *needed, "--first", "9", code=2).stderr
+    assert "has neither" in call("profile", "fit", "steps.csv", *needed, code=2).stderr
+    assert "give also --kv-tokens and --idle-w" in call("profile", "fit", "steps.csv", code=2).stderr
+    assert "goes with measurements in JSON" in call("profile", "fit", "steps.csv", "--graph-tokens", "9", code=2).stderr
+    refused = call("profile", "fit", "steps.csv", *needed, "--active-w", "9", "--max-batch", "999", code=2).stderr
+    assert "--max-batch 999, must be <= 64, the largest batch in it" in refused
+    refused = call("profile", "fit", "steps.csv", *needed, "--active-w", "9", "--context-min", "9999", code=2).stderr
+    assert "--context-min 9999, must be <=" in refused

@@ -10,10 +10,11 @@ import pytest
 
 from glbdes.errors import ProfileError
 from glbdes.hardware import Profile, profile
-from glbdes.hardware.fit import fit_profile, residual_rows, to_toml
+from glbdes.hardware.fit import fit_profile, residual_rows
 from glbdes.hardware.gpu import read_gpu
 from glbdes.hardware.measurements import Decode, Measurements, Prompts, Served, Work
 from glbdes.hardware.profile import Iteration, Serving
+from glbdes.hardware.written import to_toml
 
 GPU = Path(__file__).resolve().parents[2] / "../shared/data/gpu"
 RECIPES = {
@@ -344,8 +345,8 @@ def assert_alike(one: Profile, other: Profile, rel: float) -> None:
 
 
 def flat(values: dict) -> dict:
-    return {
-        f"{key}.{inner}": value
-        for key, part in values.items()
-        for inner, value in (part.items() if isinstance(part, dict) else [("", part)])
-    }
+    found = {}
+    for key, part in values.items():
+        inside = flat(part) if isinstance(part, dict) else {"": part}
+        found |= {f"{key}.{inner}": value for inner, value in inside.items()}
+    return found

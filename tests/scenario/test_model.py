@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from glbdes import resources
 from glbdes.errors import ScenarioError
-from glbdes.scenario import Scenario
+from glbdes.scenario import Scenario, demand
 from glbdes.scenario import model as scenario
 
 GOOD = """
@@ -335,8 +335,9 @@ def test_whatever_is_wrong_ends_in_a_report(name: str) -> None:
 
 PAGES = {
     "Top level": Scenario, "`[time]`": scenario.Time, "`[signals]`": scenario.SignalsSource,
-    "`[workload]` and": scenario.Workload, "`[fleet]` and": scenario.Region, "`[gateways": scenario.Gateway,
+    "`[workload]` and": demand.Workload, "`[fleet]` and": scenario.Region, "`[gateways": scenario.Gateway,
     "`[slo": scenario.Slo, "`[network]`": scenario.Network, "`[dispatch]`": scenario.Dispatch,
+    "`[serving]`": scenario.Serving,
     "`[known_ahead]`": scenario.KnownAhead,
     "`[objective]`": scenario.Objective, "`[[faults]]`": scenario.Fault, "`[records]`": scenario.Records,
 }  # fmt: skip
@@ -361,6 +362,6 @@ def test_the_page_lists_every_key_with_its_default(title: str) -> None:
     model, scalars = PAGES[title], ("name", "description", "seed", "engine")
     keys = scalars if model is Scenario else tuple(key for key in model.model_fields if key != "lengths")
     listed = {f"`{key}`": written_default(model, key) for key in keys}
-    if model is scenario.Workload:
-        listed |= {f"`lengths.{key}`": written_default(scenario.Lengths, key) for key in scenario.Lengths.model_fields}
+    if model is demand.Workload:
+        listed |= {f"`lengths.{key}`": written_default(demand.Lengths, key) for key in demand.Lengths.model_fields}
     assert dict(rows) == listed

@@ -250,3 +250,54 @@ def test_a_source_that_is_not_there_is_told_the_nearest(tmp_path):
         signals.load(SignalsSource(source="llm10_signal.csv"), {"a": Region()}, Time(slots=2), tmp_path)
     with pytest.raises(SignalError, match="no folder in the authors' layout"):
         signals.load(SignalsSource(source="."), {"a": Region()}, Time(slots=2), tmp_path)
+
+
+def test_a_region_may_have_another_name_in_the_source(tmp_path):
+    regions = {"east": Region(signal="DE-LU"), "west": Region()}
+    got = load(tmp_path, table(regions=("DE-LU", "west")), regions)
+    np.testing.assert_array_equal(got.price_usd_per_kwh, [[1, 101], [2, 102], [3, 103], [4, 104]])
+    with pytest.raises(SignalError, match=r"has no region 'DE-UL'; did you mean 'DE-LU'\? \(regions\.east\.signal\)"):
+        load(tmp_path, table(regions=("DE-LU", "west")), regions | {"east": Region(signal="DE-UL")})
+    with pytest.raises(SignalError, match=r"regions\.east\.signal = 'DE-LU', but signals\.source = 'constant'"):
+        signals.load(SignalsSource(), {"east": Region(signal="DE-LU", **CONSTANT)}, Time(slots=1), tmp_path)
+
+
+def test_several_files_are_joined(tmp_path):
+    frame = table()
+    written(tmp_path, frame[["time_utc", "region", "price_usd_per_kwh", "pue"]], "a.csv")
+    written(tmp_path, frame.drop(columns=["price_usd_per_kwh", "pue"])[lambda rows: rows["region"] == "south"], "b.csv")
+    own = {name: CONSTANT[name] for name in ("carbon_g_per_kwh", "wue_l_per_kwh", "ewif_l_per_kwh")}
+    regions = {"south": Region(), "north": Region(**own)}
+    got = signals.load(SignalsSource(sources=("a.csv", "b.csv")), regions, Time(slots=4, start_utc=START), tmp_path)
+    np.testing.assert_array_equal(got.price_usd_per_kwh, [[101, 1], [102, 2], [103, 3], [104, 4]])
+    with pytest.raises(SignalError, match=r"is in .*a\.csv too"):
+        signals.load(SignalsSource(sources=("a.csv", "a.csv")), regions, Time(slots=4, start_utc=START), tmp_path)
+    with pytest.raises(SignalError, match=r"'c\.csv': no such file"):
+        signals.load(SignalsSource(sources=("a.csv", "c.csv")), regions, Time(slots=4, start_utc=START), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("hole", "refused"),
+    [
+        ("2023-03-26T02:00", True),  # Berlin's clocks
+        ("2023-03-26T01:00", True),  # London's
+        ("2023-03-12T02:00", True),  # New York's
+        ("2023-10-01T02:00", True),  # Sydney's
+        ("2023-03-26T05:00", False),
+        ("2023-03-25T02:00", False),
+    ],
+)
+@pytest.mark.parametrize("slot_s", [1800.0, 3600.0])
+def test_the_hour_that_clocks_leave_out_is_not_held_over(tmp_path, hole, refused, slot_s):
+    start = pd.Timestamp(hole).floor("D")
+    times = pd.date_range(start, periods=24, freq="h")
+    frame = pd.DataFrame({"time_utc": times, "region": "north"} | CONSTANT)
+    frame = frame[frame["time_utc"] != pd.Timestamp(hole)]
+    time = {"slots": int(86400 / slot_s), "slot_s": slot_s, "start_utc": start.to_pydatetime()}
+    if refused:
+        with pytest.raises(SignalError, match=r"lacks the one hour that clocks leave out .* stamps are local times"):
+            load(tmp_path, frame, ("north",), missing="hold", **time)
+    else:
+        assert load(tmp_path, frame, ("north",), missing="hold", **time).stale_slots.any()
+    longer = frame[frame["time_utc"] != pd.Timestamp(hole) + pd.Timedelta("1h")]
+    assert load(tmp_path, longer, ("north",), missing="hold", **time).stale_slots.max() == 2 * 3600 / slot_s

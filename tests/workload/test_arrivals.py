@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from glbdes.scenario.model import Workload
+from glbdes.scenario.demand import Workload
 from glbdes.workload import arrivals
 
 RATE, LENGTH_S, SLOTS = 5.0, 40.0, 4000

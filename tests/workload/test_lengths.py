@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from glbdes.errors import ScenarioError, TraceError
-from glbdes.scenario.model import Lengths
+from glbdes.scenario.demand import Lengths
 from glbdes.workload import lengths
 from glbdes.workload.azure import Trace, read_azure
 

@@ -11,7 +11,7 @@ from glbdes import policy
 
 
 class Within:
-    def __init__(self, limit_s: float, inner: str = "eglb") -> None:
+    def __init__(self, limit_s: float, inner: str = "eglb_simplex") -> None:
         self.limit_s = limit_s
         self.inner = policy.load(inner, {})
 

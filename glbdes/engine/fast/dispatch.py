@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from glbdes.base.compiled import helper, kernel
+from glbdes.engine.fast.kinds import arrive, compose_all, step, time_out
 from glbdes.engine.fast.order import foresee, foresee_arrival
-from glbdes.engine.fast.region import arrive, step, time_out
 from glbdes.engine.fast.state import *  # noqa: F403
 from glbdes.hardware import physics
 from glbdes.world import Bools, Floats, Ints, World
@@ -236,6 +236,11 @@ def advance_alone(st, coming, region, limit_ns, limit_kind):
         if st.clock[LATE_COUNT] > 0:
             late_ns = st.req[st.late[0], ARRIVAL_NS] + st.clock[TIMEOUT_NS]
         come_ns = coming[cursor, DUE_NS] if cursor < n else NEVER
+        if st.clock[PENDING_COUNT] > 0:
+            pending_ns = st.clock[PENDING_NS]
+            if pending_ns < step_ns and pending_ns < late_ns and pending_ns < come_ns and pending_ns < limit_ns:
+                compose_all(st)
+                continue
         if step_ns <= late_ns and step_ns <= come_ns:
             if step_ns == NEVER or step_ns > limit_ns or (step_ns == limit_ns and limit_kind <= REPLICA_KIND):
                 return cursor

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from glbdes.base.compiled import is_compiled
 from glbdes.engine.fast import books as fast_books
 from glbdes.engine.fast import dispatch as fast_dispatch
+from glbdes.engine.fast import kinds as fast_kinds
 from glbdes.engine.fast import loop as fast_loop
-from glbdes.engine.fast import region as fast_region
 from glbdes.engine.fast.state import (
     ATTRIBUTED_J,
     CARBON_PER_J,
@@ -229,7 +229,7 @@ class Engine(ABC):
 
     def settle(self, now: int) -> None:
         for state in self.states:
-            fast_region.settle(state, now)
+            fast_kinds.settle(state, now)
 
     def close_part(self, span_ns: int) -> tuple[NDArray[Any], list[NDArray[Any]]]:
         """The meters [r] of a part of a slot, and the records of those who only now have paid."""

@@ -19,7 +19,8 @@ from glbdes.engine.fast.dispatch import (
     refresh,
     send_back,
 )
-from glbdes.engine.fast.region import arrive, come_up, go_down, step, time_out
+from glbdes.engine.fast.kinds import arrive, compose_all, go_down, step, time_out
+from glbdes.engine.fast.region import come_up
 from glbdes.engine.fast.state import *  # noqa: F403
 from glbdes.hardware import physics
 
@@ -86,7 +87,12 @@ def advance_all(st, rules, coming, uniform, limit_ns, limit_kind):
                 now, kind, fresh = due, GATEWAY_KIND, True
             elif due == now and kind == GATEWAY_KIND:
                 fresh = coming[cursor, ID] < req[rules.back[0], ID]
-        if now == NEVER and limit_ns == NEVER:
+        if st.clock[PENDING_COUNT] > 0:
+            pending_ns = st.clock[PENDING_NS]
+            if pending_ns < now and pending_ns < limit_ns and pending_ns < numbers[NEXT_TICK_NS]:
+                compose_all(st)
+                continue
+        if now == NEVER and limit_ns == NEVER and st.clock[PENDING_COUNT] == 0:
             return cursor
         tick_ns = numbers[NEXT_TICK_NS]
         if tick_ns < now or (tick_ns == now and kind > TELEMETRY_KIND):

@@ -187,3 +187,31 @@ def foresee_arrival(st, g):
             prefetch(st.tree, node >> 1, 0)
             prefetch(st.tree, node >> 2, 0)
             prefetch(st.tree, node >> 3, 0)
+
+
+@helper
+def remove_active(st, k, q):
+    """Request q leaves the heap of replica k, from wherever it stood."""
+    heap = st.active[k]
+    i = 0
+    while heap[i] & ROW != q:
+        i += 1
+    n = st.rep[k, ACTIVE] - 1
+    st.rep[k, ACTIVE] = n
+    if i == n:
+        return
+    key = heap[n]
+    while i > 0 and ahead_of(st, key, heap[(i - 1) >> 1]):
+        heap[i] = heap[(i - 1) >> 1]
+        i = (i - 1) >> 1
+    while True:
+        child = 2 * i + 1
+        if child >= n:
+            break
+        if child + 1 < n and ahead_of(st, heap[child + 1], heap[child]):
+            child += 1
+        if ahead_of(st, key, heap[child]):
+            break
+        heap[i] = heap[child]
+        i = child
+    heap[i] = key

@@ -2,51 +2,18 @@
 
 import numpy as np
 
-from glbdes.base.compiled import helper, kernel
+from glbdes.base.compiled import helper
 from glbdes.engine.fast.books import count, end, population_area, queue_area, spend
 from glbdes.engine.fast.order import admitting, hold, pop_active
+from glbdes.engine.fast.patience import be_patient, be_sure
 from glbdes.engine.fast.replica import admit, begin, end_prefill, finish, lose_work, rest, settle_replica
 from glbdes.engine.fast.state import *  # noqa: F403
 from glbdes.hardware import physics
 
 
 @helper
-def sooner(st, p, q):
-    """Whether queued request p loses patience before q."""
-    req = st.req
-    if req[p, ARRIVAL_NS] != req[q, ARRIVAL_NS]:
-        return req[p, ARRIVAL_NS] < req[q, ARRIVAL_NS]
-    if req[p, AT_REGION] != req[q, AT_REGION]:
-        return req[p, AT_REGION] < req[q, AT_REGION]
-    return req[p, ID] < req[q, ID]
-
-
-@helper
-def sift_late(st, i, q):
-    """Put request q at place i of the heap of patience, or where it belongs above or below."""
-    heap, links, n = st.late, st.links, st.clock[LATE_COUNT]
-    while i > 0 and sooner(st, q, heap[(i - 1) >> 1]):
-        heap[i] = heap[(i - 1) >> 1]
-        links[heap[i], LATE_AT] = i
-        i = (i - 1) >> 1
-    while True:
-        child = 2 * i + 1
-        if child >= n:
-            break
-        if child + 1 < n and sooner(st, heap[child + 1], heap[child]):
-            child += 1
-        if not sooner(st, heap[child], q):
-            break
-        heap[i] = heap[child]
-        links[heap[i], LATE_AT] = i
-        i = child
-    heap[i] = q
-    links[q, LATE_AT] = i
-
-
-@helper
 def enqueue(st, g, q, now):
-    reg, links, clock = st.reg, st.links, st.clock
+    reg, links = st.reg, st.links
     population_area(st, g, now)
     reg[g, POPULATION] += 1
     queue_area(st, g, now)
@@ -59,15 +26,13 @@ def enqueue(st, g, q, now):
     reg[g, QUEUE_TAIL] = q
     reg[g, QUEUED] += 1
     st.met[g, QUEUE_MAX] = max(st.met[g, QUEUE_MAX], reg[g, QUEUED])
-    if clock[TIMEOUT_NS] < physics.NEVER_NS:
-        clock[LATE_COUNT] += 1
-        sift_late(st, clock[LATE_COUNT] - 1, q)
+    be_patient(st, q)
 
 
 @helper
 def dequeue(st, g, q, now):
     """Request q leaves the queue of region g, from wherever it stood."""
-    reg, links, clock = st.reg, st.links, st.clock
+    reg, links = st.reg, st.links
     queue_area(st, g, now)
     before, after = links[q, PREVIOUS], links[q, NEXT]
     if before == NONE:
@@ -79,11 +44,7 @@ def dequeue(st, g, q, now):
     else:
         links[after, PREVIOUS] = before
     reg[g, QUEUED] -= 1
-    if clock[TIMEOUT_NS] < physics.NEVER_NS:
-        clock[LATE_COUNT] -= 1
-        last = st.late[clock[LATE_COUNT]]
-        if last != q:
-            sift_late(st, links[q, LATE_AT], last)
+    be_sure(st, q)
 
 
 @helper
@@ -162,16 +123,6 @@ def step(st, k, now):
     if rep[k, HELD] < held and st.reg[g, QUEUED] > 0:
         drain(st, g, now)
     begin(st, g, k, now)
-
-
-@kernel
-def settle(st, now):
-    """A slot ends: everything used so far is counted and charged."""
-    for g in range(len(st.reg)):
-        population_area(st, g, now)
-        queue_area(st, g, now)
-        for k in range(st.reg[g, FIRST], st.reg[g, LAST]):
-            settle_replica(st, g, k, now)
 
 
 @helper

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glbdes.errors import InvariantError
+from glbdes.hardware.steps import decode_constant
 from glbdes.units import NS_PER_S
 from glbdes.world import REQUEST_DTYPE, Floats, Ints, World
 
@@ -39,11 +40,24 @@ PREFILL_J, DECODE_J, IDLE_J, ATTRIBUTED_J = range(4)
  REPLICA, START_NS, FIRST_NS, DECODED, TARGET, STATUS, FINISH_NS) = range(15)
 UNIFORM, ENERGY_J, COST_USD, CARBON_G, WATER_L, OWED_J, SHARED_AT_J = range(7)
 NEXT, PREVIOUS, LATE_AT = range(3)
+# Where replicas schedule in chunks. Columns of `crep`: HERE, who runs and waits; RUNNING, of whom the first DECODERS
+# decode; those who wait, a list by `links`, the first LOSERS of them preempted; FREE blocks; how many were POPPED off
+# their queue; STEPS counted since all were billed; PENDING: the next step is still to be put together.
+(HERE, RUNNING, DECODERS, WAIT_HEAD, WAIT_TAIL, WAIT_COUNT, LOSERS, FREE, POPPED, STEPS, STEP_TOKENS, STEP_PAST,
+ STEP_SQUARE) = range(13)
+# Columns of `creq`. KNOWN: tokens, of one that decodes when it was billed, and MARK the STEPS then. COMPUTED of those
+# that do not decode, CHUNK of them in this step. AHEAD: blocks before its own in the queue of free ones, plus POPPED.
+# LEFT: blocks that it left there, LEFT_FULL of them full.
+KNOWN, COMPUTED, CHUNK, MARK, AHEAD_AT, LEFT, LEFT_FULL = range(7)
+# Columns of `creqf` and `crepf`.
+ATTENTION_J, RISING_J = range(2)
+# Elements of `cnum`.
+BUDGET, BLOCK, WHOLE = range(3)
 # Requests to come: the first six columns of `req`, and when they reach their region.
 DUE_NS = 6
 # Elements of `clock`. AHEAD: how far above its leaf a replica's coming events are foreseen; 0: not at all.
 (TICK_NS, TIMEOUT_NS, HORIZON_NS, SPREAD, FREE_COUNT, ENDED_COUNT, CHARGE_COUNT, LATE_COUNT, OUT_COUNT,
- TURNED_COUNT, AHEAD) = range(11)
+ TURNED_COUNT, AHEAD, PENDING_COUNT, PENDING_NS) = range(13)
 # fmt: on
 
 
@@ -73,7 +87,24 @@ class State(NamedTuple):
     turned: Ints  # [q] rows that a region has turned away since the last call
     charges: Floats  # [c, 3] region, row, joules: to be spread at the slot's end
     out: NDArray[Any]  # [o] REQUEST_DTYPE: records of requests that have ended since the last call
-    clock: Ints  # [11]
+    clock: Ints  # [13]
+    # None where prompts come first:
+    crep: Ints | None  # [n, 13]
+    crepf: Floats | None  # [n, 2] counters P and Q
+    running: Ints | None  # [n, max_batch] rows, by admission
+    residues: Ints | None  # [n, block tokens] decoding requests by (computed - ITERATIONS) modulo the tokens of a block
+    pending: Ints | None  # [n] replicas that put a step together at the end of this instant, in order
+    creq: Ints | None  # [q, 7]
+    creqf: Floats | None  # [q, 2]
+    tokens_s: Floats | None  # [profile, tokens] the table D of steps
+    tokens_j: Floats | None
+    modes_s: Floats | None  # [profile, decode or mixed, 3]
+    modes_j: Floats | None
+    each_s: Floats | None  # [profile, 3]
+    each_j: Floats | None
+    rows_s: Floats | None  # [profile, batch] what of a step without chunks does not change with its context
+    rows_j: Floats | None
+    cnum: Ints | None  # [3]
 
 
 def prefill_ticks(world: World) -> Ints:
@@ -112,8 +143,10 @@ def make_state(world: World, regions: list[int], prefill_ns: Ints) -> State:
     rep[:, REGION] = np.repeat(np.arange(r), counts)
     rep[:, KV_FREE] = reg[rep[:, REGION], KV_TOKENS]
     rep[:, PROMPTED_NS] = NONE
-    clock = np.zeros(11, dtype=np.int64)
+    clock = np.zeros(13, dtype=np.int64)
     clock[AHEAD] = max(leaves.bit_length() - 8, 0)  # below 256 replicas, everything is near anyway
+    if world.steps is not None:
+        clock[AHEAD] = 0  # what is foreseen is what prompts first will read
     charges = 2 * world.max_attempts + 2  # that one request can run up in a slot, at most
     clock[:4] = world.clock_ns, world.timeout_ns, world.horizon_ns, charges if world.full_attribution else 0
     levels = np.zeros((r, batch + 1), dtype=np.int64)
@@ -147,8 +180,44 @@ def make_state(world: World, regions: list[int], prefill_ns: Ints) -> State:
         charges=np.zeros((0, 3)),
         out=np.empty(0, dtype=REQUEST_DTYPE),
         clock=clock,
+        **in_chunks(world, regions, rep),
     )
     return with_room(state, 0)
+
+
+def in_chunks(world: World, regions: list[int], rep: Ints) -> dict[str, Any]:
+    """The part of a state that only replicas need that schedule in chunks; without them, nothing."""
+    fleet, steps = world.fleet, world.steps
+    if steps is None:
+        return dict.fromkeys((*CHUNK_FIELDS, *STEP_FIELDS))
+    n, batch = len(rep), int(fleet.max_batch[regions].max())
+    crep = np.zeros((n, 13), dtype=np.int64)
+    crep[:, WAIT_HEAD] = crep[:, WAIT_TAIL] = NONE
+    crep[:, FREE] = fleet.kv_tokens[regions][rep[:, REGION]] // steps.block_tokens - 1
+
+    def rows(tokens: Floats, modes: Floats, each: Floats) -> Floats:
+        b = np.arange(batch + 1)
+        a, beta = modes[:, :1, 0], modes[:, :1, 1]
+        return np.asarray(decode_constant(tokens[:, : batch + 1], b, a, beta, each[:, :1]))
+
+    arrays = (
+        crep,
+        np.zeros((n, 2)),
+        np.zeros((n, batch), dtype=np.int64),
+        np.zeros((n, steps.block_tokens), dtype=np.int64),
+        np.zeros(n, dtype=np.int64),
+        np.zeros((0, 7), dtype=np.int64),
+        np.zeros((0, 2)),
+        rows(steps.tokens_s, steps.modes_s, steps.each_s),
+        rows(steps.tokens_j, steps.modes_j, steps.each_j),
+        np.array([steps.budget, steps.block_tokens, steps.whole_prompts], dtype=np.int64),
+    )
+    tables = {name: np.array(getattr(steps, name)) for name in STEP_FIELDS}
+    return {**dict(zip(CHUNK_FIELDS, arrays, strict=True)), **tables}
+
+
+CHUNK_FIELDS = ["crep", "crepf", "running", "residues", "pending", "creq", "creqf", "rows_s", "rows_j", "cnum"]
+STEP_FIELDS = ("tokens_s", "tokens_j", "modes_s", "modes_j", "each_s", "each_j")
 
 
 def on_lines(rows: int, columns: int, dtype: Any) -> NDArray[Any]:
@@ -181,13 +250,17 @@ def with_room(state: State, arrivals: int) -> State:
     free[extra : extra + unused] = state.free[:unused]
     state.clock[FREE_COUNT] += extra
 
-    def grown(array: NDArray[Any], factor: int = 1) -> NDArray[Any]:
+    def grown(array: NDArray[Any] | None, factor: int = 1) -> Any:
+        if array is None:
+            return None
         return np.concatenate([array, np.zeros((factor * extra, *array.shape[1:]), dtype=array.dtype)])
 
     return state._replace(
         req=longer(state.req, extra),
         reqf=longer(state.reqf, extra),
         links=grown(state.links),
+        creq=grown(state.creq),
+        creqf=grown(state.creqf),
         free=free,
         late=grown(state.late),
         ended=grown(state.ended),

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy import Environment
 
+from glbdes.engine.simpy.chunked import region_of
 from glbdes.engine.simpy.dispatch import NOWHERE, Dispatcher
-from glbdes.engine.simpy.region import Region
 from glbdes.engine.simpy.request import Happening, Request, as_records, order_key
 from glbdes.hardware import physics
 from glbdes.workload import Requests
@@ -50,7 +50,8 @@ class Simulation:
         self.sink = sink
         self.progress = progress
         self.env = Environment()
-        self.regions = [Region(self.env, world, r, self) for r in range(world.regions)]
+        kind = region_of(world)
+        self.regions = [kind(self.env, world, r, self) for r in range(world.regions)]
         self.dispatcher = Dispatcher(world, self.regions)
         self.latency_ns = world.latency_ns.tolist()
         self.dispatched = [[0] * world.regions for _ in range(world.gateways)]

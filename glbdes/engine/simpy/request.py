@@ -37,6 +37,7 @@ class Request:
     __slots__ = (
         "arrival_ns",
         "attempts",
+        "attention_at_j",
         "carbon_g",
         "cost_usd",
         "decoded",
@@ -50,6 +51,7 @@ class Request:
         "prompt",
         "region",
         "replica",
+        "rising_at_j",
         "shared_at_j",
         "slo",
         "start_ns",
@@ -75,6 +77,7 @@ class Request:
         self.owed_j = 0.0  # used, but not yet charged
         self.decoded = 0  # own iterations charged
         self.shared_at_j = 0.0  # the replica's A then
+        self.attention_at_j = self.rising_at_j = 0.0  # its P and Q, where it schedules in chunks
         self.target = 0  # the replica's N when it finishes
         self.status = self.finish_ns = NONE
 

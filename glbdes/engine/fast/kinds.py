@@ -1,0 +1,31 @@
+"""What happens at a region, by the kind of its replicas: prompts first (`region`), or in chunks (`chunked_region`)."""
+
+from glbdes.base.compiled import either, helper, kernel
+from glbdes.engine.fast import chunked, chunked_region, region
+from glbdes.engine.fast.books import population_area, queue_area
+from glbdes.engine.fast.replica import settle_replica
+from glbdes.engine.fast.state import *  # noqa: F403
+
+
+@helper
+def nothing(st):
+    return
+
+
+FIELD = "crep"  # a state has it where replicas schedule in chunks
+arrive = either(FIELD, chunked_region.arrive, region.arrive)
+time_out = either(FIELD, chunked_region.time_out, region.time_out)
+go_down = either(FIELD, chunked_region.go_down, region.go_down)
+step = either(FIELD, chunked.step, region.step)
+settle_one = either(FIELD, chunked.settle, settle_replica)
+compose_all = either(FIELD, chunked.compose_all, nothing)
+
+
+@kernel
+def settle(st, now):
+    """A slot ends: everything used so far is counted and charged."""
+    for g in range(len(st.reg)):
+        population_area(st, g, now)
+        queue_area(st, g, now)
+        for k in range(st.reg[g, FIRST], st.reg[g, LAST]):
+            settle_one(st, g, k, now)

@@ -1,0 +1,267 @@
+"""Replicas that schedule in chunks, in worlds: the twin that takes every step, the SimPy engine, the compiled one."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import glbdes
+from glbdes.engine.fast import driver as fast
+from glbdes.engine.simpy import chunked_replica
+from glbdes.engine.simpy import engine as simpy_engine
+from glbdes.engine.simpy.chunked import ChunkedRegion
+from glbdes.engine.simpy.chunked_replica import ChunkedReplica
+from glbdes.engine.simpy.scheduler import Scheduler
+from glbdes.engine.simpy.step_costs import Side
+from glbdes.hardware import physics
+from tests import chunked_world_twin
+from tests.chunked_worlds import chunked_world, make_steps
+from tests.random_worlds import CLOCKS_NS, Moody, differences
+from tests.worlds import Fixed, ListSink, make_fleet, make_requests, make_world
+
+COARSE_NS = CLOCKS_NS[1:]
+WORLDS = 240
+MS = 1_000_000
+
+
+def run(world, policy, engine=simpy_engine, **options) -> ListSink:
+    sink = ListSink()
+    engine.run(world, policy, sink, policy_name="test", **options)
+    return sink
+
+
+def disagreements(seed: int, clock_ns: int) -> list[str]:
+    world = chunked_world(seed, clock_ns)
+    return differences(run(world, Moody(seed)), chunked_world_twin.simulate(world, Moody(seed)), exact=clock_ns > 1)
+
+
+def apart(seed: int, clock_ns: int) -> list[str]:
+    """Fields in which the two engines' records are not the same to the last bit."""
+    world = chunked_world(seed, clock_ns)
+    options = {"threads": 1 + seed % 3, "chunk": (1 << 17, 7)[seed % 2]}
+    one, other = run(world, Moody(seed)), run(world, Moody(seed), fast, **options)
+    found = [name for name in one.table.dtype.names if not np.array_equal(one.table[name], other.table[name])]
+    for mine, theirs in zip(one.slots, other.slots, strict=True):
+        names = mine.meters.dtype.names
+        found += [f"slot {mine.slot} {n}" for n in names if not np.array_equal(mine.meters[n], theirs.meters[n])]
+    return found
+
+
+# Three implementations
+
+
+@pytest.mark.parametrize("clock_ns", CLOCKS_NS)
+def test_the_engine_and_the_twin_agree_on_every_field(clock_ns):
+    found = {seed: lines for seed in range(30) if (lines := disagreements(seed, clock_ns))}
+    assert found == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clock_ns", CLOCKS_NS)
+def test_the_engine_and_the_twin_agree_on_every_field_of_2000_worlds(clock_ns):
+    found = {seed: lines for seed in range(30, 530) if (lines := disagreements(seed, clock_ns))}
+    assert found == {}
+
+
+def test_the_compiled_engine_says_the_same_to_the_last_bit():
+    """Its kernels run by the interpreter, in a process of its own: compiling them takes longer than all the rest."""
+    code = "from tests.engine.test_chunked import CLOCKS_NS, apart; "
+    code += "print([(s, c, found) for c in CLOCKS_NS for s in range(20) if (found := apart(s, c))])"
+    root = Path(glbdes.__file__).resolve().parents[1]
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(root)}
+    told = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True)
+    assert told.stdout == "[]\n", told.stdout + told.stderr
+
+
+@pytest.mark.slow
+def test_the_compiled_engine_says_the_same_in_1000_worlds():
+    found = {(seed, clock): lines for clock in CLOCKS_NS for seed in range(250) if (lines := apart(seed, clock))}
+    assert found == {}
+
+
+def test_the_worlds_press_on_every_rule(monkeypatch):
+    """Preemption, own blocks found again, rows of steps, mixed steps, and all statuses."""
+    told = {"steps": 0, "rows": 0, "mixed": 0, "beside": 0, "preempted": 0, "found again": 0}
+    complete = Scheduler.complete
+
+    def watched(self, step, times=1):
+        told["steps"] += times
+        told["rows"] += times > 1
+        told["mixed"] += bool(step.chunks)
+        told["beside"] += bool(step.chunks and step.decoding)
+        told["preempted"] += len(step.preempted)
+        told["found again"] += sum(chunk.job.preemptions > 0 and chunk.before > 0 for chunk in step.chunks)
+        return complete(self, step, times)
+
+    monkeypatch.setattr(Scheduler, "complete", watched)
+    statuses = set()
+    for seed in range(30):
+        for clock_ns in (1, CLOCKS_NS[-1]):
+            statuses |= set(run(chunked_world(seed, clock_ns), Moody(seed)).table["status"].tolist())
+    assert statuses == {physics.SERVED, physics.REJECTED, physics.TIMED_OUT, physics.FAILED}
+    assert all(count > 20 for count in told.values()), told
+
+
+# By hand
+
+
+def one_region(arrival_ms, prompt, output, **fleet):
+    """One replica whose steps take 10 ms, whatever they do, and cost 1 J."""
+    steps = make_steps(budget=16, block_tokens=4)
+    flat = {name: np.full_like(getattr(steps, name), value) for name, value in (("tokens_s", 0.01), ("tokens_j", 1.0))}
+    none = {name: np.zeros_like(getattr(steps, name)) for name in ("modes_s", "modes_j", "each_s", "each_j")}
+    requests = make_requests(np.array(arrival_ms) * MS, prompt, output)
+    world = make_world(requests, slot_s=10.0, fleet=make_fleet(**{"max_batch": 4, "kv_tokens": 400, **fleet}))
+    return run(world.__class__(**{**vars(world), "steps": steps._replace(**flat, **none)}), Fixed([[1.0]])).table
+
+
+def test_prompts_go_in_chunks_and_who_comes_meanwhile_waits_for_the_step_s_end():
+    """Budget 16: 20 tokens in two steps; who comes at 5 ms begins with the second, beside the rest of the first."""
+    table = one_region([0, 5], [20, 8], [2, 2])
+    assert (table["start_ns"] // MS).tolist() == [0, 10]
+    assert (table["first_token_ns"] // MS).tolist() == [20, 20]
+    assert (table["finish_ns"] // MS).tolist() == [30, 30]
+    assert table["energy_j"].tolist() == pytest.approx([2.0, 1.0])  # a step alone, and half of two
+
+
+def test_requests_of_one_instant_share_a_step():
+    table = one_region([0, 0], [4, 4], [1, 1])
+    assert (table["finish_ns"] // MS).tolist() == [10, 10]
+    assert table["energy_j"].tolist() == pytest.approx([0.5, 0.5])
+
+
+def test_a_preempted_request_computes_anew_what_it_does_not_find():
+    """Five blocks of four: two requests of 8 tokens fill four, and of their 9th tokens only one finds a block."""
+    table = one_region([0, 0], [8, 8], [5, 5], kv_tokens=24)
+    first, second = table
+    assert first["finish_ns"] // MS == 50
+    assert second["first_token_ns"] // MS == 10
+    # Its answer's second token comes only when the first request has left, after a step for what was lost.
+    assert second["finish_ns"] // MS == 50 + 10 * 4
+
+
+def test_more_than_max_batch_wait_or_are_rejected():
+    table = one_region([0, 1, 2], [4, 4, 4], [1, 1, 1], max_batch=1, max_queue=1)
+    assert table["status"].tolist() == [physics.SERVED, physics.SERVED, physics.REJECTED]
+
+
+def test_a_request_beyond_the_room_is_rejected():
+    """Six blocks, one reserved."""
+    table = one_region([0, 100], [16, 17], [4, 4], kv_tokens=27)
+    assert table["status"].tolist() == [physics.SERVED, physics.REJECTED]
+
+
+# Planted faults
+
+
+def replaced(owner: type, name: str, make: Callable) -> Callable:
+    return lambda patch: patch.setattr(owner, name, make(getattr(owner, name)))
+
+
+def without(owner: type, name: str) -> Callable:
+    """`owner.name` does nothing."""
+    return replaced(owner, name, lambda original: lambda *_: None)
+
+
+def longer_rows(original):
+    """Rows of steps ignore that blocks end."""
+    return lambda self, step: 1 if step.chunks else min(job.output - job.generated for job in step.decoding)
+
+
+def first_index(patch) -> None:
+    """The first replica gets everything."""
+    patch.setattr(ChunkedRegion, "arrive", _arrive_at_the_first)
+
+
+def _arrive_at_the_first(self, request, now):
+    servers = self.servers
+    self.servers = servers[:1]
+    try:
+        _ARRIVE(self, request, now)
+    finally:
+        self.servers = servers
+
+
+_ARRIVE = ChunkedRegion.arrive
+
+FAULTS: dict[str, Callable] = {
+    "rows do not end where blocks do": replaced(Scheduler, "repeats", longer_rows),
+    "rows do not end for a new head": without(ChunkedReplica, "look_again"),
+    "who gives up changes nothing for those behind": replaced(
+        ChunkedReplica,
+        "give_up",
+        lambda original: (
+            lambda self, request, now: (
+                self.scheduler.waiting.remove(self.jobs[request.id][0]),
+                self.jobs.pop(request.id),
+                setattr(self, "held", self.held - 1),
+            )
+        ),
+    ),
+    "preempted requests lose patience": lambda patch: patch.setattr(
+        ChunkedRegion, "preempted", lambda self, request, now: _wait_again(self, request, now)
+    ),
+    "a preempted request is not waiting": replaced(
+        ChunkedRegion, "preempted", lambda original: lambda self, request, now: self.queue.update({request.id: request})
+    ),
+    "preempted requests do not owe": replaced(
+        ChunkedReplica, "owe", lambda original: lambda self, request: self.state == 4 or original(self, request)
+    ),
+    "a step begins before others come": lambda patch: patch.setattr(physics, "STEP", physics.REPLICA),
+    "chunks share evenly": replaced(Side, "share", lambda original: lambda self, step, own: original(self, step, 1)),
+    "chunks are free of attention": replaced(
+        Side, "chunk", lambda original: lambda self, step, chunk: self.share(step, chunk.tokens)
+    ),
+    "lost steps are free": without(ChunkedReplica, "lose_mixed"),
+    "lost rows are free": without(ChunkedReplica, "lose_decode"),
+    "the cache outlives an outage": replaced(
+        ChunkedReplica,
+        "reset",
+        lambda original: lambda self, state, now: _keep_cache(original, self, state, now),
+    ),
+    "the first replica gets everything": first_index,
+    "room counts the reserved block": lambda patch: patch.setattr(
+        "glbdes.engine.simpy.step_costs.room_tokens", lambda kv_tokens, size: kv_tokens // size * size
+    ),
+    "the first token is of the last try": replaced(
+        ChunkedReplica,
+        "first_token",
+        lambda original: (
+            lambda self, job, now: (
+                setattr(self.jobs[job.id][1], "first_token_ns", now),
+                original(self, job, now),
+            )
+        ),
+    ),
+}
+
+
+def _wait_again(self, request, now):
+    self.count_queue(now)
+    self.queue[request.id] = request
+    self.meter.queue_max = max(self.meter.queue_max, len(self.queue))
+    request.start_ns = chunked_replica.NONE
+
+
+def _keep_cache(original, self, state, now):
+    cache = getattr(getattr(self, "scheduler", None), "cache", None)
+    original(self, state, now)
+    if cache is not None:
+        self.scheduler.cache = cache
+
+
+@pytest.mark.parametrize("what", FAULTS)
+def test_a_planted_fault_is_caught(what, monkeypatch):
+    FAULTS[what](monkeypatch)
+
+    def differs(seed: int) -> bool:
+        try:
+            return bool(disagreements(seed, COARSE_NS[seed % len(COARSE_NS)]))
+        except (AssertionError, ArithmeticError, AttributeError, LookupError, ValueError):
+            return True
+
+    assert any(differs(seed) for seed in range(WORLDS)), what
