@@ -156,7 +156,7 @@ def one(run_records: Records) -> tuple[list[str], list[list[str]]]:
 
 
 def lines(found: pd.DataFrame, shown: Mapping[str, Shown]) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows of text for the means of `headline.by_policy`; with several draws, differences under each figure.
+    """Headings and rows of text for the means of `headline.by_policy`; differences under each figure of several draws.
 
     Figures that no policy has (latency of a flow) are left out, and differences where there is none.
     """
