@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from glbdes.base import reading
 from glbdes.base.files import whole
 from glbdes.errors import SignalError, brief
+from glbdes.scenario.sizes import MOST
 from glbdes.signals import residuals
 from glbdes.signals.tidy import SIGNALS
 from glbdes.units import H_PER_DAY
@@ -47,6 +48,7 @@ DECIMALS: Final = {
 WIDENED: Final = 0.1  # of the record's range: how far beyond its extremes a signal may go; a load may not
 CLIPPING_ROUNDS: Final = 20  # clipping and scaling disturb each other less each round
 MOST_HOURS: Final = 100_000  # eleven years
+DIGITS: Final = 1e-5  # of statistics, which have six
 SIGNALS_STREAM, LOAD_STREAM = 0, 1  # children of the seed
 
 
@@ -136,22 +138,31 @@ def _faults(found: Statistics) -> Iterator[str]:
         yield f"hours = {found.hours} from {found.start_utc}"
     every = found.series if found.load is None else (*found.series, found.load)
     scales, n = len(found.scales_h), len(found.series)
-    if not found.series or found.correlation.shape != (n, n) or not np.isfinite(found.correlation).all():
+    if not found.series or found.correlation.shape != (n, n) or not (np.abs(found.correlation) <= 1).all():
         yield f"{n} series and a correlation of {found.correlation.shape}"
     if not all(0 <= scale <= MOST_HOURS for scale in found.scales_h):
         yield f"scales_h = {found.scales_h}"
     profiles = [(one.region, one.column, one.profile) for one in every]
     profiles += [(one.region, one.column, one.profile) for one in found.fixed]
     for region, column, profile in profiles:
-        if len(profile) != H_PER_DAY or column not in DECIMALS or not np.isfinite(profile).all():
+        if (
+            not isinstance(region, str)
+            or len(profile) != H_PER_DAY
+            or column not in DECIMALS
+            or not (np.abs(profile) <= MOST).all()
+        ):
             yield f"{column} of '{region}': a profile of {len(profile)}"
     for tariff in found.tariffs:
-        if not np.isfinite([*tariff.base, tariff.factor, tariff.first, tariff.last, tariff.step_h]).all():
+        if not (np.abs([*tariff.base, tariff.factor, tariff.first, tariff.last, tariff.step_h]) <= MOST).all():
             yield f"tariff of '{tariff.region}'"
     for one in every:
-        place, numbers = f"{one.column} of '{one.region}'", (one.mean, one.minimum, one.maximum, one.residual_skewness)
-        if not np.isfinite(numbers).all() or not 0 < one.residual_std < np.inf:
-            yield f"{place}: numbers that are none"
+        place, span = f"{one.column} of '{one.region}'", one.maximum - one.minimum
+        hours = one.mean + np.array(one.profile)
+        rounding = DIGITS * max(abs(one.minimum), abs(one.maximum))
+        if not (one.minimum - rounding <= hours.min() <= hours.max() <= one.maximum + rounding <= MOST):
+            yield f"{place}: a profile beyond its extremes"
+        if not (DIGITS * rounding < one.residual_std <= span and abs(one.residual_skewness) <= found.hours**0.5):
+            yield f"{place}: a residual that cannot be"
         if len(one.scale_weights) != scales or not all(0 <= w < np.inf for w in one.scale_weights):
             yield f"{place}: {len(one.scale_weights)} weights for {scales} scales"
         elif not sum(one.scale_weights) > 0 or not one.minimum < one.maximum:
@@ -240,7 +251,8 @@ def write(table: pd.DataFrame, path: Path) -> None:
 
 
 def _series(entry: dict[str, Any]) -> Series:
-    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+    kinds: dict[type, Any] = {list: tuple, int: float, bool: float}
+    fields: dict[str, Any] = {key: kinds.get(type(value), lambda same: same)(value) for key, value in entry.items()}
     return Series(**fields)
 
 
