@@ -19,7 +19,7 @@ from scipy.optimize import nnls
 from scipy.signal import lfilter
 from scipy.stats import skew
 
-from glbdes.base.files import sha256
+from glbdes.base.seals import checksum
 from glbdes.errors import SignalError, brief
 from glbdes.signals import residuals
 from glbdes.signals.loads import read_load
@@ -49,7 +49,7 @@ def fit_file(path: Path, load_path: Path | None = None, max_gap_h: int = 0) -> d
     document = fitted(record, start_utc, load, f"statistics of {path.name}, hourly, UTC", fixed=True)
     if not document["series"]:
         raise SignalError(f"{path}: every signal is the same each day, so there is nothing to draw")
-    return document | {"sha256": sha256(path), "share_held": held}
+    return document | {"sha256": checksum(path), "share_held": held}
 
 
 def fitted(

@@ -21,8 +21,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from glbdes.base import tables, zones
-from glbdes.base.files import put, sha256
+from glbdes.base.files import put
 from glbdes.base.reading import UnreadableError
+from glbdes.base.seals import checksum
 from glbdes.errors import TraceError, brief, nearest
 from glbdes.signals import synthetic
 from glbdes.signals.loads import FIRST_LINE, numbers
@@ -156,7 +157,7 @@ def shape(
 
 def write(shaped: Shaped, out: Path, files: Sequence[Path], about: Mapping[str, Any]) -> None:
     """The table to `out` (.csv or .parquet), and to `out`.json what it was made of: `about`, each file's SHA-256."""
-    digests = {path.name: sha256(path) for path in files}
+    digests = {path.name: checksum(path) for path in files}
     times = shaped.table["time_utc"]
     to_the_minute = out.suffix != ".csv" or bool((times == times.dt.floor("min")).all())
     table = shaped.table if to_the_minute else shaped.table.assign(time_utc=[one.isoformat() for one in times])

@@ -24,8 +24,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from glbdes.base import tables
-from glbdes.base.files import sha256, whole
+from glbdes.base.files import whole
 from glbdes.base.reading import UnreadableError
+from glbdes.base.seals import checksum
 from glbdes.errors import TraceError
 from glbdes.units import MS_PER_S, NS_PER_S
 from glbdes.workload import azure
@@ -173,7 +174,7 @@ def _sorted(parts: Iterator[tuple[NDArray[Any], pa.Table]]) -> Iterator[tuple[ND
 def _origin(path: Path, source: Source, found: Imported) -> dict[str, Any]:
     """What the file beside the table says."""
     blocks = {"prefix_block_tokens": BLOCK_TOKENS} if "prefix_blocks" in found.columns else {}
-    return {"format": source.name, "file": path.name, "sha256": sha256(path), "licence": source.licence} | {
+    return {"format": source.name, "file": path.name, "sha256": checksum(path), "licence": source.licence} | {
         "clock": f"{source.clock}; time_s counts from the first request",
         **found._asdict(),
         **blocks,

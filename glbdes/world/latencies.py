@@ -16,8 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from glbdes.base import tables
-from glbdes.base.files import sha256
 from glbdes.base.reading import UnreadableError
+from glbdes.base.seals import checksum
 from glbdes.errors import TraceError, brief, nearest
 from glbdes.scenario.sizes import MOST_ONE_WAY_S
 from glbdes.units import MS_PER_S, US_PER_S
@@ -79,7 +79,7 @@ def restricted(found: Latencies, gateways: Sequence[str], regions: Sequence[str]
 
 def to_toml(found: Latencies, path: Path, made_by: str) -> str:
     """The table `[network.latency_s]`, seconds to nine digits."""
-    lines = [f"# One way, s. Made by: {made_by}", f"# {brief(path.name)}, SHA-256 {sha256(path)}", ""]
+    lines = [f"# One way, s. Made by: {made_by}", f"# {brief(path.name)}, SHA-256 {checksum(path)}", ""]
     for gateway, row in zip(found.gateways, found.one_way_s.tolist(), strict=True):
         lines.append(f"[network.latency_s.{_key(gateway)}]")
         lines += [f"{_key(region)} = {float(f'{s:.9g}')!r}" for region, s in zip(found.regions, row, strict=True)]
