@@ -4,7 +4,8 @@
 
 One replica of `h100_llama8b`, lengths of the conversation law, Poisson arrivals. Loads are shares of the capacity that
 prompts first have (docs/model.md, eq. 7), so that both get the same requests. Beside latency and energy it tells how
-many requests a second of processor time the compiled engine simulates of either; compare within one run only.
+many requests a second of processor time the compiled engine simulates of either; compare within one run only. Events
+are those of the SimPy engine, counted over the first requests.
 """
 
 import sys
@@ -13,15 +14,18 @@ from argparse import ArgumentParser
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
+from simpy import Environment
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from glbdes.engine.fast import driver as fast
+from glbdes.engine.simpy import engine as simpy_engine
 from glbdes.hardware import profile
 from glbdes.hardware.step_tables import step_tables
 from glbdes.scenario.demand import Lengths
@@ -34,6 +38,7 @@ NAME, BATCH, BLOCK = "h100_llama8b", 96, 16
 LOADS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 BUDGETS = (2048, 8192)  # most tokens of a step: vLLM's old default, and that on an H100
 LONGEST = 32768
+COUNTED = 2_000  # requests over which events are counted
 
 
 class Row(NamedTuple):
@@ -48,6 +53,7 @@ class Row(NamedTuple):
     e2e_mean: float
     board_j: float  # all that the board draws, over the requests
     per_cpu_s: float
+    events: float  # a request has in the SimPy engine
 
 
 def world_at(load: float, requests: int, budget: int | None, seed: int = 1) -> World:
@@ -70,6 +76,21 @@ def world_at(load: float, requests: int, budget: int | None, seed: int = 1) -> W
     return replace(world, steps=step_tables([card.chunked], budget, BLOCK, True))
 
 
+def events(load: float, requests: int, budget: int | None) -> float:
+    """Events a request has in the SimPy engine."""
+
+    class Counting(Environment):
+        count = 0
+
+        def step(self) -> None:
+            Counting.count += 1
+            super().step()
+
+    with patch.object(simpy_engine, "Environment", Counting):
+        simpy_engine.run(world_at(load, requests, budget), Fixed([[1.0]]), ListSink())
+    return Counting.count / requests
+
+
 def measure(load: float, requests: int, budget: int | None) -> Row:
     """One run."""
     world, sink = world_at(load, requests, budget), ListSink()
@@ -83,9 +104,10 @@ def measure(load: float, requests: int, budget: int | None) -> Row:
     tpot = (finish - first)[long] / (table["output_tokens"][long] - 1)
     ttft, e2e = first - arrival, finish - arrival
     energy_j = sum(float(meter.slot_energy(world, record).it_kwh[0]) for record in sink.slots) * J_PER_KWH
+    counted = events(load, min(requests, COUNTED), budget)
     name = "prefill_first" if budget is None else f"chunked {budget}"
     figures = (ttft.mean(), np.percentile(ttft, 99), tpot.mean(), np.percentile(tpot, 99), e2e.mean())
-    return Row(name, load, *(float(x) for x in figures), energy_j / requests, requests / took)
+    return Row(name, load, *(float(x) for x in figures), energy_j / requests, requests / took, counted)
 
 
 def draw(rows: list[Row], path: Path) -> None:
@@ -123,11 +145,20 @@ def main() -> None:
         measure(0.5, 100, budget)
     rows = [measure(load, arguments.requests, budget) for budget in (None, *BUDGETS) for load in LOADS]
     table = Table("scheduler", "load", box=SIMPLE, title=f"{arguments.requests:,} requests on one H100")
-    for heading in ("TTFT mean, s", "p99", "TPOT mean, ms", "p99", "E2E mean, s", "J a request", "k requests/s of CPU"):
+    for heading in (
+        "TTFT mean, s",
+        "p99",
+        "TPOT mean, ms",
+        "p99",
+        "E2E mean, s",
+        "J a request",
+        "k requests/s of CPU",
+        "events",
+    ):
         table.add_column(heading, justify="right")
     for row in rows:
         times = f"{row.ttft_mean:.3f}", f"{row.ttft_p99:.2f}", f"{1e3 * row.tpot_mean:.2f}", f"{1e3 * row.tpot_p99:.1f}"
-        rest = f"{row.e2e_mean:.2f}", f"{row.board_j:.1f}", f"{row.per_cpu_s / 1e3:.0f}"
+        rest = f"{row.e2e_mean:.2f}", f"{row.board_j:.1f}", f"{row.per_cpu_s / 1e3:.0f}", f"{row.events:.1f}"
         table.add_row(row.scheduler, f"{row.load:g}", *times, *rest)
     Console(width=130).print(table)
     if arguments.figure:

@@ -139,6 +139,10 @@ class _ChunkedTwin(_Twin):
         replica.running_step, replica.plan, replica.stop = seen, plan, False
         for name in seen.preempted:
             self._wait(replica.people[name][0])
+            replica.people[name][0].preemptions += 1
+        for name, _, before in seen.chunks:
+            if name in seen.admitted:
+                replica.people[name][0].cached_tokens += before
         for name in seen.admitted:
             request = replica.people[name][0]
             self._no_longer(request)

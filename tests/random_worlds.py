@@ -21,6 +21,7 @@ CLOCKS_NS = (1, 1_000_000, 10_000_000, 100_000_000)
 FINE_TICK_NS = 10_000_000  # the scale of durations on the fine clock
 
 EXACT = ("gateway", "region", "replica", "slo", "status", "attempts", "prompt_tokens", "output_tokens", "arrival_ns")
+EXACT += ("preemptions", "cached_tokens")
 TIMES = ("start_ns", "first_token_ns", "finish_ns")
 FOOTPRINTS = ("energy_j", "cost_usd", "carbon_g", "water_l")
 COUNTS = ("arrived", "served", "rejected", "timed_out", "failed", "queue_max")

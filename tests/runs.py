@@ -151,6 +151,7 @@ def write(folder: Path, world: World, **info: Any) -> Records:
             "gateways": dict.fromkeys(NAMES.gateways, PLACE),
             "objective": {"carbon_usd_per_t": 1500.0, "water_usd_per_m3": 60.0},
             "dispatch": {"rule": "weighted"},
+            "serving": {"scheduler": "prefill_first" if world.steps is None else "chunked"},
         },
         "files": writer.files(),
         **info,

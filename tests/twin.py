@@ -67,6 +67,8 @@ class Request:
     status: int = -1
     finish_ns: int = -1
     visit: Visit | None = None
+    preemptions: int = 0  # in all attempts
+    cached_tokens: int = 0
     charged_j: dict[tuple[int, int, int], list[float]] = field(default_factory=lambda: defaultdict(list))  # as meters
 
 
@@ -572,7 +574,7 @@ class _Twin:
             for name in ("request_id", "gateway", "region", "replica", "slo", "status", "attempts"):
                 record[name] = getattr(request, name)
             record["prompt_tokens"], record["output_tokens"] = request.prompt, request.output
-            for name in ("arrival_ns", "start_ns", "first_token_ns", "finish_ns"):
+            for name in ("arrival_ns", "start_ns", "first_token_ns", "finish_ns", "preemptions", "cached_tokens"):
                 record[name] = getattr(request, name)
             for (slot, part, r), joules in request.charged_j.items():
                 energy_j = fsum(joules) * factors[slot, part, r]

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from numba.core import compiler, serialize
+from numba.core import compiler, serialize, types
 
 CompileResult: Any = compiler.CompileResult  # numba has no type hints
 dumps: Any = serialize.dumps
 
 DIGEST_BYTES = hashlib.sha256().digest_size
+ALL, SOME = "all", "some"  # of a state's fields are there
 
 
 class KernelCache:
@@ -69,4 +70,10 @@ class KernelCache:
 
     def _path(self, signature: Any, codegen: Any) -> Path:
         key = repr((signature, codegen.magic_tuple())).encode()
-        return self.folder / f"{self._stem}.{hashlib.sha256(key).hexdigest()[:16]}.nbc"
+        return self.folder / f"{self._stem}.{kind(signature)}.{hashlib.sha256(key).hexdigest()[:16]}.nbc"
+
+
+def kind(signature: Any) -> str:
+    """Of the kernels that one function becomes: for states (named tuples) with all their fields, or with some None."""
+    fields = (field for argument in signature for field in getattr(argument, "types", ()))
+    return SOME if any(isinstance(field, types.NoneType) for field in fields) else ALL

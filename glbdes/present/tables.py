@@ -90,6 +90,8 @@ def summary(figures: Summary) -> Iterator[RenderableType]:
             ["", "mean", *QUANTILES],
             [[name.upper(), *map(number, figures["latency_s"][name].values())] for name in LATENCIES],
         )
+    if figures["scheduler"] == "chunked":
+        yield _cache(figures)
     if figures["slo"]:
         yield table(
             "SLO attainment, of all requests",
@@ -100,6 +102,12 @@ def summary(figures: Summary) -> Iterator[RenderableType]:
     yield _regions(figures["regions"])
     yield from _checks(figures)
     yield from map(_note, figures["notes"])
+
+
+def _cache(figures: Summary) -> str:
+    """What a run's KV caches did, in a line."""
+    times, found, prompts = (number(figures[key]) for key in ("preemptions", "cached_tokens", "prompt_tokens"))
+    return f"Preemptions: {times}; {found} tokens found in the cache and not computed (prompts had {prompts})"
 
 
 def _attained(name: str, met: Mapping[str, float | None]) -> list[str | Text]:

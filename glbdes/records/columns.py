@@ -32,6 +32,8 @@ REQUESTS: Final = pa.schema(
         ("attempts", pa.int16()),
         ("prompt_tokens", pa.int32()),
         ("output_tokens", pa.int32()),
+        ("preemptions", pa.int32()),  # times that it lost its blocks, for want of free ones
+        ("cached_tokens", pa.int64()),  # found in the cache and not computed, over all its admissions
         ("arrival_ns", pa.int64()),  # at the gateway
         ("start_ns", pa.int64()),  # prefill begins, at the region; null: never
         ("first_token_ns", pa.int64()),
@@ -111,6 +113,7 @@ def request_columns(chunk: NDArray[Any], world: World, names: Names) -> dict[str
     durations = durations_s(chunk, world).items()
     return {
         **{key: chunk[key] for key in ("request_id", "attempts", "prompt_tokens", "output_tokens", "arrival_ns")},
+        **{key: chunk[key] for key in ("preemptions", "cached_tokens")},
         "gateway": _named(chunk["gateway"] // world.classes, names.gateways),
         "region": _named(chunk["region"], names.regions),
         "slo": _named(chunk["slo"], names.slo),

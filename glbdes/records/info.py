@@ -64,6 +64,10 @@ class _Dispatch(Said):
     rule: str
 
 
+class _Serving(Said):
+    scheduler: str
+
+
 class _Scenario(Said):
     """What is read of the scenario as it was run; the scenario's own rules were held when it was read first."""
 
@@ -75,11 +79,13 @@ class _Scenario(Said):
     slo: Annotated[dict[str, _Limits], Field(min_length=1)]
     objective: _Objective
     dispatch: _Dispatch
+    serving: _Serving
 
 
 class _Sketch(Said):
     warmup_requests: Count
     by_status: dict[str, Count]
+    cache: dict[str, Count]
     of_class: list[Count]
     met: dict[str, list[Count]]
     latency_s: dict[str, dict[str, NonNegative | None]]

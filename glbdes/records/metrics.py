@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from glbdes.errors import RecordsError
@@ -54,6 +55,7 @@ def summary(records: Records) -> Summary:
         "engine": info["engine"],
         "policy": info["policy"],
         "dispatch": info["scenario"]["dispatch"]["rule"] if by_request else None,
+        "scheduler": info["scenario"]["serving"]["scheduler"] if by_request else None,
         "seed": info["seed"],
         "requests": {"total": total, **counts},
         "request_weight": info["request_weight"],
@@ -64,6 +66,7 @@ def summary(records: Records) -> Summary:
         "latency_s": {name: _latency(records, name) for name in LATENCIES},
         "slo": slo,
         "goodput_rps": goodput,
+        **(_cache(records) if by_request else dict.fromkeys(sketch.CACHE)),
         "totals": totals,
         "par": {"carbon": _par(regions, "carbon_kg"), "water": _par(regions, "water_l")},
         "objective_usd": _objective(regions, info["scenario"], sum(totals[key] for key in DELAYS)),
@@ -106,6 +109,22 @@ def _latency(records: Records, name: str) -> dict[str, float | None]:
         return dict.fromkeys(("mean", *QUANTILES))
     quantiles = np.quantile(values, list(QUANTILES.values()))
     return {"mean": float(values.mean()), **dict(zip(QUANTILES, map(float, quantiles), strict=True))}
+
+
+def _cache(records: Records) -> dict[str, int]:
+    """Times that requests were preempted, tokens that they found in the cache, and those of all prompts scheduled."""
+    if sketched := records.info.get("sketch"):
+        return dict(sketched["cache"])
+    sums = dict.fromkeys(sketch.CACHE, 0)
+    with reading(records.folder / REQUESTS_FILE):
+        for batch in records.counted.to_batches(columns=[*sketch.CACHE, "start_ns"]):
+            started = batch["start_ns"].is_valid()
+            parts = {
+                **{name: batch[name] for name in sketch.CACHE},
+                "prompt_tokens": batch["prompt_tokens"].filter(started),
+            }
+            sums = {name: total + (pc.sum(parts[name]).as_py() or 0) for name, total in sums.items()}
+    return sums
 
 
 def _slo(records: Records) -> tuple[float, dict[str, dict[str, float | None]]]:

@@ -16,6 +16,7 @@ from glbdes.records.columns import durations_s
 from glbdes.world import Floats, World
 
 LATENCIES: Final = ("ttft", "tpot", "e2e")
+CACHE: Final = ("preemptions", "cached_tokens", "prompt_tokens")  # the last: of requests that were scheduled
 QUANTILES: Final = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 QUANTILE_ERROR: Final = 1e-3
 LOWEST_S: Final = 1e-6
@@ -35,6 +36,7 @@ class Sketch:
         self.warmup_requests = 0  # those that do not count
         self.by_status = np.zeros(len(physics.STATUS_NAMES), dtype=np.int64)
         self.of_class = np.zeros(classes, dtype=np.int64)
+        self.cache = dict.fromkeys(CACHE, 0)
         self.met = {name: np.zeros(classes, dtype=np.int64) for name in (*LATENCIES, "all")}
         self.sums = dict.fromkeys(LATENCIES, 0.0)
         self.bins = {name: np.zeros(_BINS, dtype=np.int64) for name in LATENCIES}
@@ -47,6 +49,9 @@ class Sketch:
         classes, slo = len(self.of_class), chunk["slo"].astype(np.int64)
         self.by_status += np.bincount(chunk["status"], minlength=len(self.by_status))
         self.of_class += np.bincount(slo, minlength=classes)
+        self.cache["preemptions"] += int(chunk["preemptions"].sum())
+        self.cache["cached_tokens"] += int(chunk["cached_tokens"].sum())
+        self.cache["prompt_tokens"] += int(chunk["prompt_tokens"][chunk["start_ns"] >= 0].sum())
         served = chunk["status"] == physics.SERVED
         every = served.copy()
         for name, (values_s, defined) in durations_s(chunk, self.world).items():
@@ -64,6 +69,7 @@ class Sketch:
         return {
             "warmup_requests": self.warmup_requests,
             "by_status": dict(zip(physics.STATUS_NAMES, self.by_status.tolist(), strict=True)),
+            "cache": dict(self.cache),
             "of_class": self.of_class.tolist(),
             "met": {name: counts.tolist() for name, counts in self.met.items()},
             "latency_s": {name: self._latency(name) for name in LATENCIES},

@@ -234,6 +234,8 @@ REQUEST_DTYPE = np.dtype(
         ("cost_usd", "f8"),
         ("carbon_g", "f8"),
         ("water_l", "f8"),
+        ("preemptions", "i4"),  # times that it lost its blocks, for want of free ones; 0 where prompts come first
+        ("cached_tokens", "i8"),  # that it did not have to compute, over all its admissions; 0 where prompts come first
     ]
 )
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from glbdes.engine.simpy import chunked_replica
 from glbdes.engine.simpy import engine as simpy_engine
 from glbdes.engine.simpy.chunked import ChunkedRegion
 from glbdes.engine.simpy.chunked_replica import ChunkedReplica
+from glbdes.engine.simpy.request import Request
 from glbdes.engine.simpy.scheduler import Scheduler
 from glbdes.engine.simpy.step_costs import Side
 from glbdes.hardware import physics
@@ -26,6 +28,8 @@ from tests.worlds import Fixed, ListSink, make_fleet, make_requests, make_world
 COARSE_NS = CLOCKS_NS[1:]
 WORLDS = 240
 MS = 1_000_000
+# In the last two, requests were preempted and found blocks again before an outage sent them elsewhere.
+FEW = [*product(range(20), CLOCKS_NS), (71, CLOCKS_NS[-1]), (85, CLOCKS_NS[1])]
 
 
 def run(world, policy, engine=simpy_engine, **options) -> ListSink:
@@ -69,8 +73,8 @@ def test_the_engine_and_the_twin_agree_on_every_field_of_2000_worlds(clock_ns):
 
 def test_the_compiled_engine_says_the_same_to_the_last_bit():
     """Its kernels run by the interpreter, in a process of its own: compiling them takes longer than all the rest."""
-    code = "from tests.engine.test_chunked import CLOCKS_NS, apart; "
-    code += "print([(s, c, found) for c in CLOCKS_NS for s in range(20) if (found := apart(s, c))])"
+    code = "from tests.engine.test_chunked import FEW, apart; "
+    code += "print([(*one, found) for one in FEW if (found := apart(*one))])"
     root = Path(glbdes.__file__).resolve().parents[1]
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(root)}
     told = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True)
@@ -142,6 +146,8 @@ def test_a_preempted_request_computes_anew_what_it_does_not_find():
     assert second["first_token_ns"] // MS == 10
     # Its answer's second token comes only when the first request has left, after a step for what was lost.
     assert second["finish_ns"] // MS == 50 + 10 * 4
+    assert table["preemptions"].tolist() == [0, 1]
+    assert table["cached_tokens"].tolist() == [0, 8]  # two full blocks, which nobody took
 
 
 def test_more_than_max_batch_wait_or_are_rejected():
@@ -237,7 +243,42 @@ FAULTS: dict[str, Callable] = {
             )
         ),
     ),
+    "preemptions are counted once": replaced(ChunkedReplica, "note", lambda original: _note(original, _once)),
+    "tokens found are those of the last admission": replaced(
+        ChunkedReplica, "note", lambda original: _note(original, _last_found)
+    ),
+    "preemptions are those of the last attempt": replaced(
+        Request, "forget_progress", lambda original: _forget(original, "preemptions")
+    ),
+    "tokens found are those of the last attempt": replaced(
+        Request, "forget_progress", lambda original: _forget(original, "cached_tokens")
+    ),
 }
+
+
+def _note(original, afterwards):
+    def note(self, step):
+        original(self, step)
+        for job in (*step.preempted, *step.admitted):
+            afterwards(self.jobs[job.id][1], job)
+
+    return note
+
+
+def _once(request, job):
+    request.preemptions = min(request.preemptions, 1)
+
+
+def _last_found(request, job):
+    request.cached_tokens = job.computed
+
+
+def _forget(original, field):
+    def forget(self):
+        original(self)
+        setattr(self, field, 0)
+
+    return forget
 
 
 def _wait_again(self, request, now):

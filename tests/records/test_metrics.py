@@ -1,15 +1,22 @@
 """Figures are computed from the records alone, exactly, and agree with pandas and with hand-worked numbers."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from glbdes.engine.simpy import engine as simpy_engine
+from glbdes.present import tables
 from glbdes.records import metrics
 from glbdes.records import writer as records
+from glbdes.records.sketch import CACHE, Sketch
+from glbdes.units import NS_PER_S
+from tests.chunked_worlds import make_steps
 from tests.runs import LIMITS, NAMES, busy_world, seal_again, write
+from tests.worlds import Fixed, ListSink
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +47,29 @@ def test_quantiles_are_those_of_pandas(figures, table):
         assert found["mean"] == pytest.approx(column.mean(), rel=1e-12)
         for key, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
             assert found[key] == pytest.approx(column.quantile(q), rel=1e-12)
+
+
+def test_what_caches_did_is_told_of_requests_that_count(tmp_path):
+    world = replace(busy_world(simulated_s=6.0, warmup_ns=4 * NS_PER_S), steps=make_steps(budget=512))
+    run = write(tmp_path, world)
+    table = run.counted.to_table().to_pandas()
+    figures, scheduled = metrics.summary(run), table[table["start_ns"].notna()]
+    found = {name: figures[name] for name in CACHE}
+    assert found == {**table[list(CACHE)].sum(), "prompt_tokens": scheduled["prompt_tokens"].sum()}
+    assert 0 < len(scheduled) < len(table) < run.requests.count_rows()
+    assert found["preemptions"] > 0
+    assert found["cached_tokens"] > 0
+    line = "Preemptions: {preemptions:,}; {cached_tokens:,} tokens found in the cache and not computed (prompts had "
+    assert line.format(**found) + f"{found['prompt_tokens']:,})" in list(tables.summary(figures))
+    sketch, sink = Sketch(world, {name: np.full(2, np.inf) for name in metrics.LATENCIES}), ListSink()
+    simpy_engine.run(world, Fixed(np.full((2, 3), 1 / 3)), sink)
+    sketch.requests(sink.table)
+    assert sketch.figures()["cache"] == found
+
+
+def test_where_prompts_come_first_no_line_is_for_caches(figures):
+    assert figures["preemptions"] == figures["cached_tokens"] == 0
+    assert not any("Preemptions" in line for line in tables.summary(figures) if isinstance(line, str))
 
 
 def test_totals_are_sums_over_regions_and_slots(figures, run):

@@ -51,6 +51,7 @@ def test_every_request_is_there_with_every_column(written, sink):
     assert table["request_id"].tolist() == list(range(400))
     for key in ("attempts", "prompt_tokens", "output_tokens", "arrival_ns", "finish_ns"):
         assert (table[key] == sink.table[key]).all()
+    assert not table[["preemptions", "cached_tokens"]].any(axis=None)  # prompts come first
     for key in ("cost_usd", "carbon_g", "water_l"):
         assert np.allclose(table[key], sink.table[key], rtol=AMOUNT_ERROR, atol=0)
     assert np.allclose(table["energy_kwh"] * J_PER_KWH, sink.table["energy_j"], rtol=AMOUNT_ERROR, atol=0)

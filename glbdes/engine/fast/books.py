@@ -3,7 +3,7 @@
 import numpy as np
 from numba.extending import register_jitable
 
-from glbdes.base.compiled import helper, kernel
+from glbdes.base.compiled import either, helper, kernel
 from glbdes.engine.fast.state import *  # noqa: F403
 from glbdes.hardware import physics
 from glbdes.units import NS_PER_S
@@ -25,6 +25,23 @@ iterations_ended = physics.iterations_ended
 iterations_j = physics.iterations_j
 request_iterations_j = physics.request_iterations_j
 idle_j = physics.idle_j
+
+
+@helper
+def no_cache(st, q):
+    return 0, 0
+
+
+@helper
+def of_cache(st, q):
+    """How often request q was preempted and how many tokens it found; the next one in its row begins with none."""
+    creq = st.creq
+    told = creq[q, PREEMPTIONS], creq[q, CACHED]
+    creq[q, PREEMPTIONS], creq[q, CACHED] = 0, 0
+    return told
+
+
+preemptions_and_cached = either("creq", of_cache, no_cache)
 
 
 @helper
@@ -50,6 +67,7 @@ def emit(st, q):
     record["cost_usd"] = reqf[q, COST_USD]
     record["carbon_g"] = reqf[q, CARBON_G]
     record["water_l"] = reqf[q, WATER_L]
+    record["preemptions"], record["cached_tokens"] = preemptions_and_cached(st, q)
     st.free[clock[FREE_COUNT]] = q
     clock[FREE_COUNT] += 1
 

@@ -114,6 +114,7 @@ def preempt(st, g, k, now):
         rep[k, CONTEXT] -= creq[q, KNOWN]
     leave(st, k, q, computed)
     creq[q, COMPUTED] = 0
+    creq[q, PREEMPTIONS] += 1
     head = crep[k, WAIT_HEAD]
     links[q, PREVIOUS], links[q, NEXT] = NONE, head
     if head == NONE:
@@ -159,6 +160,7 @@ def admit(st, g, k, left, now):
         if crep[k, LOSERS] > 0:
             crep[k, LOSERS] -= 1
             reclaim(st, k, q, found)
+            creq[q, CACHED] += found * size
         take(st, k, total - found)
         creq[q, COMPUTED], creq[q, CHUNK] = found * size, tokens
         st.running[k, crep[k, RUNNING]] = q

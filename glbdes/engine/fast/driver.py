@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from glbdes.base.cache import ALL, SOME
 from glbdes.base.compiled import is_compiled
 from glbdes.engine.fast import books as fast_books
 from glbdes.engine.fast import dispatch as fast_dispatch
@@ -153,7 +154,8 @@ def independent(world: World) -> bool:
 
 def must_compile(world: World) -> bool:
     """Whether a run of `world` begins with compiling kernels."""
-    return not is_compiled("advance_alone" if independent(world) else "advance_all")
+    name = "advance_alone" if independent(world) else "advance_all"
+    return not is_compiled(name, SOME if world.steps is None else ALL)
 
 
 def rows_of(requests: Requests, low: int, high: int) -> Ints:

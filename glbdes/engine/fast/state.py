@@ -47,8 +47,8 @@ NEXT, PREVIOUS, LATE_AT = range(3)
  STEP_SQUARE) = range(13)
 # Columns of `creq`. KNOWN: tokens, of one that decodes when it was billed, and MARK the STEPS then. COMPUTED of those
 # that do not decode, CHUNK of them in this step. AHEAD: blocks before its own in the queue of free ones, plus POPPED.
-# LEFT: blocks that it left there, LEFT_FULL of them full.
-KNOWN, COMPUTED, CHUNK, MARK, AHEAD_AT, LEFT, LEFT_FULL = range(7)
+# LEFT: blocks that it left there, LEFT_FULL of them full. PREEMPTIONS and CACHED tokens: for its record.
+KNOWN, COMPUTED, CHUNK, MARK, AHEAD_AT, LEFT, LEFT_FULL, PREEMPTIONS, CACHED = range(9)
 # Columns of `creqf` and `crepf`.
 ATTENTION_J, RISING_J = range(2)
 # Elements of `cnum`.
@@ -94,7 +94,7 @@ class State(NamedTuple):
     running: Ints | None  # [n, max_batch] rows, by admission
     residues: Ints | None  # [n, block tokens] decoding requests by (computed - ITERATIONS) modulo the tokens of a block
     pending: Ints | None  # [n] replicas that put a step together at the end of this instant, in order
-    creq: Ints | None  # [q, 7]
+    creq: Ints | None  # [q, 9]
     creqf: Floats | None  # [q, 2]
     tokens_s: Floats | None  # [profile, tokens] the table D of steps
     tokens_j: Floats | None
@@ -206,7 +206,7 @@ def in_chunks(world: World, regions: list[int], rep: Ints) -> dict[str, Any]:
         np.zeros((n, batch), dtype=np.int64),
         np.zeros((n, steps.block_tokens), dtype=np.int64),
         np.zeros(n, dtype=np.int64),
-        np.zeros((0, 7), dtype=np.int64),
+        np.zeros((0, 9), dtype=np.int64),
         np.zeros((0, 2)),
         rows(steps.tokens_s, steps.modes_s, steps.each_s),
         rows(steps.tokens_j, steps.modes_j, steps.each_j),

@@ -12,7 +12,7 @@ from glbdes.engine.simpy.meter import Meter
 from glbdes.engine.simpy.pool import Pool
 from glbdes.engine.simpy.replica import BETWEEN, DECODE, DOWN, IDLE, PREFILL, Replica
 from glbdes.engine.simpy.request import NONE, Happening, Request, order_key
-from glbdes.engine.simpy.scheduler import Job
+from glbdes.engine.simpy.scheduler import Job, Step
 from glbdes.engine.simpy.step_costs import Rules
 from glbdes.hardware import physics
 
@@ -122,6 +122,7 @@ class ChunkedReplica(Replica):
             self.owner.preempted(request, now)
         for job in step.admitted:
             self.owner.scheduled(self.jobs[job.id][1], now)
+        self.note(step)
         self.epoch_ns = now
         if step.chunks:
             self.state = PREFILL
@@ -209,6 +210,13 @@ class ChunkedReplica(Replica):
             self.owner.served(request, now)
 
     # Books
+
+    def note(self, step: Step) -> None:
+        """Count who was preempted, and what those admitted have found in the cache, for the requests' records."""
+        for job in step.preempted:
+            self.jobs[job.id][1].preemptions += 1
+        for job in step.admitted:
+            self.jobs[job.id][1].cached_tokens += job.computed
 
     def mark(self, request: Request, known: int) -> None:
         """`request` has paid for everything so far; its next step reads `known` tokens."""

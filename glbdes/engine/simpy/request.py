@@ -38,6 +38,7 @@ class Request:
         "arrival_ns",
         "attempts",
         "attention_at_j",
+        "cached_tokens",
         "carbon_g",
         "cost_usd",
         "decoded",
@@ -48,6 +49,7 @@ class Request:
         "id",
         "output",
         "owed_j",
+        "preemptions",
         "prompt",
         "region",
         "replica",
@@ -71,7 +73,7 @@ class Request:
         self.output = output
         self.arrival_ns = arrival_ns
         self.uniform = uniform
-        self.attempts = 0
+        self.attempts = self.preemptions = self.cached_tokens = 0
         self.region = self.replica = self.start_ns = self.first_token_ns = NONE
         self.energy_j = self.cost_usd = self.carbon_g = self.water_l = 0.0
         self.owed_j = 0.0  # used, but not yet charged
@@ -107,6 +109,8 @@ def as_records(ended: list[Request]) -> NDArray[Any]:
             r.cost_usd,
             r.carbon_g,
             r.water_l,
+            r.preemptions,
+            r.cached_tokens,
         )
         for r in ended
     ]
