@@ -49,12 +49,12 @@ PARTIAL = tuple(
 )
 REQUESTS = (
     "engine=fast",
-    "time.slots=6",
+    "time.slots=4",
     "time.simulated_s_per_slot=1.5",
     "time.warmup_s=0.5",
     "dispatch.overload=allow",
 )
-FLOW = ("time.slots=30", "dispatch.overload=allow")
+FLOW = ("time.slots=20", "dispatch.overload=allow")
 WORKLOAD = ("time.slots=3", "time.simulated_s_per_slot=100.0", "workload.shape=constant")
 DELAY = ("objective.delay_usd_per_s=1e-4", "objective.queue_wait_s=[[0, 0], [0.9, 2], [1, 9]]")
 VARIANTS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {  # policy, arguments, settings

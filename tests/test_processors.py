@@ -35,8 +35,7 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
     "of 2004": {"OPENBLAS_CORETYPE": "Prescott", **PLAIN_NUMPY, **PLAIN_LIBM},
     "of 2008": {"OPENBLAS_CORETYPE": "Nehalem", **PLAIN_NUMPY},
     "of 2011": {"OPENBLAS_CORETYPE": "Sandybridge", **PLAIN_LIBM},
-    "of 2013": {"OPENBLAS_CORETYPE": "Haswell", **PLAIN_NUMPY},
-    "of 2017": {"OPENBLAS_CORETYPE": "SkylakeX"},
+    "of 2017": {"OPENBLAS_CORETYPE": "SkylakeX", **PLAIN_NUMPY},
 }
 CHOSEN = {key for setting in SETTINGS.values() for key in setting}
 COMPILED: Mapping[str, Mapping[str, str]] = {

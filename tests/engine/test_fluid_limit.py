@@ -75,6 +75,7 @@ def energy(made: World, record) -> np.ndarray:
     return meter.slot_energy(made, record).it_kwh
 
 
+@pytest.mark.slow
 def test_footprints_differ_by_one_over_the_root_of_the_requests(tmp_path):
     """Root mean square over regions, footprints and seeds."""
     counts = (1_000, 10_000, 100_000, 1_000_000)

@@ -9,14 +9,19 @@ from glbdes.study import comparison, report
 from tests.runs import little
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> comparison.Comparison:
+    folder = tmp_path_factory.mktemp("whole")
+    return comparison.compare(little(folder / "little"), ["nearest", "cost"], out=folder / "whole", seeds=2)
+
+
 @pytest.mark.parametrize("kept", ["none", "sample:0.1"])
-def test_compare_and_report_do_without_requests(tmp_path: Path, kept: str) -> None:
+def test_compare_and_report_do_without_requests(tmp_path: Path, whole: comparison.Comparison, kept: str) -> None:
     scenario, setting = little(tmp_path / "little"), f'records.requests="{kept}"'
     made = comparison.compare(scenario, ["nearest", "cost"], out=tmp_path / "out", overrides=[setting], seeds=2)
-    whole = comparison.compare(scenario, ["nearest", "cost"], out=tmp_path / "whole", seeds=2)
     same = ["policy", "seed", "objective_usd", "cost_usd", "requests", "served", "carbon_par"]
     assert made.runs[same].equals(whole.runs[same])
-    report.write(tmp_path / "out", tmp_path / "page.html", formats=["svg"])
+    report.write(tmp_path / "out", tmp_path / "page.html", formats=[])
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "nearest" in page
     assert "NaN" not in page.split("<script")[0]

@@ -127,10 +127,11 @@ def _same(one: Path, other: Path):
     return all((one / name).read_bytes() == (other / name).read_bytes() for name in ("sweep.parquet", "sweep.csv"))
 
 
-def test_a_sweep_killed_five_times_ends_as_an_undisturbed_one(undisturbed, folder, tmp_path):
+@pytest.mark.parametrize("times", [2, pytest.param(5, marks=pytest.mark.slow)])
+def test_a_sweep_that_is_killed_ends_as_an_undisturbed_one(undisturbed, folder, tmp_path, times):
     out = tmp_path / "out"
-    chance = random.Random(5)
-    for n in range(5):
+    chance = random.Random(times)
+    for n in range(times):
         running = _command(folder, out)
         while _points(out) < n + 1 and running.poll() is None:  # at least one more point each time
             time.sleep(0.005)
