@@ -74,7 +74,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-@pytest.mark.parametrize("limit", [0, 5_000])
+@pytest.mark.parametrize("limit", [pytest.param(0, marks=pytest.mark.slow), 5_000])
 def test_a_full_disk_is_one_message_and_leaves_nothing_half_written(folder, finished, limit):
     calls = [
         ["simulate", "little.toml", "-o", "a", "--engine", "simpy"],

@@ -35,7 +35,7 @@ from tests.worlds import Fixed, ListSink, make_fleet, make_requests, make_world
 ROOT = Path(__file__).resolve().parents[2]
 WORLDS = int(os.environ.get("GLBDES_WORLDS", "5_000"))
 
-quick = settings(max_examples=500, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=1000, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @quick

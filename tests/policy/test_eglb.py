@@ -224,7 +224,9 @@ def test_objective_on_the_authors_data(arguments, over_optimum):
     assert 0.01 < objective / OPTIMUM_USD - 1 <= over_optimum
 
 
-@pytest.mark.parametrize("allowed", [True, PARTIAL], ids=["full", "partial"])
+@pytest.mark.parametrize(
+    "allowed", [pytest.param(True, id="full"), pytest.param(PARTIAL, id="partial", marks=pytest.mark.slow)]
+)
 def test_eglb_is_fairer_than_every_greedy_policy_and_cheapest_by_the_objective(allowed):
     world = paper_world(allowed)
     greedy = [totals(world, named(name)) for name in [*GREEDY, "nearest"]]

@@ -15,7 +15,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> comparison.Comparison:
     return comparison.compare(little(folder / "little"), ["nearest", "cost"], out=folder / "whole", seeds=2)
 
 
-@pytest.mark.parametrize("kept", ["none", "sample:0.1"])
+@pytest.mark.parametrize("kept", ["none", pytest.param("sample:0.1", marks=pytest.mark.slow)])
 def test_compare_and_report_do_without_requests(tmp_path: Path, whole: comparison.Comparison, kept: str) -> None:
     scenario, setting = little(tmp_path / "little"), f'records.requests="{kept}"'
     made = comparison.compare(scenario, ["nearest", "cost"], out=tmp_path / "out", overrides=[setting], seeds=2)

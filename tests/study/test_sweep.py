@@ -265,6 +265,7 @@ def test_a_damaged_point_is_told_of(undisturbed, folder, tmp_path):
     assert _same(sweep(folder / "small.toml", out=out).path, undisturbed.path)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # distributed's own, about sockets of a worker that was killed
 def test_on_a_dask_cluster_a_killed_worker_costs_no_point(undisturbed, folder, tmp_path):
     distributed = pytest.importorskip("distributed", reason="glbdes[dask] is not installed")
