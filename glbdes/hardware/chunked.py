@@ -11,12 +11,12 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from glbdes.base import portable
 from glbdes.hardware.measurements import Floats, Ints, Steps
 from glbdes.hardware.part import NonNegative, Part, Positive, Positives, Text, Tokens
 from glbdes.hardware.steps import step_cost
+from glbdes.scenario.complaints import refuse
 
 Mode = Annotated[tuple[NonNegative, NonNegative, NonNegative], Field(strict=False)]  # a, beta, gamma
 
@@ -85,9 +85,7 @@ class Chunked(Part):
 
     @model_validator(mode="after")
     def _rules_between_values(self) -> Self:
-        problems = list(_broken(self))
-        if problems:
-            raise PydanticCustomError("rules", "{text}", {"text": "; ".join(problems), "problems": problems})
+        refuse(list(_broken(self)))
         return self
 
 

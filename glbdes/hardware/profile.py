@@ -14,14 +14,13 @@ from typing import Annotated, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
 
 from glbdes import resources
 from glbdes.base import portable, reading
 from glbdes.errors import ProfileError, brief, nearest
 from glbdes.hardware.chunked import Chunked
 from glbdes.hardware.part import NonNegative, Part, Positive, Positives, Text, Tokens
-from glbdes.scenario.complaints import complaints, shown
+from glbdes.scenario.complaints import complaints, refuse, shown
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -137,9 +136,7 @@ class Profile(Part):
 
     @model_validator(mode="after")
     def _rules_between_values(self) -> Self:
-        problems = list(_broken(self))
-        if problems:
-            raise PydanticCustomError("rules", "{text}", {"text": "; ".join(problems), "problems": problems})
+        refuse(list(_broken(self)))
         return self
 
 

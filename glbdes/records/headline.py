@@ -132,8 +132,10 @@ def by_policy(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def drawn_by(runs: pd.DataFrame) -> str:
-    """The column whose values are independent draws: of signals if there are several, else of requests."""
-    return "signal_seed" if "signal_seed" in runs and runs["signal_seed"].nunique() > 1 else "seed"
+    """The column whose values are independent draws: of signals (as a comparison calls them, or a sweep) if there are
+    several, else of requests."""
+    several = (name for name in ("signal_seed", "signals.seed") if name in runs and runs[name].nunique() > 1)
+    return next(several, "seed")
 
 
 def over_seeds(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
@@ -144,8 +146,8 @@ def over_seeds(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     rows = []
     for values, group in table.groupby(list(keys), sort=False, dropna=False, observed=True) if keys else [((), table)]:
         made: dict[str, Any] = {**dict(zip(keys, values, strict=True)), "seeds": len(group)}
-        several = "signals.seed" in group and group["signals.seed"].nunique() > 1
-        draws = group.groupby("signals.seed")[list(FIGURES)].mean() if several else group
+        draw = drawn_by(group)
+        draws = group if draw == "seed" else group.groupby(draw)[list(FIGURES)].mean()
         made |= {key: float(draws[key].mean()) for key in FIGURES}
         made |= {f"{key}_half95": half_width(draws[key].to_numpy()) for key in FIGURES}
         rows.append(made)

@@ -4,13 +4,13 @@ regions.texas.pue = 0.9, must be >= 1
 regions.texas.replica: unknown key; did you mean 'replicas'?
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from glbdes.errors import MOST_PROBLEMS, MOST_SHOWN, brief, nearest
 
@@ -57,6 +57,12 @@ UNITS: Mapping[str, str] = {
     "_w": "W",
     "_j": "J",
 }
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """Raise all `problems` of a model that is being validated at once, if there are any; `complaints` tells them."""
+    if problems:
+        raise PydanticCustomError("rules", "{text}", {"text": "; ".join(problems), "problems": list(problems)})
 
 
 def complaints(error: ValidationError, root: type[BaseModel]) -> list[str]:

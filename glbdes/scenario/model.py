@@ -18,7 +18,7 @@ from glbdes import resources
 from glbdes.base import reading
 from glbdes.errors import ScenarioError, brief, nearest
 from glbdes.scenario import overrides as settings
-from glbdes.scenario.complaints import complaints
+from glbdes.scenario.complaints import complaints, refuse
 from glbdes.scenario.demand import Workload
 from glbdes.scenario.kinds import (
     File,
@@ -197,9 +197,7 @@ class PolicyChoice(BaseModel):
 
     @model_validator(mode="after")
     def _of_bearable_arguments(self) -> Self:
-        problems = [line for key, value in self.arguments.items() for line in unbearable(value, f"policy.{key}")]
-        if problems:
-            raise PydanticCustomError("rules", "{text}", {"text": "; ".join(problems), "problems": problems})
+        refuse([line for key, value in self.arguments.items() for line in unbearable(value, f"policy.{key}")])
         return self
 
 
@@ -282,9 +280,7 @@ class Scenario(Model):
 
     @model_validator(mode="after")
     def _rules_between_values(self) -> Self:
-        problems = [str(problem) for problem in broken(self.model_dump())]
-        if problems:
-            raise PydanticCustomError("rules", "{text}", {"text": "; ".join(problems), "problems": problems})
+        refuse([str(problem) for problem in broken(self.model_dump())])
         return self
 
 

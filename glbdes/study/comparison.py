@@ -88,10 +88,6 @@ class Job(NamedTuple):
     reference: Reference | None = None
     allow_policy: tuple[str, ...] = ()
 
-    def of(self, policy: str, seed: int) -> "Job":
-        """The run of `policy` on the requests of `seed`, in a folder of its own in this one's."""
-        return self._replace(policy=policy, seed=seed, folder=self.folder / _name(policy, seed, self.signal_seed))
-
 
 class Done(NamedTuple):
     """What a worker tells of its run."""
@@ -210,12 +206,14 @@ def compare(
         begin_s = time.perf_counter()
         jobs = []
         for drawn_by in drawn_by_seed:
-            job = Job(
-                source, "", 0, drawn_by, engine, (*overrides, *draws.settings(drawn_by)), at, folder.path / "runs"
-            )
-            told = _reference(run.prepare(source, policy=policies[0], **choices | {"overrides": job.overrides}), at)
-            job = job._replace(reference=told, allow_policy=plans[0].allow_policy)
-            jobs += [job.of(name, seed) for seed in range(first.seed, first.seed + seeds) for name in policies]
+            changes = (*overrides, *draws.settings(drawn_by))
+            reference = _reference(run.prepare(source, policy=policies[0], **choices | {"overrides": changes}), at)
+            of, told = (drawn_by, engine, changes, at), (reference, plans[0].allow_policy)
+            jobs += [
+                Job(source, name, seed, *of, folder.path / "runs" / _name(name, seed, drawn_by), *told)
+                for seed in range(first.seed, first.seed + seeds)
+                for name in policies
+            ]
         done = _run_all(jobs, workers, progress)
         drawn = _same_requests(done)
         runs = pd.DataFrame([_row(job, done[job]) for job in jobs])
