@@ -23,6 +23,7 @@ from glbdes.base.files import reason
 from glbdes.base.folders import REFUSALS
 
 WIDTH = 100  # columns where there is no terminal to ask
+AGAIN_S = 0.02  # after which a signal comes again whose exception was lost
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # exit codes, as shells have them
 
 
@@ -74,11 +75,27 @@ def orderly() -> Iterator[None]:
     def terminate(*_: object) -> NoReturn:
         raise Terminated
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    before, hook = signal.signal(signal.SIGTERM, terminate), sys.unraisablehook
+
+    def lost(unraisable: "sys.UnraisableHookArgs") -> None:
+        if isinstance(unraisable.exc_value, KeyboardInterrupt):
+            _send_again(signal.SIGTERM if isinstance(unraisable.exc_value, Terminated) else signal.SIGINT)
+        else:
+            hook(unraisable)
+
+    sys.unraisablehook = lost
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         signal.signal(signal.SIGTERM, before)
+
+
+def _send_again(sent: signal.Signals) -> None:
+    """A signal that came where no exception gets out (in a callback of the compiler, say) comes once more."""
+    again = threading.Timer(AGAIN_S, os.kill, (os.getpid(), sent))
+    again.daemon = True
+    again.start()
 
 
 @contextmanager

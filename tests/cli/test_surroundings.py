@@ -142,6 +142,28 @@ def test_a_signal_ends_a_run_in_one_line_and_nothing_is_left(folder, sent, code,
     assert names(folder) == before
 
 
+@pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
+def test_a_signal_in_a_callback_that_lets_no_exception_through_is_not_lost(folder, sent):
+    code = f"""
+import ctypes, os, signal, time
+from glbdes.cli.output import orderly
+
+@ctypes.CFUNCTYPE(None)
+def callback():
+    os.kill(os.getpid(), signal.{sent})
+    time.sleep(0.1)
+
+with orderly():
+    try:
+        callback()
+        time.sleep(20)
+    except KeyboardInterrupt as error:
+        print(type(error).__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=30)
+    assert (done.stdout, done.stderr) == ({"SIGINT": "KeyboardInterrupt\n", "SIGTERM": "Terminated\n"}[sent], "")
+
+
 def test_ctrl_c_in_a_sweep_reaches_all_of_its_processes_and_is_one_line(folder):
     running = start(folder, "sweep", "small.toml", "-o", "s", "--workers", "2")
     until(lambda: (folder / "s" / "points").is_dir() and names(folder / "s" / "points"))
