@@ -40,8 +40,10 @@ class Fleet(NamedTuple):
     idle_w: Floats
     sleep_w: Floats
     host_w: Floats
-    sleep_after_ns: Ints  # NEVER_NS: replicas do not sleep
+    host_sleep_w: Floats  # of the host of a sleeping replica
+    sleep_after_ns: Ints  # NEVER_NS: replicas do not sleep by themselves
     wake_ns: Ints
+    pack: Ints  # requests up to which a replica is filled before the next; 0: the one with the fewest comes first
     profile: Ints  # row of the prefill tables
     prefill_s: Floats  # [profile, tokens]
     chained_s: Floats  # [profile, tokens] the same of a prompt that begins where another ended
@@ -134,8 +136,10 @@ def megawatts(regions: Mapping[str, Region]) -> Service:
         idle_w=none,
         sleep_w=none,
         host_w=none,
+        host_sleep_w=none,
         sleep_after_ns=NEVER_NS * ones,
         wake_ns=0 * ones,
+        pack=0 * ones,
         profile=0 * ones,
         prefill_s=np.zeros((1, 1)),
         chained_s=np.zeros((1, 1)),

@@ -9,7 +9,7 @@ counters of a slot mean in joules and grams is in `meter.py`.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from glbdes.signals import Signals
 from glbdes.units import G_PER_KG, J_PER_KWH, NS_PER_S
 from glbdes.workload import Requests
 from glbdes.world.outages import Outage
+from glbdes.world.scaling import Scaling
 from glbdes.world.waiting import Waiting
 
 Floats = NDArray[np.float64]
@@ -71,8 +72,12 @@ class World:
     beyond_measurement: Floats | None = None  # [r] share of expected prompt tokens in prompts longer than any measured
     marginal_kwh: Floats | None = None  # [r] the least that a request adds to `rest_w`; None: `it_kwh_per_request`
     rest_w: Floats | None = None  # [r] of all replicas without any work, without host power; None: 0
+    rest_host_w: Floats | None = None  # [r] of their hosts; None: `fleet.host_w` each
+    added_kwh: Floats | None = None  # [r] the least that a request adds to replicas that are awake anyway
     classes: int = 1  # rows of a plan for each gateway: with limits, one for each SLO class (`glbdes.world.limits`)
     warmup_ns: int = 0  # simulated at the beginning of each slot, under its plan and signals, but not counted
+    active_attribution: bool = False  # do requests pay for the host of the replica that works for them?
+    scaling: Scaling | None = None  # who says how many replicas are awake; None: nobody, all are (or sleep when idle)
 
     @property
     def footprint_price_usd(self) -> Floats:
@@ -83,7 +88,7 @@ class World:
     @property
     def flow(self) -> "World":
         """The same world as the fluid engine has it: the energy of full batches, and no idle power."""
-        return replace(self, marginal_kwh=None, rest_w=None)
+        return replace(self, marginal_kwh=None, rest_w=None, rest_host_w=None, scaling=None)
 
     @property
     def planned_kwh_per_request(self) -> Floats:
@@ -93,9 +98,28 @@ class World:
     @property
     def base_kwh(self) -> Floats:
         """[r] IT energy of a whole slot without any request: replicas at rest, and their hosts."""
-        host_w = self.fleet.replicas * self.fleet.host_w
+        host_w = self.fleet.replicas * self.fleet.host_w if self.rest_host_w is None else self.rest_host_w
         watts = host_w if self.rest_w is None else host_w + self.rest_w
         return np.asarray(watts * self.slot_s / J_PER_KWH)
+
+    @property
+    def awake_kwh(self) -> Floats:
+        """[r] what a replica draws in a slot, awake and without work, beyond what it draws asleep; with its host."""
+        fleet = self.fleet
+        more_w = fleet.idle_w + fleet.host_w - fleet.sleep_w - fleet.host_sleep_w
+        return np.asarray(more_w * self.slot_s / J_PER_KWH)
+
+    @property
+    def shown_kwh(self) -> tuple[Floats, Floats]:
+        """[r] IT energy that policies reckon with: of a request, and of a slot without any.
+
+        Where as many replicas are awake as the load needs, a request bears its part of one that is awake.
+        """
+        scaling = self.scaling
+        if scaling is None or not scaling.elastic or self.added_kwh is None:
+            return self.planned_kwh_per_request, self.base_kwh
+        served = scaling.utilisation * scaling.replica_rps * self.slot_s
+        return self.added_kwh + self.awake_kwh / served, self.base_kwh + scaling.least * self.awake_kwh
 
     @property
     def gateways(self) -> int:
@@ -164,6 +188,11 @@ class View:
     norm: float  # 1, 2 or infinity: which norm of the regions' priced footprints is to be small
     delay_usd_per_s: float  # price of a second on the network, both ways, or waiting; 0: delay costs nothing
     waiting: Waiting | None  # expected, by a region's load; None unless delay has a price
+    replicas: Ints | None = None  # [r]; None: nobody says how many are awake
+    awake_least: Ints | None = None  # [r] a plan's numbers must be at least these
+    awake_most: Ints | None = None  # [r] and at most these
+    replica_rps: Floats | None = None  # [r] what a replica that is awake should serve, at the utilisation aimed at
+    awake_kwh: Floats | None = None  # [r] of a slot, that a replica draws awake and without work beyond one that sleeps
 
     @property
     def cost_usd_per_request(self) -> Floats:
@@ -185,6 +214,13 @@ class View:
         """[k, r] kg of carbon and litres of water of the slot without any request."""
         carbon_kg = self.base_kwh * self.pue * self.carbon_g_per_kwh / G_PER_KG
         return np.stack((carbon_kg, self.base_kwh * (self.wue_l_per_kwh + self.pue * self.ewif_l_per_kwh)))
+
+
+class Plan(NamedTuple):
+    """What a policy may return instead of weights alone: how many replicas are to be awake, too (`planned`)."""
+
+    weights: Floats  # [g, r]
+    awake: Ints | None = None  # [r]; None: as many as the plan's load needs
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +246,7 @@ class Policy(Protocol):
     in USD per kg and per L; it is written to the records.
     """
 
-    def plan(self, view: View, /) -> Floats:
+    def plan(self, view: View, /) -> "Floats | Plan":
         """`weights[g, r]`: the share of gateway g's requests that region r gets; rows sum to 1, 0 outside the mask."""
         ...
 
@@ -254,9 +290,12 @@ METER_DTYPE = np.dtype(
         ("decode_ns", "i8"),
         ("idle_ns", "i8"),  # awake or asleep, without work
         ("down_ns", "i8"),
+        ("asleep_ns", "i8"),  # of `idle_ns`
+        ("wakes", "i8"),  # times that a replica began to wake up
         ("prefill_j", "f8"),
         ("decode_j", "f8"),
-        ("idle_j", "f8"),
+        ("idle_j", "f8"),  # awake without work
+        ("sleep_j", "f8"),
         ("attributed_j", "f8"),  # what requests were charged, by their own counters
     ]
 )
@@ -275,6 +314,7 @@ class SlotRecord:
     # What does not count: METER_DTYPE [r] of the warm-up and, after the last slot, of what was in flight then.
     warmup: tuple[NDArray[Any], ...] = ()
     warmup_dispatched: Ints | None = None  # [g, r]; None: nothing
+    awake: Ints | None = None  # [r] replicas that were to be awake as the slot began; None: all, always
 
 
 class Sink(Protocol):
