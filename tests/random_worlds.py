@@ -6,6 +6,7 @@ two iterations of one epoch must not end together.
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -168,7 +169,7 @@ def elastic(rng: np.random.Generator, arguments: dict, tick: int, n: int) -> dic
         edges = np.unique([ticks(0, 1 + horizon_ns / tick) for _ in range(4)]).tolist()
         edges[:1] = [int(rng.choice([edges[0], 0]))]
         most = int(fleet.replicas[region])
-        caps += [Cap(region, a, b, int(rng.integers(0, most + 1))) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        caps += [Cap(region, a, b, int(rng.integers(0, most + 1))) for a, b in pairwise(edges)]
     if rule in ("follow", "planned") and rng.random() < 0.6:
         fleet = fleet._replace(sleep_after_ns=fleet.sleep_after_ns * 0 + NEVER_NS)
     scaling = Scaling(

@@ -284,7 +284,9 @@ class _Twin:
     def _sent(self, demand_rps) -> list[float]:
         """What the plan sends to each region of such a demand."""
         plan = self.plans[self.slot]
-        return [sum(float(d) * float(row[r]) for d, row in zip(demand_rps, plan, strict=True)) for r in range(len(plan[0]))]
+        return [
+            sum(float(d) * float(row[r]) for d, row in zip(demand_rps, plan, strict=True)) for r in range(len(plan[0]))
+        ]
 
     def _needed(self, loads: list[float]) -> list[int]:
         scaling, counts = self.world.scaling, []

@@ -204,8 +204,8 @@ def marginal_j(profile: Profile, prompt: Ints, output: Ints, max_batch: int, res
     """Joules that a mean request of the mix adds, at least, to a replica of `rest_w` (docs/model.md, eq. 10).
 
     Its joules at batches of `max_batch`, less `rest_w` for the time that it takes: the chord from rest to full load.
-    Prompts count as chained if that leaves them less, and the shared part of an iteration as a batch of one if that is the
-    less, so that no batch and no order of work has a request add less.
+    Prompts count as chained if that leaves them less, and the shared part of an iteration as a batch of one if that is
+    the less, so that no batch and no order of work has a request add less.
 
     `prompt`, `output` : int[n], tokens.
     """

@@ -129,7 +129,7 @@ def _programme(world: World, v: _Variables, per_load: Floats, base: Floats) -> t
         demand.append(np.zeros(cells))
     else:
         rows, columns, values = [*rows, 2 * regions + cell], [*columns, column], [*values, np.ones(n)]
-        bound.append(np.tile(world.capacity_rps / load_unit, world.slots))
+        bound.append(world.slot_capacity_rps.ravel() / load_unit)
     upper_bound, equal_bound, width = np.concatenate(bound), np.concatenate(demand), n + pieces + 2
     programme = _Programme(
         cost=cost / usd_unit,

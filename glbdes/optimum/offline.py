@@ -132,7 +132,7 @@ def _by_regions(world: World, amounts: _Coefficients, up: Bools) -> flows.Flows 
         cost_usd = cost_usd + burden_usd.sum(axis=0)
         burden_usd, so_far_usd = np.zeros_like(burden_usd), np.zeros_like(so_far_usd)
     unions = regional.Unions(demand, allowed, listed)
-    capacity = np.where(up, world.capacity_rps, 0.0)
+    capacity = np.where(up, world.slot_capacity_rps, 0.0)
     factor = unions.factor(capacity)
     if (factor > FITS).any():
         raise InfeasibleError("the demand does not fit")

@@ -103,6 +103,16 @@ class World:
         return np.asarray(watts * self.slot_s / J_PER_KWH)
 
     @property
+    def slot_capacity_rps(self) -> Floats:
+        """[s, r] what a plan may use of each region in each slot, of the replicas that may be awake all through it."""
+        replicas, scaling = self.fleet.replicas, self.scaling
+        capacity = np.tile(self.capacity_rps, (self.slots, 1))
+        if scaling is not None and scaling.caps:
+            most = [scaling.most(replicas, slot, self.period_ns) for slot in range(self.slots)]
+            capacity = capacity * (np.array(most) / replicas)
+        return capacity
+
+    @property
     def awake_kwh(self) -> Floats:
         """[r] what a replica draws in a slot, awake and without work, beyond what it draws asleep; with its host."""
         fleet = self.fleet

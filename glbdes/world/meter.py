@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from glbdes.hardware import physics
 from glbdes.signals import Signals
 from glbdes.units import G_PER_KG, J_PER_KWH, NS_PER_S
 from glbdes.world.arrays import Floats, SlotRecord, World
@@ -65,8 +64,9 @@ def warmup_energy(world: World, record: SlotRecord) -> list[SlotEnergy]:
 def _energy(world: World, meters: NDArray[Any], span_ns: int) -> SlotEnergy:
     """Energy by kind of `meters`, METER_DTYPE [r], that ran for `span_ns`."""
     fleet = world.fleet
+    less_w = fleet.host_w - fleet.host_sleep_w  # of a host whose replica sleeps
     powered_ns = fleet.replicas * span_ns - meters["down_ns"]
-    host_j = physics.host_j(fleet.host_w, fleet.host_sleep_w, powered_ns, meters["asleep_ns"])
+    host_j = fleet.host_w * (powered_ns / NS_PER_S) - less_w * (meters["asleep_ns"] / NS_PER_S)
     working_j = fleet.host_w * ((powered_ns - meters["idle_ns"]) / NS_PER_S)
     kwh = world.weight / J_PER_KWH
     return SlotEnergy(

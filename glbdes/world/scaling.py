@@ -1,7 +1,7 @@
 """How many replicas of each region are awake, and who says so (docs/model.md, "Awake and asleep").
 
-Every request-level engine asks a `Scaler` at the same moments; what becomes of replicas that are to be awake or asleep is
-the engines'. Replicas of the lowest indices are those that are awake, so a number says which.
+Every request-level engine asks a `Scaler` at the same moments; what becomes of replicas that are to be awake or asleep
+is the engines'. Replicas of the lowest indices are those that are awake, so a number says which.
 """
 
 from collections import deque
@@ -122,7 +122,7 @@ class Scaler:
         self.wanted.append((now_ns, needed))
         while self.wanted[0][0] <= now_ns - scaling.cool_down_ns and len(self.wanted) > 1:
             self.wanted.popleft()
-        return np.max([count for _, count in self.wanted], axis=0)
+        return np.asarray(np.max([count for _, count in self.wanted], axis=0))
 
     def _seen_rps(self, at_ns: int) -> Floats:
         """[r] arrivals per second between the last two looks that were over at `at_ns`; 0 before there were two."""
@@ -142,4 +142,3 @@ class Scaler:
         next_rps = portable.product(world.expected_rps[slot + 1], self.weights)
         late = now_ns + scaling.every_ns + world.fleet.wake_ns > (slot + 1) * world.period_ns
         return np.where(late, np.maximum(load_rps, next_rps), load_rps)
-

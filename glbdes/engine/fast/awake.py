@@ -11,7 +11,7 @@ rest = either("crep", chunked.rest, replica.rest)
 
 @helper
 def tell(st, g, count, now):
-    """So many replicas of region g are to be awake, and at least one if anybody waits. Returns whether these are more."""
+    """So many replicas of region g are to be awake, and one at least if anybody waits. Returns whether it is more."""
     reg, rep = st.reg, st.rep
     before = reg[g, AWAKE]
     if reg[g, QUEUED] > 0 and count == 0:

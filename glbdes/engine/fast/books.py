@@ -172,7 +172,7 @@ def spend(st, g, k, now):
     since = rep[k, SINCE_NS]
     rep[k, SINCE_NS] = now
     state = rep[k, STATE]
-    if state == DECODE or state == PREFILL:
+    if state in (DECODE, PREFILL):
         met[g, DECODE_NS if state == DECODE else PREFILL_NS] += now - since
         if st.regf[g, CHARGED_HOST_W] > 0.0 and since < st.clock[HORIZON_NS]:
             share_host(st, g, k, min(now, st.clock[HORIZON_NS]) - since)

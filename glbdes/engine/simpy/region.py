@@ -19,7 +19,6 @@ from glbdes.signals import Signals
 from glbdes.units import J_PER_KWH
 from glbdes.world import METER_DTYPE, World
 
-
 Chosen = TypeVar("Chosen", bound=Replica)
 
 
@@ -96,8 +95,8 @@ class Region:
         return self.choose([one for one in self.replicas if one.accepts and one.held < most and one.kv_free >= tokens])
 
     def choose(self, free: Sequence[Chosen]) -> Chosen | None:
-        """Of `free` replicas the fullest that holds less than it is packed to, or else the one with the fewest requests;
-        of equals the one of lowest index."""
+        """Of `free` replicas the fullest that holds less than it is packed to, or else the one with the fewest
+        requests; of equals the one of lowest index."""
         below = [one for one in free if one.held < self.pool.pack]
         if below:
             return max(below, key=lambda one: one.held)
