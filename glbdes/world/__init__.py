@@ -7,13 +7,13 @@ from glbdes.world.arrays import (
     Floats,
     Ints,
     Outcome,
-    Plan,
     Policy,
     Sink,
     SlotRecord,
     View,
     World,
 )
+from glbdes.world.scaling import Plan
 
 __all__ = [
     "METER_DTYPE",

@@ -9,7 +9,7 @@ counters of a slot mean in joules and grams is in `meter.py`.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from glbdes.signals import Signals
 from glbdes.units import G_PER_KG, J_PER_KWH, NS_PER_S
 from glbdes.workload import Requests
 from glbdes.world.outages import Outage
-from glbdes.world.scaling import Scaling
+from glbdes.world.scaling import Plan, Scaling
 from glbdes.world.waiting import Waiting
 
 Floats = NDArray[np.float64]
@@ -101,35 +101,6 @@ class World:
         host_w = self.fleet.replicas * self.fleet.host_w if self.rest_host_w is None else self.rest_host_w
         watts = host_w if self.rest_w is None else host_w + self.rest_w
         return np.asarray(watts * self.slot_s / J_PER_KWH)
-
-    @property
-    def slot_capacity_rps(self) -> Floats:
-        """[s, r] what a plan may use of each region in each slot, of the replicas that may be awake all through it."""
-        replicas, scaling = self.fleet.replicas, self.scaling
-        capacity = np.tile(self.capacity_rps, (self.slots, 1))
-        if scaling is not None and scaling.caps:
-            most = [scaling.most(replicas, slot, self.period_ns) for slot in range(self.slots)]
-            capacity = capacity * (np.array(most) / replicas)
-        return capacity
-
-    @property
-    def awake_kwh(self) -> Floats:
-        """[r] what a replica draws in a slot, awake and without work, beyond what it draws asleep; with its host."""
-        fleet = self.fleet
-        more_w = fleet.idle_w + fleet.host_w - fleet.sleep_w - fleet.host_sleep_w
-        return np.asarray(more_w * self.slot_s / J_PER_KWH)
-
-    @property
-    def shown_kwh(self) -> tuple[Floats, Floats]:
-        """[r] IT energy that policies reckon with: of a request, and of a slot without any.
-
-        Where as many replicas are awake as the load needs, a request bears its part of one that is awake.
-        """
-        scaling = self.scaling
-        if scaling is None or not scaling.elastic or self.added_kwh is None:
-            return self.planned_kwh_per_request, self.base_kwh
-        served = scaling.utilisation * scaling.replica_rps * self.slot_s
-        return self.added_kwh + self.awake_kwh / served, self.base_kwh + scaling.least * self.awake_kwh
 
     @property
     def gateways(self) -> int:
@@ -224,13 +195,6 @@ class View:
         """[k, r] kg of carbon and litres of water of the slot without any request."""
         carbon_kg = self.base_kwh * self.pue * self.carbon_g_per_kwh / G_PER_KG
         return np.stack((carbon_kg, self.base_kwh * (self.wue_l_per_kwh + self.pue * self.ewif_l_per_kwh)))
-
-
-class Plan(NamedTuple):
-    """What a policy may return instead of weights alone: how many replicas are to be awake, too (`planned`)."""
-
-    weights: Floats  # [g, r]
-    awake: Ints | None = None  # [r]; None: as many as the plan's load needs
 
 
 @dataclass(frozen=True, eq=False)

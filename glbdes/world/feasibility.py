@@ -19,6 +19,7 @@ from scipy.optimize import linprog
 from glbdes.base import portable
 from glbdes.errors import InfeasibleError
 from glbdes.scenario import Scenario
+from glbdes.world import awake
 from glbdes.world.arrays import Bools, Floats, Ints, World
 from glbdes.world.limits import row_names
 
@@ -38,7 +39,7 @@ class Overload(NamedTuple):
 
 def check_load(scenario: Scenario, world: World) -> None:
     """Refuse a scenario whose expected load in some slot has nowhere to go: raises `InfeasibleError`."""
-    capacity_rps, alike = np.unique(world.slot_capacity_rps, axis=0, return_inverse=True)
+    capacity_rps, alike = np.unique(awake.capacity_rps(world), axis=0, return_inverse=True)
     worst = [_worst_of(world, capacity, np.flatnonzero(alike == one)) for one, capacity in enumerate(capacity_rps)]
     found = max(filter(None, worst), key=lambda one: one.demand_rps / one.capacity_rps, default=None)
     if found is None:

@@ -24,6 +24,13 @@ FOLLOW: Final = "follow"
 PLANNED: Final = "planned"
 
 
+class Plan(NamedTuple):
+    """What a policy may return instead of weights alone: how many replicas are to be awake, too (`planned`)."""
+
+    weights: Floats  # [g, r]
+    awake: Ints | None = None  # [r]; None: as many as the plan's load needs
+
+
 class Cap(NamedTuple):
     """Region `region` keeps at most so many `replicas` awake from `begin_ns` (included) to `end_ns` (excluded)."""
 

@@ -12,20 +12,19 @@ from numpy.typing import NDArray
 
 from glbdes.errors import PolicyError
 from glbdes.signals import Signals
-from glbdes.world import guard, meter
+from glbdes.world import awake, guard, meter
 from glbdes.world.answers import checked_awake, checked_duals, checked_plan
 from glbdes.world.arrays import (
     Bools,
     Floats,
     Ints,
     Outcome,
-    Plan,
     Policy,
     SlotRecord,
     View,
     World,
 )
-from glbdes.world.scaling import PLANNED
+from glbdes.world.scaling import PLANNED, Plan
 from glbdes.world.waiting import Waiting
 
 Kind = TypeVar("Kind", bound=np.generic)
@@ -46,7 +45,7 @@ class Shown:
         self.past_demand_rps = np.zeros((world.slots, world.gateways))
         self._told = 0  # slots of `past` so far
         self._capacity_rps = _own(world.capacity_rps)
-        self._it_kwh_per_request, self._base_kwh = map(_own, world.shown_kwh)
+        self._it_kwh_per_request, self._base_kwh = map(_own, awake.shown_kwh(world))
         self._latency_s = _own(world.latency_s)
         self._footprint_price_usd = _own(world.footprint_price_usd)
         self._waiting = None if world.waiting is None else Waiting(*map(_own, world.waiting))
@@ -111,7 +110,7 @@ class Shown:
             "awake_least": _own(np.minimum(scaling.least, most)),
             "awake_most": _own(most),
             "replica_rps": _own(scaling.utilisation * scaling.replica_rps),
-            "awake_kwh": _own(world.awake_kwh),
+            "awake_kwh": _own(awake.awake_kwh(world)),
         }
 
     def _past(self, slot: int) -> Signals:
