@@ -14,6 +14,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from glbdes.cli.completion import attach, completion
 from glbdes.cli.importing import describe, importing, join
 from glbdes.cli.optimum import optimum
 from glbdes.cli.output import Refusal, orderly, say, show, stopped, told
@@ -67,7 +68,7 @@ def main() -> None:
     """Simulate how LLM inference requests are routed between regions, and who bears the footprint."""
 
 
-for command in (*COMMANDS, optimum, profile, importing):
+for command in (*COMMANDS, optimum, profile, importing, completion):
     main.add_command(command)
 
 
@@ -162,6 +163,14 @@ def check_policy(name: str, arguments: tuple[str, ...], allow_policy: tuple[str,
     broken = sum(not one.passed for one in found)
     if broken:
         raise PolicyError(f"policy '{name}' breaks {broken} of {len(found)} rules")
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON schema of scenario files, for editors: begin a file with "#:schema PATH"."""
+    from glbdes.scenario import schema
+
+    say(schema.text().rstrip())
 
 
 @main.command()
@@ -261,6 +270,8 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
+
+attach(main)
 
 if __name__ == "__main__":
     sys.exit(main())
