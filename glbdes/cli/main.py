@@ -112,7 +112,7 @@ def simulate(scenario: str, out: Path | None, as_json: bool, quiet: bool, signal
 @as_json
 def check(scenario: str, overrides: tuple[str, ...], signals: Path | None, as_json: bool, **choices: Any) -> None:
     """Validate SCENARIO and tell what would be simulated. Its policy is loaded, but makes no plan."""
-    from glbdes.present import tables
+    from glbdes.present import preview_tables
     from glbdes.present.preview import preview
     from glbdes.study import run
     from glbdes.world import build
@@ -123,7 +123,7 @@ def check(scenario: str, overrides: tuple[str, ...], signals: Path | None, as_js
     if as_json:
         say(json.dumps(_plain(found), indent=2))
     else:
-        show([*tables.preview(found), "Valid."])
+        show([*preview_tables.preview(found), "Valid."], width=80)
 
 
 @main.command()
