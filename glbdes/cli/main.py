@@ -16,6 +16,7 @@ from rich.console import Console
 
 from glbdes.cli.completion import attach, completion
 from glbdes.cli.importing import describe, importing, join
+from glbdes.cli.init import init
 from glbdes.cli.optimum import optimum
 from glbdes.cli.output import Refusal, orderly, say, show, stopped, told
 from glbdes.cli.paths import ANY, FILE, FOLDER
@@ -69,7 +70,7 @@ def main() -> None:
     """Simulate how LLM inference requests are routed between regions, and who bears the footprint."""
 
 
-for command in (*COMMANDS, optimum, profile, importing, regions, completion):
+for command in (*COMMANDS, optimum, profile, importing, regions, completion, init):
     main.add_command(command)
 
 
