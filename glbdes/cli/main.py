@@ -14,6 +14,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from glbdes.cli import sizing
 from glbdes.cli.importing import describe, importing, join
 from glbdes.cli.optimum import optimum
 from glbdes.cli.output import Refusal, orderly, say, show, stopped, told
@@ -68,7 +69,7 @@ def main() -> None:
     """Simulate how LLM inference requests are routed between regions, and who bears the footprint."""
 
 
-for command in (*COMMANDS, optimum, profile, importing, regions):
+for command in (*COMMANDS, *sizing.COMMANDS, optimum, profile, importing, regions):
     main.add_command(command)
 
 
