@@ -39,9 +39,10 @@ class Shown:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.past = Signals(*(np.zeros_like(getattr(world.seen, name)) for name in _SIGNALS))
+        self._history = world.history
+        self.past = Signals(*(self._begun(name) for name in _SIGNALS))
         self.past_demand_rps = np.zeros((world.slots, world.gateways))
-        self._told = 0  # slots of `past` so far
+        self._told = 0  # slots of `past` so far, those of the history not counted
         self._capacity_rps = _own(world.capacity_rps)
         self._it_kwh_per_request = _own(world.planned_kwh_per_request)
         self._base_kwh = world.base_kwh
@@ -90,15 +91,20 @@ class Shown:
             waiting=self._waiting,
         )
 
+    def _begun(self, name: str) -> NDArray[Any]:
+        """The history of a signal, and room for what comes."""
+        seen = np.zeros_like(getattr(self.world.seen, name))
+        return seen if self.world.past is None else np.concatenate((getattr(self.world.past, name), seen))
+
     def _past(self, slot: int) -> Signals:
-        """What was seen in the slots before `slot`."""
-        new = slice(self._told, slot)
+        """What was seen in the slots before `slot`, and before the first."""
+        history, told = self._history, self._told
         self._told = slot
         parts = []
         for name in _SIGNALS:
             past = getattr(self.past, name)
-            past[new] = getattr(self.world.seen, name)[new]
-            parts.append(past[:slot])
+            past[history + told : history + slot] = getattr(self.world.seen, name)[told:slot]
+            parts.append(past[: history + slot])
             parts[-1].setflags(write=False)
         return Signals(*parts)
 
