@@ -52,6 +52,11 @@ class Signals:
         """The slots before `slot`, as views."""
         return self.part(slice(slot))
 
+    def after(self, past: "Signals | None") -> "Signals":
+        """The slots of `past` and then these, in arrays of their own."""
+        first = self.part(slice(0)) if past is None else past
+        return Signals(*(np.concatenate((getattr(first, k), getattr(self, k))) for k in self.__dataclass_fields__))
+
     def part(self, slots: slice) -> "Signals":
         """Some of the slots, as views."""
         return Signals(*(getattr(self, name)[slots] for name in self.__dataclass_fields__))
@@ -66,7 +71,9 @@ def read(source: SignalsSource, regions: Mapping[str, Region], time: Time, folde
     """The signals of `regions`, in their order: of the history, oldest first, and then of the `time.slots` slots.
 
     The history are the slots before `time.start_utc`, up to `source.history_h`, of which every value is there in every
-    region (or may be held); none if no source says anything of a region. `source.source` is "constant", "synthetic", a file or a folder in the authors' layout, `source.sources` files to be
+    region (or may be held); none if no source says anything of a region.
+
+    `source.source` is "constant", "synthetic", a file or a folder in the authors' layout, `source.sources` files to be
     joined; relative paths start at `folder`, and a bare file name may be a shipped trace. The source gives the slotwise
     values, of the region's own name or its `signal`; a region's own constants fill what the source lacks. Both for the
     same signal is an error, but for PUE, where the region's own wins.

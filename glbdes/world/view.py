@@ -40,7 +40,7 @@ class Shown:
     def __init__(self, world: World) -> None:
         self.world = world
         self._history = world.history
-        self.past = Signals(*(self._begun(name) for name in _SIGNALS))
+        self.past = Signals(*(np.zeros_like(getattr(world.seen, name)) for name in _SIGNALS)).after(world.past)
         self.past_demand_rps = np.zeros((world.slots, world.gateways))
         self._told = 0  # slots of `past` so far, those of the history not counted
         self._capacity_rps = _own(world.capacity_rps)
@@ -90,11 +90,6 @@ class Shown:
             delay_usd_per_s=world.delay_usd_per_s,
             waiting=self._waiting,
         )
-
-    def _begun(self, name: str) -> NDArray[Any]:
-        """The history of a signal, and room for what comes."""
-        seen = np.zeros_like(getattr(self.world.seen, name))
-        return seen if self.world.past is None else np.concatenate((getattr(self.world.past, name), seen))
 
     def _past(self, slot: int) -> Signals:
         """What was seen in the slots before `slot`, and before the first."""
