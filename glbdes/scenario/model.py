@@ -92,6 +92,7 @@ class SignalsSource(Model):
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None  # of the synthetic ones; None: the shipped signals'
     missing: Literal["error", "hold"] = "error"  # a gap in the file: refuse, or hold the last value
     max_stale_slots: Annotated[int, Field(ge=1, le=MOST)] = 24
+    history_h: Annotated[float, Field(ge=0, le=MOST_H)] = 1440.0  # from before `start_utc`, at most
 
 
 class Slo(Model):
@@ -163,6 +164,7 @@ class Region(Pool, Place):
     carbon_g_per_kwh: NonNegative | None = None
     wue_l_per_kwh: NonNegative | None = None
     ewif_l_per_kwh: NonNegative | None = None
+    cloud: Label | None = None  # "aws:eu-central-1": what it lends is in `clouds`
     signal: Label | None = None  # what it is called in the source of signals, if not by its own name
 
 

@@ -69,6 +69,7 @@ class World:
     waiting: Waiting | None = None  # expected, by load; None: not reckoned with
     steps: StepTables | None = None  # how replicas schedule in chunks; None: prompts first, one at a time
     assumed: tuple[str, ...] = ()  # what of the replicas nobody measured, in words
+    lent: tuple[tuple[str, str], ...] = ()  # (region, signal) of each that its cloud region lends
     beyond_measurement: Floats | None = None  # [r] share of expected prompt tokens in prompts longer than any measured
     marginal_kwh: Floats | None = None  # [r] the least that a request adds to `rest_w`; None: `it_kwh_per_request`
     rest_w: Floats | None = None  # [r] of all replicas without any work, without host power; None: 0
@@ -78,6 +79,7 @@ class World:
     warmup_ns: int = 0  # simulated at the beginning of each slot, under its plan and signals, but not counted
     active_attribution: bool = False  # do requests pay for the host of the replica that works for them?
     scaling: Scaling | None = None  # who says how many replicas are awake; None: nobody, all are (or sleep when idle)
+    past: Signals | None = None  # [h, r] what policies see of the slots before the first one; None: nothing
 
     @property
     def footprint_price_usd(self) -> Floats:
@@ -101,6 +103,11 @@ class World:
         host_w = self.fleet.replicas * self.fleet.host_w if self.rest_host_w is None else self.rest_host_w
         watts = host_w if self.rest_w is None else host_w + self.rest_w
         return np.asarray(watts * self.slot_s / J_PER_KWH)
+
+    @property
+    def history(self) -> int:
+        """Slots before the first one that policies know the signals of."""
+        return 0 if self.past is None else len(self.past.pue)
 
     @property
     def gateways(self) -> int:
@@ -140,7 +147,8 @@ class View:
 
     Arrays are read-only copies, the policy's own. `capacity_rps` is what a plan may use; `mask[g, r]` is False where a
     gateway may not send to a region or the region is down. `past` and `past_demand_rps` end with the slot before this
-    one. Footprints are the metered ones so far.
+    one; `past` begins with the history, if there is one, and is then longer than `slot`. Footprints are the metered
+    ones so far.
     """
 
     slot: int
@@ -157,7 +165,7 @@ class View:
     pue: Floats  # [r]
     latency_s: Floats  # [g, r] one way
     mask: Bools  # [g, r]
-    past: Signals  # [slot, r]
+    past: Signals  # [history + slot, r]
     past_demand_rps: Floats  # [slot, g]
     cost_usd: Floats  # [r] so far
     carbon_kg: Floats  # [r] so far
