@@ -1,32 +1,22 @@
 """eGLB by what the rest of the horizon would add, played by the past."""
 
+from math import inf
+
 import numpy as np
 
 from glbdes.base import portable
 from glbdes.policy import transport
 from glbdes.policy.forecast import slots_per_day
 from glbdes.policy.norms import leader
-from glbdes.policy.simplex import Burden, rate
+from glbdes.policy.simplex import Burden, Feedback, checked, rate
 from glbdes.policy.window import Window, served
 from glbdes.units import G_PER_KG, S_PER_H
+from glbdes.world import Floats, Outcome, View
 
 
 class EGLBChain:
-    def __init__(
-        self,
-        step=9.0,
-        damping=0.1,
-        forget_h=60.0,
-        simplex=0.5,
-        simplex_step=0.5,
-        feedback="metered",
-        past_h=1e9,
-        variant="A",
-        start=0,
-        ramp=0.0,
-        kicks=1,
-        ratio=False,
-    ):
+    def __init__(self, step=9.0, damping=0.1, forget_h=60.0, simplex=0.5, simplex_step=0.5, feedback="metered",
+                 past_h=1e9, variant="A", start=0, ramp=0.0, kicks=1, ratio=False):
         self.__dict__.update(locals())
         self.duals = {}
         self._burden = None
@@ -62,11 +52,9 @@ class EGLBChain:
 
     def _series(self, view, n):
         """cost [n, r] and footprints [k, n, r] of a kWh at IT in the last n known slots, the present one included."""
-
         def known(name):
             past = getattr(view.past, name)
-            return np.concatenate((past[len(past) - n + 1 :], getattr(view, name)[None]))
-
+            return np.concatenate((past[len(past) - n + 1:], getattr(view, name)[None]))
         pue = known("pue")
         cost = pue * known("price_usd_per_kwh")
         carbon = pue * known("carbon_g_per_kwh") / G_PER_KG
@@ -75,13 +63,13 @@ class EGLBChain:
 
     def _requests(self, view, m, day):
         """[m, g]: mean of the hour over past days."""
-        known = np.concatenate((view.past_demand_rps, view.demand_rps[None]))[-14 * day :]
+        known = np.concatenate((view.past_demand_rps, view.demand_rps[None]))[-14 * day:]
         N = len(known)
         out = np.empty((day, known.shape[1]))
         mean = known.mean(axis=0)
         for h in range(min(day, N)):
             # slot with lead j: N-1+j ; same hour of day: index % day == (N-1+j) % day
-            out[(h - (N - 1)) % day] = known[h % day :: day].mean(axis=0)
+            out[(h - (N - 1)) % day] = known[h % day::day].mean(axis=0)
         for j in range(N, day):
             out[(j - (N - 1)) % day] = mean
         return out[(np.arange(1, m + 1)) % day] * view.slot_s
