@@ -148,7 +148,9 @@ def random_world(seed: int, clock_ns: int = 1, **forced) -> World:
     if np.random.default_rng([seed, clock_ns, PLAN_LEAST_LOADED]).random() < 0.2:  # apart: all else stays as it is
         arguments["dispatch"] = PLAN_LEAST_LOADED
     arguments |= elastic(np.random.default_rng([seed, clock_ns, 54]), arguments, tick, n)
-    return make_world(requests, **{**arguments, **forced})
+    arguments |= forced
+    arguments["active_attribution"] = arguments["active_attribution"] and not arguments["full_attribution"]
+    return make_world(requests, **arguments)
 
 
 def elastic(rng: np.random.Generator, arguments: dict, tick: int, n: int) -> dict:
