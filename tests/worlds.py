@@ -125,6 +125,7 @@ def make_fleet(
     for name, value in values.items():
         kind = float if name.endswith(("_s", "_j", "_w")) else np.int64
         arrays[name] = np.array(np.broadcast_to(value, regions), dtype=kind)
+    arrays["pack"] = np.minimum(arrays["pack"], arrays["max_batch"])
     tokens = np.arange(int(arrays["kv_tokens"].max()) + 1)
     seconds = 1e-5 * tokens if prefill_s is None else prefill_s
     joules = 1e-2 * tokens if prefill_j is None else prefill_j

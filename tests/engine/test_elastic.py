@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from glbdes.engine.simpy import engine as simpy_engine
 from glbdes.errors import PolicyError
-from glbdes.hardware.physics import SERVED
+from glbdes.hardware.physics import NEVER_NS, REJECTED, SERVED
 from glbdes.records.books import Books, counting
 from glbdes.units import J_PER_KWH, NS_PER_S
 from glbdes.world import Plan, View, World, meter
@@ -94,7 +94,7 @@ def test_who_is_to_sleep_from_the_start_sleeps_at_once_and_draws_that():
 
 
 def test_who_is_told_to_be_awake_takes_its_time_and_then_from_the_queue():
-    """Two requests come as a second replica is told; the first replica takes one, the other waits for the first again."""
+    """Seven requests come as a second replica is told: the first serves them, till the second is up for the last."""
     sink = one_region([100, 100, 100, 100, 100, 100, 100], 1, 2)
     assert starts(sink) == [100, 101, 102, 103, 104, 105, 105]
     assert sink.table["replica"].tolist() == [0, 0, 0, 0, 0, 0, 1]
@@ -177,7 +177,7 @@ def test_what_is_left_unattributed_are_replicas_without_work_and_their_hosts():
 
 @pytest.mark.parametrize("clock_ns", CLOCKS_NS)
 def test_the_books_of_elastic_worlds_balance(clock_ns):
-    for seed in range(25):
+    for seed in range(8):
         made = random_world(seed, clock_ns, active_attribution=True, full_attribution=False)
         world, generated = counting(made)
         books, sink = Books(world, [str(r) for r in range(world.regions)]), engine_run(world, Moody(seed))
@@ -209,8 +209,8 @@ def followed(arrived: np.ndarray, cool_down: int, least: int, age: int) -> list[
     return [int(scaler.awake(at * S, np.array([count]))[0]) for at, count in enumerate(arrived)]
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.lists(st.integers(0, 25), min_size=2, max_size=30), st.integers(0, 6), st.integers(0, 3), st.integers(0, 4))
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 25), min_size=2, max_size=12), st.integers(0, 6), st.integers(0, 3), st.integers(0, 4))
 def test_follow_wakes_and_sleeps_no_more_than_its_rule_says(rates, cool_down, least, age):
     """Never beyond what is there or below the least; more only as soon as more was seen to be needed; fewer only when
     all of the cool-down has needed no more."""
@@ -243,9 +243,9 @@ def test_follow_looks_ahead_of_the_next_slot_by_a_wake_up():
     assert sink.meter("asleep_ns")[0, 0] == (7 * 100 - 4 * 20) * S  # told at 80 s: at 90 s it would be too late
 
 
-def test_requests_of_elastic_worlds_are_served_in_the_end():
-    """Nobody is left in the queue of a region whose replicas all sleep."""
-    for seed in range(60):
-        world = random_world(seed, CLOCKS_NS[1], timeout_ns=1 << 62, outages=[])
+def test_nobody_is_left_in_the_queue_of_a_region_whose_replicas_all_sleep():
+    for seed in range(15):
+        world, generated = counting(random_world(seed, CLOCKS_NS[1], timeout_ns=NEVER_NS, outages=[]))
         table = engine_run(world, Moody(seed)).table
-        assert (table["status"] >= SERVED).all()
+        assert len(table) == generated.count
+        assert set(table["status"].tolist()) <= {SERVED, REJECTED}
