@@ -8,7 +8,7 @@ step that is running when the head of those who wait becomes another one while t
 
 from math import fsum
 
-from glbdes.hardware.physics import REJECTED, SERVED, TIMED_OUT
+from glbdes.hardware.physics import LONGEST_PREFIX, REJECTED, SERVED, TIMED_OUT
 from glbdes.world import Policy, World
 from tests.chunked_twin import Asker
 from tests.chunked_twin import Replica as Brain
@@ -47,21 +47,34 @@ class _ChunkedTwin(_Twin):
         self.visits.append(request.visit)
         room = (int(fleet.kv_tokens[r]) // steps.block_tokens - 1) * steps.block_tokens
         sizes = [len(replica.people) for replica in region.replicas]
-        crowded = min(sizes) >= int(fleet.max_batch[r]) and len(region.queue) >= int(fleet.max_queue[r])
+        asker = self._asker(request)
+        held = [0] * len(sizes)
+        if self.world.replica_choice == LONGEST_PREFIX:
+            held = [len(replica.brain.hits(asker)) for replica in region.replicas]
+        chosen = min(range(len(sizes)), key=lambda i: (-held[i], sizes[i], i))
+        crowded = sizes[chosen] >= int(fleet.max_batch[r]) and len(region.queue) >= int(fleet.max_queue[r])
         if request.prompt + request.output > room or crowded:
             self._end(request, REJECTED)
         elif self._deadline(request) <= self.now:
             self._end(request, TIMED_OUT)
         else:
             self._wait(request)
-            request.replica = sizes.index(min(sizes))
+            request.replica = chosen
             replica = region.replicas[request.replica]
-            names = tuple((request.request_id, i) for i in range(request.prompt))
-            asker = Asker(request.request_id, names, request.output)
             replica.people[request.request_id] = (request, asker)
             replica.brain.queue.append(asker)
             if len(replica.brain.queue) == 1:
                 self._new_head(replica)
+
+    def _asker(self, request: Request) -> Asker:
+        """Its tokens are called after the blocks that it has in common with others, and after itself."""
+        size, prefixes = self.world.steps.block_tokens, self.world.prefixes
+        blocks = [] if prefixes is None else prefixes.of(request.chain).tolist()
+        own = (("own", request.request_id),) * (request.prompt + request.output)
+        names = [("block", block) for block in blocks for _ in range(size)] + list(own)
+        tokens = tuple((*name, i) for i, name in enumerate(names[: len(own)]))
+        prompt, answer = tokens[: request.prompt], tokens[request.prompt :]
+        return Asker(request.request_id, prompt, request.output, answer=answer)
 
     def _new_head(self, replica: Replica) -> None:
         """The next boundary ends a row of steps, if there is a place; one that falls on this instant is the next."""

@@ -36,6 +36,8 @@ class Requests:
     output_tokens: Ints  # >= 1
     arrival_ns: Ints  # at the gateway, in [slot start, slot end), warm-up included
     uniform: Floats  # private to the request, in [0, 1): weighted dispatch
+    session: Ints | None = None  # -1: it belongs to none; None: there are no sessions
+    chain: Ints | None = None  # of the world's prefixes; -1: nothing in common with others
 
     def __len__(self) -> int:
         return len(self.request_id)

@@ -3,6 +3,7 @@
 from glbdes.world.arrays import (
     METER_DTYPE,
     REQUEST_DTYPE,
+    SESSION_DTYPE,
     Bools,
     Floats,
     Ints,
@@ -17,6 +18,7 @@ from glbdes.world.arrays import (
 __all__ = [
     "METER_DTYPE",
     "REQUEST_DTYPE",
+    "SESSION_DTYPE",
     "Bools",
     "Floats",
     "Ints",

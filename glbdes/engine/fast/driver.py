@@ -14,21 +14,25 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from glbdes.base.cache import ALL, SOME
+from glbdes.base.cache import kind_of
 from glbdes.base.compiled import is_compiled
 from glbdes.engine.fast import books as fast_books
 from glbdes.engine.fast import dispatch as fast_dispatch
 from glbdes.engine.fast import kinds as fast_kinds
 from glbdes.engine.fast import loop as fast_loop
+from glbdes.engine.fast.kv_state import has_prefixes
 from glbdes.engine.fast.state import (
     ATTRIBUTED_J,
     CARBON_PER_J,
+    CHAIN_TO_COME,
     DECODE_J,
     DUE_NS,
     IDLE_J,
+    NONE,
     PREFILL_J,
     QUEUE_MAX,
     QUEUED,
+    SESSION_TO_COME,
     USD_PER_J,
     WATER_PER_J,
     make_state,
@@ -155,23 +159,33 @@ def independent(world: World) -> bool:
 def must_compile(world: World) -> bool:
     """Whether a run of `world` begins with compiling kernels."""
     name = "advance_alone" if independent(world) else "advance_all"
-    return not is_compiled(name, SOME if world.steps is None else ALL)
+    there = {"crep": world.steps is not None, "mine": has_prefixes(world), "sessions": world.in_sessions}
+    there["homes"] = name == "advance_all" and world.affinity != physics.BY_REQUEST
+    return not is_compiled(name, kind_of([field for field, given in there.items() if given]))
 
 
 def rows_of(requests: Requests, low: int, high: int) -> Ints:
     """Requests low .. high - 1 as rows for kernels (`fast_state`, requests to come)."""
-    columns = (
+    columns = [
         requests.request_id,
         requests.gateway,
         requests.slo,
         requests.prompt_tokens,
         requests.output_tokens,
         requests.arrival_ns,
-    )
-    rows = np.empty((high - low, DUE_NS + 1), dtype=np.int64)
+    ]
+    rows = np.full((high - low, width(requests.session is not None)), NONE, dtype=np.int64)
     for i, column in enumerate(columns):
         rows[:, i] = column[low:high]
+    for i, given in ((SESSION_TO_COME, requests.session), (CHAIN_TO_COME, requests.chain)):
+        if given is not None:
+            rows[:, i] = given[low:high]
     return rows
+
+
+def width(sessions: bool) -> int:
+    """Columns of requests to come."""
+    return CHAIN_TO_COME + 1 if sessions else DUE_NS + 1
 
 
 def stable_order(times_ns: Ints) -> Ints:
@@ -216,6 +230,8 @@ class Engine(ABC):
 
     def open_slot(self, slot: int, weights: Floats, demand_rps: Floats) -> None:
         """The slot's plan, which was made for `demand_rps` [g], and its signals are in force."""
+        if self.rules.homes is not None and self.world.affinity == physics.BY_SESSION_SLOT:
+            self.rules.homes[:] = NONE
         self.rules.weights[:] = weights
         self.rules.sent_rps[:] = 0.0
         for demand, row in zip(demand_rps, weights, strict=True):
@@ -272,7 +288,7 @@ class Alone(Engine):
         super().__init__(world, chunk, [[r] for r in range(world.regions)])
         if min(threads, world.regions) > 1:
             self.pool = ThreadPoolExecutor(threads)
-        self.coming: list[Ints] = [np.empty((0, DUE_NS + 1), dtype=np.int64) for _ in self.parts]  # by (due, id)
+        self.coming: list[Ints] = [np.empty((0, width(world.in_sessions)), dtype=np.int64) for _ in self.parts]  # by (due, id)
         self.new: Arrivals | None = None
 
     def take_in(self, requests: Requests, first: int, last: int) -> Iterator[list[NDArray[Any]]]:
@@ -312,7 +328,7 @@ class Together(Engine):
 
     def __init__(self, world: World, chunk: int) -> None:
         super().__init__(world, chunk, [list(range(world.regions))])
-        self.coming: Ints = np.empty((0, DUE_NS + 1), dtype=np.int64)
+        self.coming: Ints = np.empty((0, width(world.in_sessions)), dtype=np.int64)
         self.uniform: Floats = np.empty(0)
         faults = [(down_ns, region, 0) for region, down_ns, _ in world.outages]
         faults += [(up_ns, region, 1) for region, _, up_ns in world.outages]

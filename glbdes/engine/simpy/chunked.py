@@ -16,6 +16,8 @@ class ChunkedRegion(Region):
     def __init__(self, env: Environment, world: World, index: int, owner: Owner) -> None:
         super().__init__(env, world, index, owner)
         assert world.steps is not None
+        self.prefixes = world.prefixes
+        self.by_prefix = world.replica_choice == physics.LONGEST_PREFIX
         self.rules = Rules(self.pool, world.steps, int(world.fleet.profile[index]))
         self.servers = [ChunkedReplica(env, self.pool, self, i) for i in range(self.pool.replicas)]
         self.replicas = [*self.servers]
@@ -29,7 +31,7 @@ class ChunkedRegion(Region):
         if request.prompt + request.output > self.rules.room_tokens:
             self.refuse(request, physics.REJECTED, now)
             return
-        replica = min(self.servers, key=lambda one: one.held)
+        replica = self.replica_for(request, now)
         if replica.held >= self.pool.max_batch and len(self.queue) >= self.max_queue:
             self.refuse(request, physics.REJECTED, now)
         elif request.arrival_ns + self.timeout_ns <= now:
@@ -37,6 +39,16 @@ class ChunkedRegion(Region):
         else:
             self.enqueue(request, now)
             replica.join(request, now)
+
+    def replica_for(self, request: Request, now: int) -> ChunkedReplica:
+        """The one with the fewest requests, or of those that hold most of its prefix; lowest index first."""
+        if self.by_prefix:
+            return min(self.servers, key=lambda one: (-one.prefix(request, now), one.held))
+        return min(self.servers, key=lambda one: one.held)
+
+    def contents(self, chain: int) -> list[int]:
+        """Of the first blocks of a request of `chain`."""
+        return [] if self.prefixes is None else self.prefixes.of(chain).tolist()
 
     def time_out(self, request: Request, now: int) -> None:
         """A request that was never scheduled has waited enough; one that was preempted is served."""
