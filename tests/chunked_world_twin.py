@@ -3,7 +3,8 @@
 What a step is made of comes from `chunked_twin.Replica`; clock, slots, dispatch and outages are those of `twin`. Steps
 without chunks whose batch stays the same follow one another without rounding in between, as docs/model.md says:
 such a row ends when a request is finished, with a step that preempted somebody, before one that does, and with the
-step that is running when the head of those who wait becomes another one while there is a place.
+step that is running when the head of those who wait becomes another one while there is a place. It also ends before a step that
+fills the first block that this head had not found as the row began.
 """
 
 from math import fsum
@@ -32,7 +33,7 @@ class _ChunkedTwin(_Twin):
         steps, fleet = self.world.steps, self.fleet
         blocks = int(fleet.kv_tokens[r]) // steps.block_tokens
         brain = Brain(int(fleet.max_batch[r]), steps.budget, blocks, steps.block_tokens, steps.whole_prompts)
-        replica.brain, replica.people, replica.epoch_s = brain, {}, None
+        replica.brain, replica.people, replica.epoch_s, replica.wanted = brain, {}, None, ()
 
     # Who waits -------------------------------------------------------------------------------------------------
 
@@ -148,6 +149,7 @@ class _ChunkedTwin(_Twin):
         if asleep and int(self.fleet.wake_ns[r]) > 0:
             replica.doing, replica.ends_ns = "wake", self.now + int(self.fleet.wake_ns[r])
             return
+        before = brain.clock
         seen, plan = brain.compose()
         replica.running_step, replica.plan, replica.stop = seen, plan, False
         for name in seen.preempted:
@@ -167,11 +169,22 @@ class _ChunkedTwin(_Twin):
         if seen.chunks:
             replica.doing, replica.ends_ns, replica.epoch_s = "prefill", self.now + self._on_clock(seconds), None
         else:
+            if any(block.tokens == replica.wanted and block.filled > before for block in brain.blocks):
+                replica.epoch_s = None
             if replica.epoch_s is None or seen.preempted:
                 replica.epoch_ns, replica.epoch_s = self.now, 0.0
+                replica.wanted = self._wanted(brain)
             replica.epoch_s += seconds
             replica.doing, replica.ends_ns = "decode", replica.epoch_ns + self._on_clock(replica.epoch_s)
         assert replica.ends_ns > self.now, "a step shorter than the clock's tick: the twin cannot order it"
+
+    def _wanted(self, brain: Brain) -> tuple:
+        """The tokens of the first block that the head of who waits looks for and does not find, if it has a place."""
+        if not brain.queue or len(brain.inside) >= brain.max_batch:
+            return ()
+        head = brain.queue[0]
+        end = (len(brain.hits(head)) + 1) * brain.size
+        return tuple(head.tokens[:end]) if end < len(head.tokens) else ()
 
     def _costs(self, r: int, replica: Replica, unit: str) -> dict[int, float]:
         """What each request pays of the step, eq. 13 term by term, in seconds or in joules."""
