@@ -3,8 +3,8 @@
 What a step is made of comes from `chunked_twin.Replica`; clock, slots, dispatch and outages are those of `twin`. Steps
 without chunks whose batch stays the same follow one another without rounding in between, as docs/model.md says:
 such a row ends when a request is finished, with a step that preempted somebody, before one that does, and with the
-step that is running when the head of those who wait becomes another one while there is a place. It also ends before a step that
-fills the first block that this head had not found as the row began.
+step that is running when the head of those who wait becomes another one while there is a place. It also ends before a
+step that fills the first block that this head had not found as the row began.
 """
 
 from math import fsum

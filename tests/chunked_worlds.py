@@ -73,7 +73,9 @@ def chunked_world(seed: int, clock_ns: int = 1) -> World:
 def in_sessions(world: World, rng: np.random.Generator) -> World:
     """`world`, whose requests belong to sessions and begin as others do, or go on where they ended."""
     slots = [world.requests(slot) for slot in range(world.slots)]
-    prompt, output = (np.concatenate([getattr(one, f"{name}_tokens") for one in slots]) for name in ("prompt", "output"))
+    prompt, output = (
+        np.concatenate([getattr(one, f"{name}_tokens") for one in slots]) for name in ("prompt", "output")
+    )
     n, size = len(prompt), world.steps.block_tokens
     chains: list[list[int]] = []
     session, fresh = np.full(n, -1), 0

@@ -142,6 +142,7 @@ class Serving(Model):
     scheduler: Literal["prefill_first", "chunked"] = "prefill_first"
     max_batched_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = 2048  # chunked: most tokens of a step
     block_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = 16  # chunked: tokens of a block of the KV cache
+    replica_choice: Literal["fewest", "prefix"] = "fewest"  # chunked: of a region, for a request that arrives there
     whole_prompts: bool = True  # chunked: admission needs blocks for all known tokens, not only for the first chunk
 
 
@@ -169,6 +170,7 @@ class Network(Model):
 
 class Dispatch(Model):
     rule: Literal["weighted", "smooth", "least_loaded", "spillover", "plan_least_loaded"] = "smooth"
+    affinity: Literal["request", "session_slot", "session"] = "request"  # how long a session keeps its region
     telemetry_s: SomeSeconds = 0.0
     spill_queue: Annotated[int, Field(ge=0, le=MOST)] = 8
     demand: Literal["truth", "last", "forecast"] = "truth"  # what policies know of the slot's demand

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from glbdes.hardware import Service, megawatts, replicas
 from glbdes.hardware.clock import span_ns, span_or_never_ns
-from glbdes.hardware.physics import DISPATCH_NAMES
+from glbdes.hardware.physics import AFFINITY_NAMES, CHOICE_NAMES, DISPATCH_NAMES
 from glbdes.scenario import Scenario
 from glbdes.signals import environment
 from glbdes.workload import demand, mix_of
@@ -77,6 +77,10 @@ def _world(scenario: Scenario, folder: Path) -> World:
         requests=asked.requests,
         assumed=service.assumed,
         steps=service.steps,
+        prefixes=asked.prefixes,
+        sessions=asked.sessions,
+        affinity=AFFINITY_NAMES.index(dispatch.affinity),
+        replica_choice=CHOICE_NAMES.index(scenario.serving.replica_choice),
         price_ahead_slots=known.price_ahead_slots,
         warmup_ns=warmup_ns,
         **priced._asdict(),

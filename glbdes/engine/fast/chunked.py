@@ -12,7 +12,17 @@ from glbdes.engine.fast.books import (
     spend,
     to_clock_ns,
 )
-from glbdes.engine.fast.cache import begin_row, find, finished, first_grown, grow, grow_all, leave, take_over, until_found
+from glbdes.engine.fast.cache import (
+    begin_row,
+    find,
+    finished,
+    first_grown,
+    grow,
+    grow_all,
+    leave,
+    take_over,
+    until_found,
+)
 from glbdes.engine.fast.chunked_books import bill, count, count_mixed, mark, mixed_s, owe
 from glbdes.engine.fast.order import pop_active, push_active, remove_active, schedule
 from glbdes.engine.fast.patience import be_sure

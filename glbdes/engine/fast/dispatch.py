@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glbdes.base.compiled import either, helper, kernel
-from glbdes.engine.fast.kinds import arrive, compose_all, step, time_out
 from glbdes.engine.fast.cache import begin_chain
+from glbdes.engine.fast.kinds import arrive, compose_all, step, time_out
 from glbdes.engine.fast.order import foresee, foresee_arrival
 from glbdes.engine.fast.state import *  # noqa: F403
 from glbdes.hardware import physics

@@ -288,7 +288,8 @@ class Alone(Engine):
         super().__init__(world, chunk, [[r] for r in range(world.regions)])
         if min(threads, world.regions) > 1:
             self.pool = ThreadPoolExecutor(threads)
-        self.coming: list[Ints] = [np.empty((0, width(world.in_sessions)), dtype=np.int64) for _ in self.parts]  # by (due, id)
+        nothing = np.empty((0, width(world.in_sessions)), dtype=np.int64)
+        self.coming: list[Ints] = [nothing for _ in self.parts]  # by (due, id)
         self.new: Arrivals | None = None
 
     def take_in(self, requests: Requests, first: int, last: int) -> Iterator[list[NDArray[Any]]]:

@@ -8,7 +8,21 @@ from numpy.typing import NDArray
 from glbdes.hardware import physics
 from glbdes.world import Ints, World
 
-FIELDS = ("kv", "content", "users", "after", "before", "same", "table", "mine", "slots", "preq", "chains", "runs", "pnum")
+FIELDS = (
+    "kv",
+    "content",
+    "users",
+    "after",
+    "before",
+    "same",
+    "table",
+    "mine",
+    "slots",
+    "preq",
+    "chains",
+    "runs",
+    "pnum",
+)
 GROUP_BITS = 5  # contents that differ in no more than their last bits have places side by side in `table`
 SPARSE = 4  # places of `table` for a block
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from glbdes.errors import InvariantError
 from glbdes.engine.fast.kv_state import kv_caches
+from glbdes.errors import InvariantError
 from glbdes.hardware.steps import decode_constant
 from glbdes.units import NS_PER_S
 from glbdes.world import Floats, Ints, World
@@ -66,7 +66,7 @@ RUN_FIRST, RUN_LAST, CHAIN_BLOCKS = range(3)
 RUN_INDEX, RUN_SHIFT = range(2)
 CHAINS, CONTENTS, BY_PREFIX = range(3)
 EMPTY = np.int64(np.iinfo(np.int64).min)  # the content of a block that has none
-# Requests to come: the first six columns of `req`, when they reach their region, and session and chain if there are any.
+# Requests to come: the first six columns of `req`, when they reach their region; session and chain, if there are any.
 DUE_NS, SESSION_TO_COME, CHAIN_TO_COME = 6, 7, 8
 # Elements of `clock`. AHEAD: how far above its leaf a replica's coming events are foreseen; 0: not at all.
 (TICK_NS, TIMEOUT_NS, HORIZON_NS, SPREAD, FREE_COUNT, ENDED_COUNT, CHARGE_COUNT, LATE_COUNT, OUT_COUNT,

@@ -145,7 +145,7 @@ class Scheduler:
         return least
 
     def _fillings(self, step: Step, head: Job) -> Iterator[int]:
-        """After how many steps like `step` the next one fills the first block that `head` looks for and does not find."""
+        """After how many steps like `step` the next one fills the first block that `head` looks for in vain."""
         found = len(self.hits(head))
         if found < min((head.known - 1) // self.block_tokens, len(head.shared)):
             for job in step.decoding:
