@@ -50,6 +50,8 @@ REQUESTS: Final = pa.schema(
     ]
 )
 
+REQUESTS_IN_SESSIONS: Final = REQUESTS.append(pa.field("session", pa.int64()))  # of a run that has any; null: in none
+
 SLOTS: Final = pa.schema(
     [
         ("slot", pa.int32()),
@@ -111,7 +113,9 @@ class Names(NamedTuple):
 def request_columns(chunk: NDArray[Any], world: World, names: Names) -> dict[str, Any]:
     """Columns of `REQUESTS` for `chunk`, `REQUEST_DTYPE` [n] (docs/model.md, section 3)."""
     durations = durations_s(chunk, world).items()
+    session = {"session": pa.array(chunk["session"], mask=chunk["session"] < 0)} if world.in_sessions else {}
     return {
+        **session,
         **{key: chunk[key] for key in ("request_id", "attempts", "prompt_tokens", "output_tokens", "arrival_ns")},
         **{key: chunk[key] for key in ("preemptions", "cached_tokens")},
         "gateway": _named(chunk["gateway"] // world.classes, names.gateways),

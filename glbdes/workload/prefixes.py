@@ -23,7 +23,7 @@ class Prefixes(NamedTuple):
     """Chains of contents. c: chains; k: runs of all of them."""
 
     first: Ints  # [c + 1] where the runs of each chain begin
-    index: Ints  # [k] the block of the request with which the run begins; the first run of a chain begins with 0
+    begin: Ints  # [k] the block of the request with which the run begins; the first run of a chain begins with 0
     shift: Ints  # [k] the content of block i of the run is shift + i
     blocks: Ints  # [c] how many blocks have contents that others may have
     contents: int  # numbers are below this; those of copy j lie j times as much higher
@@ -38,7 +38,7 @@ class Prefixes(NamedTuple):
             return np.empty(0, dtype=np.int64)
         copy, row = divmod(chain, self.chains)
         runs = slice(int(self.first[row]), int(self.first[row + 1]))
-        begins = np.append(self.index[runs], self.blocks[row])
+        begins = np.append(self.begin[runs], self.blocks[row])
         lengths = np.diff(begins)
         return np.arange(begins[-1]) + np.repeat(self.shift[runs], lengths) + copy * self.contents
 
@@ -57,15 +57,14 @@ def of_trace(ids: Ints, lengths: Ints, prompt_tokens: Ints, id_tokens: int, bloc
     stands for what is before it, too: the same number behind others is another part.
     """
     ratio = id_tokens // block_tokens
-    nodes = _nodes(ids, lengths)
-    blocks = prompt_tokens // block_tokens  # a part that is not full has fewer
-    ends = np.cumsum(lengths)
-    each = np.full(len(ids), ratio)
-    filled = lengths > 0
-    each[ends[filled] - 1] = (blocks - (lengths - 1) * ratio)[filled]
-    begins = np.repeat(np.cumsum(each) - each, each)
-    contents = np.repeat(nodes * ratio, each) + (np.arange(int(each.sum())) - begins)
-    return _compressed(contents, np.where(filled, blocks, 0), int(nodes.max(initial=-1) + 1) * ratio)
+    whole = _compressed(_nodes(ids, lengths), lengths)
+    return Prefixes(
+        first=whole.first,
+        begin=whole.begin * ratio,
+        shift=whole.shift * ratio,
+        blocks=np.where(lengths > 0, prompt_tokens // block_tokens, 0),  # the last part need not be full
+        contents=whole.contents * ratio,
+    )
 
 
 def _nodes(ids: Ints, lengths: Ints) -> Ints:
@@ -74,21 +73,22 @@ def _nodes(ids: Ints, lengths: Ints) -> Ints:
     nodes = np.full(len(ids), NONE, dtype=np.int64)
     above = np.full(len(lengths), NONE, dtype=np.int64)
     made = 0
+    _, ids = np.unique(ids, return_inverse=True)
+    different = int(ids.max(initial=0)) + 1
     for depth in range(int(lengths.max(initial=0))):
         rows = np.flatnonzero(lengths > depth)
         at = first[rows] + depth
-        pairs = np.stack([above[rows], ids[at]], axis=1)
-        _, inverse = np.unique(pairs, axis=0, return_inverse=True)
-        nodes[at] = made + inverse.ravel()
+        _, inverse = np.unique((above[rows] + 1) * different + ids[at], return_inverse=True)
+        nodes[at] = made + inverse
         made += int(inverse.max()) + 1
         above[rows] = nodes[at]
     _, where, inverse = np.unique(nodes, return_index=True, return_inverse=True)
     rank = np.empty(len(where), dtype=np.int64)
     rank[np.argsort(where)] = np.arange(len(where))
-    return np.asarray(rank[inverse.ravel()], dtype=np.int64)
+    return np.asarray(rank[inverse], dtype=np.int64)
 
 
-def _compressed(contents: Ints, blocks: Ints, most: int | None = None) -> Prefixes:
+def _compressed(contents: Ints, blocks: Ints) -> Prefixes:
     """Chains [c] of so many `blocks` each, all in a row, as runs."""
     chains, ends = len(blocks), np.cumsum(blocks)
     index = np.arange(len(contents)) - np.repeat(ends - blocks, blocks)
@@ -98,7 +98,7 @@ def _compressed(contents: Ints, blocks: Ints, most: int | None = None) -> Prefix
     first = np.concatenate([[0], np.cumsum(runs)])
     if not (contents >= 0).all():
         raise InvariantError("contents of blocks must be >= 0")
-    number = int(contents.max(initial=-1)) + 1 if most is None else most
+    number = int(contents.max(initial=-1)) + 1
     return Prefixes(first.astype(np.int64), index[begins], shift[begins], blocks.astype(np.int64), number)
 
 

@@ -242,7 +242,7 @@ def _replayed(scenario: Scenario, expected_rps: Floats, folder: Path | None, war
         _, rows, entered = entries(slot, part)
         here = entered == gateway
         if part.draws:
-            session, copy = np.full(len(rows), NONE), replayed.laps(slots) + slot
+            session, copy = np.full(len(rows), NONE), np.full(len(rows), replayed.laps(slots) + slot)
         else:
             copy = replayed.lap(slot)
             session = np.full(len(rows), NONE)
@@ -272,7 +272,8 @@ def _in_sessions(scenario: Scenario, expected_rps: Floats, folder: Path | None, 
     def rows(slot: int, part: Part, gateway: int) -> Ints:
         begin_ns = slot * period_ns + part.from_ns
         low, high = np.searchsorted(drawn.arrival_ns, [begin_ns, begin_ns + part.lasts_ns])
-        return low + np.flatnonzero(drawn.gateway[low:high] == gateway)
+        found: Ints = low + np.flatnonzero(drawn.gateway[low:high] == gateway)
+        return found
 
     def arrival_ns(slot: int, part: Part) -> list[Ints]:
         found = [rows(slot, part, g) for g in range(expected_rps.shape[1])]

@@ -92,7 +92,7 @@ def tables(world: World) -> tuple[Ints, Ints, Ints]:
     if known is None:
         return np.zeros((1, 3), dtype=np.int64), np.zeros((1, 2), dtype=np.int64), np.array([1, 0, by_prefix])
     chains = np.stack([known.first[:-1], known.first[1:], known.blocks], axis=1)
-    return chains, np.stack([known.index, known.shift], axis=1), np.array([known.chains, known.contents, by_prefix])
+    return chains, np.stack([known.begin, known.shift], axis=1), np.array([known.chains, known.contents, by_prefix])
 
 
 def empty(made: dict[str, Any], k: int, batch: int) -> None:

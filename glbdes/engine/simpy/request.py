@@ -123,7 +123,7 @@ def as_records(ended: list[Request], dtype: np.dtype[Any]) -> NDArray[Any]:
             r.preemptions,
             r.cached_tokens,
             r.session,
-        )[: len(dtype)]
+        )[: len(dtype.names or ())]
         for r in ended
     ]
     return np.array(rows, dtype=dtype)
