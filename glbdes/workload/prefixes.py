@@ -109,7 +109,7 @@ def sessions_of(ids: Ints, lengths: Ints, common: float) -> Ints:
     """
     nodes = _nodes(ids, lengths)
     counts = np.bincount(nodes)  # a node stands once in a prompt
-    rare = counts[nodes] < max(common * len(lengths), 1.0 + 1e-9)
+    rare = counts[nodes] < common * len(lengths)
     row = np.repeat(np.arange(len(lengths)), lengths)
     rows, at = np.unique(row[rare], return_index=True)
     session = np.full(len(lengths), NONE, dtype=np.int64)

@@ -95,36 +95,34 @@ def draw(scenario: Scenario, expected_rps: Floats, period_ns: int, folder: Path 
     each = len(common.session) / TYPICAL
     slots, gateways = expected_rps.shape
     period_s = period_ns / NS_PER_S
-    before = int(np.ceil(LONG * given.turns * given.think_s / period_s)) if given.turns > 1.0 else 0
-    needed = TURN_BYTES * period_s * float(expected_rps.sum() + before * expected_rps[0].sum())
+    before_s = LONG * given.turns * given.think_s if given.turns > 1.0 else 0.0
+    needed = TURN_BYTES * float(expected_rps.sum() * period_s + expected_rps[0].sum() * before_s)
     if needed > bounds.SHARE * bounds.memory_bytes():
         told = f"all turns of all sessions take {needed / 1e9:.3g} GB as they are drawn"
         rule = "too much for this machine; lower the load or the simulated time"
         raise ScenarioError(f"scenario '{scenario.name}': {told}, {rule}")
     law = law_of(scenario.workload.lengths, given, folder)
     parts: list[tuple[Ints, Ints, Turns]] = []
-    for slot in range(-before, slots):
+    for slot in range(-1, slots):  # the first one is all time before the run
+        begin_s, lasts_s = (slot * period_s, period_s) if slot >= 0 else (-before_s, before_s)
         for gateway in range(gateways):
-            began, drawn = _begun(
-                scenario, law, float(expected_rps[max(slot, 0), gateway]) / each, slot, gateway, period_s
-            )
-            begin_ns = np.rint((slot * period_s + began) * NS_PER_S).astype(np.int64)
-            parts.append((begin_ns, np.full(len(began), gateway), drawn))
+            sessions_in = float(expected_rps[max(slot, 0), gateway]) / each * lasts_s
+            began_s, drawn = _begun(scenario, law, sessions_in, slot, gateway)
+            begin_ns = np.rint((begin_s + began_s * lasts_s) * NS_PER_S).astype(np.int64)
+            parts.append((begin_ns, np.full(len(began_s), gateway), drawn))
     return _together(parts, slots * period_ns, scenario.time.clock_ns)
 
 
-def _begun(
-    scenario: Scenario, law: lengths.Law, rate: float, slot: int, gateway: int, period_s: float
-) -> tuple[Floats, Turns]:
-    """The sessions that begin in a slot at a gateway: when, and their turns."""
+def _begun(scenario: Scenario, law: lengths.Law, expected: float, slot: int, gateway: int) -> tuple[Floats, Turns]:
+    """So many `expected` sessions that begin in a slot at a gateway: when, as shares of it, and their turns."""
     given = scenario.workload.sessions
     assert given is not None
-    starts, others, index = (STARTS, TURNS, slot) if slot >= 0 else (STARTS_BEFORE, TURNS_BEFORE, -1 - slot)
+    starts, others, index = (STARTS, TURNS, slot) if slot >= 0 else (STARTS_BEFORE, TURNS_BEFORE, 0)
     rng, more = (
         np.random.default_rng(np.random.SeedSequence(scenario.seed, spawn_key=(stream, gateway, index)))
         for stream in (starts, others)
     )
-    began = np.sort(rng.random(rng.poisson(rate * period_s)) * period_s)
+    began = np.sort(rng.random(rng.poisson(expected)))
     return began, turns(given, law, scenario.workload.lengths.max_tokens, more, len(began))
 
 

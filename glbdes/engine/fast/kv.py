@@ -1,7 +1,7 @@
 """KV caches of the compiled engine, block by block, where requests begin alike (docs/model.md, "Prefixes").
 
 Free blocks are a list, from the least recently freed to the last. `table` finds a block by its content: open
-addressing, contents that follow one another side by side. Blocks of the same content are a list, by the time at which
+addressing, contents that follow one another side by side; `far` says how far from its first place each is. Blocks of the same content are a list, by the time at which
 they were filled.
 """
 
@@ -73,33 +73,38 @@ def place_of(content, mask):
 @helper
 def block_of(st, k, content):
     """The block of replica k with that content that was filled first; NONE if there is none."""
-    table, at, mask = st.table, st.kv[k, TABLE_AT], st.kv[k, MASK]
+    table, far, at, mask = st.table, st.far, st.kv[k, TABLE_AT], st.kv[k, MASK]
     i = place_of(content, mask)
+    away = 0
     while True:
         b = np.int64(table[at + i])
-        if b == NONE or st.content[b] == content:
+        if b == NONE or (far[at + i] == away and st.content[b] == content):
             return b
         i = (i + 1) & mask
+        away += 1
 
 
 @helper
 def fill(st, k, b, content):
     """Block b of replica k holds `content` from now on."""
-    table, at, mask = st.table, st.kv[k, TABLE_AT], st.kv[k, MASK]
+    table, far, at, mask = st.table, st.far, st.kv[k, TABLE_AT], st.kv[k, MASK]
     i = place_of(content, mask)
     st.content[b] = content
     st.same[b] = NONE
+    away = 0
     while True:
         other = np.int64(table[at + i])
         if other == NONE:
             table[at + i] = b
+            far[at + i] = away
             return
-        if st.content[other] == content:
+        if far[at + i] == away and st.content[other] == content:
             while st.same[other] != NONE:
                 other = np.int64(st.same[other])
             st.same[other] = b
             return
         i = (i + 1) & mask
+        away += 1
 
 
 @helper
@@ -108,10 +113,12 @@ def forget(st, k, b):
     content = st.content[b]
     if content == EMPTY:
         return
-    table, at, mask, same = st.table, st.kv[k, TABLE_AT], st.kv[k, MASK], st.same
+    table, far, at, mask, same = st.table, st.far, st.kv[k, TABLE_AT], st.kv[k, MASK], st.same
     i = place_of(content, mask)
-    while st.content[table[at + i]] != content:
+    away = 0
+    while far[at + i] != away or st.content[table[at + i]] != content:
         i = (i + 1) & mask
+        away += 1
     first = np.int64(table[at + i])
     st.content[b] = EMPTY
     if first != b:
@@ -128,16 +135,17 @@ def forget(st, k, b):
 @helper
 def close_gap(st, at, mask, gap):
     """The place `gap` is empty from now on: whoever was looked for across it moves up."""
-    table = st.table
+    table, far = st.table, st.far
     i = gap
     while True:
         i = (i + 1) & mask
-        b = np.int64(table[at + i])
+        b = table[at + i]
         if b == NONE:
             break
-        begin = place_of(st.content[b], mask)
-        if ((i - begin) & mask) >= ((i - gap) & mask):
+        over = (i - gap) & mask
+        if far[at + i] >= over:
             table[at + gap] = b
+            far[at + gap] = far[at + i] - over
             gap = i
     table[at + gap] = NONE
 

@@ -68,6 +68,7 @@ def kv_caches(world: World, regions: list[int], rep: Ints) -> dict[str, Any]:
         np.zeros(blocks, dtype=np.int64),
         *(of_blocks(0) for _ in range(4)),
         np.full(int(sizes.sum()), -1, dtype=np.int32),
+        np.zeros(int(sizes.sum()), dtype=np.int32),
         np.zeros((n * batch, most_blocks(world)), dtype=np.int32),
         np.zeros((n, batch), dtype=np.int32),
         np.zeros((0, 6), dtype=np.int64),

@@ -126,6 +126,7 @@ class State(NamedTuple):
     before: NDArray[np.int32] | None  # [m]
     same: NDArray[np.int32] | None  # [m] the next one that was filled with the same content
     table: NDArray[np.int32] | None  # for each replica, blocks by content, hashed
+    far: NDArray[np.int32] | None  # how far each of them is from where the search for its content begins
     mine: NDArray[np.int32] | None  # [n * max_batch, blocks] that a running request uses
     slots: NDArray[np.int32] | None  # [n, max_batch] a stack of unused rows of `mine`
     preq: Ints | None  # [q, 6]
