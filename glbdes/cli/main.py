@@ -167,11 +167,12 @@ def check_policy(name: str, arguments: tuple[str, ...], allow_policy: tuple[str,
 @main.command()
 def scenarios() -> None:
     """List the scenarios that come with the package."""
-    from glbdes import resources, scenario
+    from glbdes import resources
     from glbdes.present import tables
+    from glbdes.scenario import load
 
     folder = resources.root("scenarios")
-    rows = [[name, scenario.load(folder / f"{name}.toml")[0].description] for name in resources.shipped("scenarios")]
+    rows = [[name, load(folder / f"{name}.toml")[0].description] for name in resources.shipped("scenarios")]
     show([tables.table("Scenarios", ["name", "what"], rows, text=2)])
 
 

@@ -161,7 +161,7 @@ def _of_comparison(folder: Path) -> Contents:
 
 
 def _of_sweep(folder: Path) -> Contents:
-    found = sweep.Swept.open(folder)
+    found = sweep.Sweep.open(folder)
     info, means = found.info, found.means()
     keys = found.swept
     table = page.Rows("In figures", *study_tables.swept(means, keys))

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.dataset as ds
 
-from glbdes import policy, records, scenario
+from glbdes import policy, records
 from glbdes.base.folders import Tell, fresh, numbered, safe_name
 from glbdes.engine.choice import ENGINES, engine_for, expected_requests, must_compile
 from glbdes.optimum import offline
@@ -28,7 +28,7 @@ from glbdes.records import Records, Summary, metrics
 from glbdes.records.books import counting
 from glbdes.records.columns import Names
 from glbdes.records.sketch import LATENCIES, Sketch
-from glbdes.scenario import Scenario, overrides
+from glbdes.scenario import Scenario, load
 from glbdes.units import NS_PER_S
 from glbdes.world import Floats, Policy, World, build, compression, guard
 from glbdes.world.remarks import remarks
@@ -206,12 +206,9 @@ def prepare(
 
 
 def _changed(source: str | Path | Scenario, changes: Sequence[str]) -> Plan:
-    if isinstance(source, Scenario):
-        document = source.model_dump()
-        overrides.apply(document, tuple(changes))
-        return Plan(scenario.validate(document), Path.cwd(), None, None, tuple(changes))
-    chosen, path = scenario.load(source, changes)
-    return Plan(chosen, path.parent, str(path), path.read_text(encoding="utf-8"), tuple(changes))
+    chosen = source.with_(*changes) if isinstance(source, Scenario) else load(source, changes)[0]
+    said = chosen.said
+    return Plan(chosen, said.folder or Path.cwd(), said.source, said.text, said.overrides)
 
 
 def execute(

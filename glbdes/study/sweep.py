@@ -82,14 +82,14 @@ class Job(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Swept:
+class Sweep:
     """A sweep that has ended: `table`, a row a point."""
 
     path: Path
     info: dict[str, Any]  # sweep.json
 
     @classmethod
-    def open(cls, path: str | Path) -> "Swept":
+    def open(cls, path: str | Path) -> "Sweep":
         """The sweep in a folder. Raises `RecordsError` if there is none, it has not ended, or its table is damaged."""
         folder = Path(path)
         info = read_mark(folder, MARK, FORMAT, "a sweep that has ended")
@@ -135,7 +135,7 @@ class Swept:
         return figures.notebook(repr(self), rows, self.figures(), ("front",))
 
     def __repr__(self) -> str:
-        return f"<Swept {self.info['name']}, {len(self.table)} points over {', '.join(self.info['keys'])}: {self.path}>"
+        return f"<Sweep {self.info['name']}, {len(self.table)} points over {', '.join(self.info['keys'])}: {self.path}>"
 
 
 def sweep(
@@ -146,7 +146,7 @@ def sweep(
     dask: str | None = None,
     allow_policy: str | Sequence[str] = (),
     progress: Progress | None = None,
-) -> Swept:
+) -> Sweep:
     """Simulate every point of a sweep file that has not been yet, and write the table.
 
     Results go to the folder `out` (default: the file's name in runs/): a file a point, sweep.parquet and sweep.csv.
@@ -171,7 +171,7 @@ def sweep(
                 put(folder / POINTS / f"{job.key}.json", seals.sealed({"format": FORMAT, **result}))
             told(len(done), len(found.points))
         _write(folder, found, done)
-    return Swept.open(folder)
+    return Sweep.open(folder)
 
 
 def measure(job: Job) -> Result:
@@ -249,7 +249,7 @@ def _read(folder: Path, key: str) -> Result | None:
     return found if list(found["figures"]) == list(headline.FIGURES) else None
 
 
-def _write(folder: Path, found: sweep_file.Sweep, done: Mapping[str, Result]) -> None:
+def _write(folder: Path, found: sweep_file.SweepFile, done: Mapping[str, Result]) -> None:
     rows = [_row(n, point, done[point.key]) for n, point in enumerate(found.points)]
     table = pd.DataFrame(rows, columns=["point", *found.keys, *headline.FIGURES, "error"])
     for key in found.keys:
