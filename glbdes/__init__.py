@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from glbdes.errors import GlbdesError
-    from glbdes.scenario.model import Scenario, scenario
-    from glbdes.scenario.model import load as load_scenario
+    from glbdes.scenario.model import Scenario
+    from glbdes.scenario.model import load as load_scenario  # noqa: F401 (the former way to a scenario)
+    from glbdes.scenario.python import scenario
     from glbdes.study.comparison import Comparison, compare
     from glbdes.study.optimum import optimum
     from glbdes.study.report import report
@@ -56,7 +57,7 @@ _HOMES: Final = {
     "sweep": ("study.sweep", "sweep"),
 }
 # Rooms of the house that are called like what one does there: modules, and functions too.
-_ROOMS: Final = {"optimum": ("study.optimum", "optimum"), "scenario": ("scenario.model", "scenario")}
+_ROOMS: Final = {"optimum": ("study.optimum", "optimum"), "scenario": ("scenario.python", "scenario")}
 
 
 def __getattr__(name: str) -> Any:

@@ -64,7 +64,7 @@ def find(name: str, folder: Path | None = None, allow: str | Iterable[str] = ())
     if not all((*module_name.split("."), attribute)):
         raise PolicyError(
             f"policy '{guard.plain(name, '')}' is unknown{nearest(name, BUILT_IN)} "
-            f"(built-in: {', '.join(BUILT_IN)}; your own: 'package.module:Class')"
+            f"(built-in: {', '.join(BUILT_IN)}, offline; your own: 'package.module:Class')"
         )
     with guard.staying():
         return guard.call(f"policy '{name}'", Origin.of(folder, allow).load, module_name, attribute)

@@ -46,7 +46,14 @@ def _in_notebook() -> bool:
 
 def _terminal(what: str, speed: bool) -> Iterator[Shown]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     told = f"{{task.completed:,.0f}} {what}, {{task.fields[speed]:,.0f}}/s, left" if speed else f"{what}, left"
     count = TaskProgressColumn() if speed else MofNCompleteColumn()

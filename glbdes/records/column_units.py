@@ -1,7 +1,7 @@
 """The unit of each column, from the end of its name, as metadata that Parquet files carry.
 
-A reader finds it at the column (`schema.field("e2e_s").metadata[b"unit"]` in pyarrow) and, for readers that show a file's own
-metadata alone (DuckDB's `parquet_kv_metadata`), all of them as one JSON document under the key `units`.
+A reader finds it at the column (`schema.field("e2e_s").metadata[b"unit"]` in pyarrow) and, for readers that show a
+file's own metadata alone (DuckDB's `parquet_kv_metadata`), all of them as one JSON document under the key `units`.
 """
 
 import json

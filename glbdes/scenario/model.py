@@ -5,10 +5,7 @@ are in `rules.py`, how large anything may be is in `sizes.py`. Reading signals a
 arrays, happens later.
 """
 
-import os
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,8 +15,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    PrivateAttr,
-    ValidationError,
     field_validator,
     model_validator,
 )
@@ -27,9 +22,8 @@ from pydantic_core import PydanticCustomError
 
 from glbdes import resources
 from glbdes.base import reading
-from glbdes.errors import ScenarioError, brief, nearest
-from glbdes.scenario import overrides as settings
-from glbdes.scenario.complaints import complaints, refuse
+from glbdes.errors import ScenarioError
+from glbdes.scenario.complaints import refuse
 from glbdes.scenario.demand import Workload
 from glbdes.scenario.kinds import (
     File,
@@ -47,8 +41,7 @@ from glbdes.scenario.kinds import (
 )
 from glbdes.scenario.places import at_home
 from glbdes.scenario.rules import broken
-from glbdes.scenario.said import Said
-from glbdes.scenario.said import settings as as_settings
+from glbdes.scenario.said import Changeable, Said, made, not_found, place_of, validated
 from glbdes.scenario.sizes import (
     MOST,
     MOST_H,
@@ -169,6 +162,7 @@ class Region(Pool, Place):
     carbon_g_per_kwh: NonNegative | None = None
     wue_l_per_kwh: NonNegative | None = None
     ewif_l_per_kwh: NonNegative | None = None
+    cloud: Label | None = None  # "aws:eu-central-1": what it lends is in `clouds`
     signal: Label | None = None  # what it is called in the source of signals, if not by its own name
 
 
@@ -252,7 +246,7 @@ class Records(Model):
         return float(share) if share else float(kind == "all")
 
 
-class Scenario(Model):
+class Scenario(Changeable):
     """A complete scenario. Tables of regions, gateways and SLO classes keep the order of the file."""
 
     name: Name
@@ -274,37 +268,6 @@ class Scenario(Model):
     objective: Objective = Objective()
     faults: Annotated[tuple[Fault, ...], Field(strict=False)] = ()
     records: Records = Records()
-
-    _said: Said = PrivateAttr(default_factory=Said)
-
-    @property
-    def said(self) -> Said:
-        """Where it came from, and what was changed of it."""
-        return self._said
-
-    def with_(self, *changes: str | Mapping[str, Any], **tables: Any) -> "Scenario":
-        """This scenario with changes laid over it, in order; itself it stays as it is.
-
-        scenario.with_("time.slots=48", {"regions.*.replicas": 4}, policy="cost", time={"clock_ns": 1000})
-
-        Parameters
-        ----------
-        *changes
-            Settings as `--set` takes them, or tables of dotted keys and values.
-        **tables
-            Tables of the scenario, of which the keys that are given change, or single values; `policy` by its name, or
-            as a whole table.
-
-        Raises `ScenarioError` with every problem of what comes of it.
-        """
-        said = self._said
-        before = said.document if said.document is not None else self.model_dump()
-        overrides = (*said.overrides, *as_settings(changes, tables))
-        document = deepcopy(dict(before))
-        settings.apply(document, overrides)
-        changed = validate(document, _set(said.source, overrides))
-        changed._said = replace(said, document=before, overrides=overrides)
-        return changed
 
     @property
     def by_request(self) -> bool:
@@ -338,65 +301,16 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Scenario, P
     """
     path = resources.find("scenarios", str(source))
     if path is None:
-        raise ScenarioError(_not_found(str(source)))
-    place = _place(path)
+        raise ScenarioError(not_found(str(source)))
+    place = place_of(path)
     try:
         text = reading.text(path, reading.MOST_TOML_BYTES)
         document = reading.toml(text)
     except reading.UnreadableError as error:
         raise ScenarioError(str(error), place) from error
-    said = Said(deepcopy(document), path.parent, str(path), text, tuple(overrides))
-    settings.apply(document, said.overrides)
-    loaded = validate(document, _set(place, said.overrides))
-    loaded._said = said
-    return loaded, path
-
-
-def scenario(source: str | Path | Mapping[str, Any], *, overrides: Sequence[str] = ()) -> Scenario:
-    """A scenario to look at, to change (`with_`), and to simulate.
-
-    Parameters
-    ----------
-    source
-        A file, a shipped scenario by its name ("llm10"), or a table of tables as a file would say it.
-    overrides
-        `key.path=value` settings of any key, laid over it in order.
-
-    Raises `ScenarioError` with all of its problems at once.
-    """
-    if isinstance(source, Mapping):
-        document = deepcopy(dict(source))
-        said = Said(deepcopy(document), overrides=tuple(overrides))
-        settings.apply(document, said.overrides)
-        made = validate(document)
-        made._said = said
-        return made
-    return load(source, overrides)[0]
+    return made(Scenario, Said(document, path.parent, str(path), text, tuple(overrides))), path
 
 
 def validate(document: dict[str, Any], place: str | None = None) -> Scenario:
     """The scenario that a plain document says. Raises `ScenarioError` with all its problems; `place` is named there."""
-    try:
-        return Scenario.model_validate(document)
-    except ValidationError as error:
-        problems = complaints(error, Scenario)
-        # Rules between values have not run if single values are wrong; those that can be told already are told now.
-        problems += [line for line in map(str, broken(document)) if line not in problems]
-        raise ScenarioError(problems, place) from error
-
-
-def _set(place: str | None, overrides: Sequence[str]) -> str | None:
-    """Where a scenario's problems are: in a file, and in what was set."""
-    laid = brief("".join(f", --set {text}" for text in overrides))
-    return f"{place}{laid}" if place else laid.removeprefix(", ") or None
-
-
-def _not_found(source: str) -> str:
-    names = resources.shipped("scenarios")
-    return f"no scenario file '{brief(source)}'{nearest(Path(source).stem, names)} (shipped: {', '.join(names)})"
-
-
-def _place(path: Path) -> str:
-    """`path` as a person in the working folder would write it."""
-    relative = os.path.relpath(path)
-    return brief(path if relative.startswith("..") else relative)
+    return validated(Scenario, document, place)

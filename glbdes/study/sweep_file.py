@@ -71,6 +71,8 @@ def load(path: str | Path, allow_policy: str | Sequence[str] = ()) -> SweepFile:
     Policies of packages in `allow_policy` may run, as in `glbdes.simulate`.
     """
     path = Path(path)
+    if not path.suffix and not path.exists() and resources.find("scenarios", str(path)) is not None:
+        raise ScenarioError(f"{brief(path)}: is a scenario, and a sweep file is meant, {example(str(path))}")
     try:
         text = reading.text(path, reading.MOST_TOML_BYTES)
         document = reading.toml(text)
@@ -85,7 +87,21 @@ def load(path: str | Path, allow_policy: str | Sequence[str] = ()) -> SweepFile:
     return SweepFile(path.stem, text, scenario, signals, points)
 
 
+def example(scenario: str) -> str:
+    """How a sweep file looks."""
+    return f"""such as
+
+scenario = "{brief(scenario)}"
+[[grid]]
+policy = ["nearest", "cost", "eglb_simplex"]
+seed = [1, 2, 3]
+
+in a file sweep.toml: glbdes sweep sweep.toml"""
+
+
 def _check(document: Mapping[str, Any], path: Path) -> None:
+    if not {"grid", "list", "scenario"} & document.keys() and {"regions", "gateways"} & document.keys():
+        raise ScenarioError(f"{brief(path)}: is a scenario, and a sweep file is meant, {example(path.name)}")
     problems = [f"unknown key '{brief(key)}'{nearest(key, KEYS)}" for key in document if key not in KEYS]
     if "scenario" not in document:
         problems.append("scenario is missing: a file beside this one, or a shipped scenario's name")

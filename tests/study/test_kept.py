@@ -21,7 +21,7 @@ def test_compare_and_report_do_without_requests(tmp_path: Path, whole: compariso
     made = comparison.compare(scenario, ["nearest", "cost"], out=tmp_path / "out", overrides=[setting], seeds=2)
     same = ["policy", "seed", "objective_usd", "cost_usd", "requests", "served", "carbon_par"]
     assert made.runs[same].equals(whole.runs[same])
-    report.write(tmp_path / "out", tmp_path / "page.html", formats=[])
+    report.report(tmp_path / "out", tmp_path / "page.html", formats=[])
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "nearest" in page
     assert "NaN" not in page.split("<script")[0]
