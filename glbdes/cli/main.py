@@ -20,6 +20,7 @@ from glbdes.cli.output import Refusal, orderly, say, show, stopped, told
 from glbdes.cli.paths import ANY, FILE, FOLDER
 from glbdes.cli.profile import profile
 from glbdes.cli.regions import regions
+from glbdes.cli.serve import serve
 from glbdes.cli.study import COMMANDS, allow_policy
 from glbdes.errors import GlbdesError, PolicyError, RecordsError, brief
 
@@ -68,7 +69,7 @@ def main() -> None:
     """Simulate how LLM inference requests are routed between regions, and who bears the footprint."""
 
 
-for command in (*COMMANDS, optimum, profile, importing, regions, completion, init):
+for command in (*COMMANDS, optimum, profile, serve, importing, regions, completion, init):
     main.add_command(command)
 
 
