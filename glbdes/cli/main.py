@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from glbdes.cli import export
 from glbdes.cli.completion import attach, completion
 from glbdes.cli.importing import describe, importing, join
 from glbdes.cli.init import init
@@ -69,7 +70,7 @@ def main() -> None:
     """Simulate how LLM inference requests are routed between regions, and who bears the footprint."""
 
 
-for command in (*COMMANDS, optimum, profile, serve, importing, regions, completion, init):
+for command in (*COMMANDS, *export.COMMANDS, optimum, profile, serve, importing, regions, completion, init):
     main.add_command(command)
 
 

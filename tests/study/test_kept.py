@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import glbdes
-from glbdes.study import comparison, report
+from glbdes.study import paired, report
 from tests.runs import little
 
 
@@ -32,7 +32,7 @@ def test_common_requests_are_checked_by_their_arrivals_if_none_are_kept(tmp_path
 
     def digest(seed: int, policy: str) -> str:
         run = glbdes.simulate(scenario, seed=seed, policy=policy, overrides=['records.requests="none"'])
-        return comparison._digest(run.records)
+        return paired.digest(run.records)
 
     assert digest(1, "cost") == digest(1, "nearest")
     assert digest(1, "cost") != digest(2, "cost")
