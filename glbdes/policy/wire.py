@@ -11,12 +11,15 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from math import isfinite
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glbdes.errors import PolicyError, brief, nearest
+
+SPECIAL: Final = ("inf", "-inf", "nan")  # numbers that JSON has none for
+WORDS: Final = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
 
 Arrays = dict[str, NDArray[Any]]  # what was sent last in a session, by place
 
@@ -124,8 +127,8 @@ def _made(dtype: np.dtype[Any], value: Any, place: str) -> NDArray[Any]:
         return np.empty(shape, dtype)
     try:
         array = np.asarray(value)
-        if array.dtype.kind == "U" and dtype.kind == "f":  # infinity and NaN are texts
-            array = array.astype(np.float64) if array.ndim < 2 else np.array([[float(x) for x in row] for row in value])
+        if array.dtype.kind == "U" and dtype.kind == "f":
+            array = np.asarray(_untold(value))
     except (TypeError, ValueError) as error:
         raise PolicyError(f"{place}: is no array of numbers: {brief(error)}") from error
     if array.dtype.kind not in {"f": "fi", "i": "i", "b": "b"}[dtype.kind]:
@@ -133,14 +136,21 @@ def _made(dtype: np.dtype[Any], value: Any, place: str) -> NDArray[Any]:
     return array.astype(dtype)
 
 
+def _untold(value: Any) -> Any:
+    """Nested lists with infinity and NaN for the texts that say them."""
+    if isinstance(value, list):
+        return [_untold(one) for one in value]
+    return float(value) if value in SPECIAL else value
+
+
 def _scalar(kind: Any, value: Any, place: str) -> Any:
-    if kind is float and isinstance(value, str) and value in ("inf", "-inf", "nan"):
+    if kind is float and value in SPECIAL:
         return float(value)
     wanted = {float: (int, float), int: (int,), bool: (bool,), str: (str,)}.get(kind)
     if wanted is None:  # of no kind that is known here: as it was sent
         return value
     if type(value) not in wanted:
-        raise PolicyError(f"{place} = {brief(value)}, must be a {kind.__name__}")
+        raise PolicyError(f"{place} = {brief(value)}, must be {WORDS[kind]}")
     return kind(value)
 
 

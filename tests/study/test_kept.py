@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import glbdes
-from glbdes.study import paired, report
+from glbdes.study import comparison, paired, report
 from tests.runs import little
 
 
