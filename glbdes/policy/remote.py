@@ -127,20 +127,24 @@ class Remote:
         connection = connect(self._at.hostname or "", self._at.port, timeout=self.timeout_s)
         try:
             connection.request(method, path, body, {"Content-Type": "application/json", "Connection": "close"})
-            response = connection.getresponse()
-            content = bytearray()
-            while piece := response.read1(PIECE):
-                content += piece
-                left_s = deadline_s - time.monotonic()
-                if left_s <= 0:
-                    raise TimeoutError
-                if len(content) > MOST_BYTES:
-                    raise http.client.HTTPException(f"an answer of more than {MOST_BYTES:,} bytes")
+            with connection.getresponse() as response:
+                content = _read(response, deadline_s)
             if time.monotonic() > deadline_s:
                 raise TimeoutError
-            return response.status, bytes(content)
+            return response.status, content
         finally:
             connection.close()
+
+
+def _read(response: http.client.HTTPResponse, deadline_s: float) -> bytes:
+    content = bytearray()
+    while piece := response.read1(PIECE):
+        content += piece
+        if time.monotonic() > deadline_s:
+            raise TimeoutError
+        if len(content) > MOST_BYTES:
+            raise http.client.HTTPException(f"an answer of more than {MOST_BYTES:,} bytes")
+    return bytes(content)
 
 
 def _unreadable(error: Exception) -> str:

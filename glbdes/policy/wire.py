@@ -131,6 +131,8 @@ def _made(dtype: np.dtype[Any], value: Any, place: str) -> NDArray[Any]:
             array = np.asarray(_untold(value))
     except (TypeError, ValueError) as error:
         raise PolicyError(f"{place}: is no array of numbers: {brief(error)}") from error
+    if array.dtype.kind == "U":
+        raise PolicyError(f"{place}: holds text, must be numbers")
     if array.dtype.kind not in {"f": "fi", "i": "i", "b": "b"}[dtype.kind]:
         raise PolicyError(f"{place}: is an array of {array.dtype}, must be one of {dtype}")
     return array.astype(dtype)

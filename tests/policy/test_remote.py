@@ -109,7 +109,7 @@ def test_a_refusal_stays_one():
         ({"plan": b"{}"}, "the answer has no weights: {}"),
         ({"plan": b'{"weights": [[1.0, 0.0]]}'}, r"array of shape \(1, 2\), must be \(gateways, regions\) = \(2, 2\)"),
         ({"plan": b'{"weights": [[1, 0], [0.5]]}'}, "weights: is no array of numbers"),
-        ({"plan": b'{"weights": [["a"]]}'}, "weights: is no array of numbers"),
+        ({"plan": b'{"weights": [["a"]]}'}, "weights: holds text, must be numbers"),
         ({"plan": b'{"weights": [[1, 0], ["nan", 1]]}'}, "weights: is no array|must be finite"),
         ({"plan": b'{"weights": [[1, 0], [0.5, 0.4]]}'}, "weights of gateway 1 sum to 0.9, must be 1"),
         ({"plan": b'{"weights": [[1, 0], [1, 0]], "duals": {"x": [1.0, 2.0]}}'}, "unknown footprint"),
