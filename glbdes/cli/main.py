@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from glbdes.cli import export
+from glbdes.cli import export, sizing
 from glbdes.cli.completion import attach, completion
 from glbdes.cli.importing import describe, importing, join
 from glbdes.cli.init import init
@@ -70,7 +70,18 @@ def main() -> None:
     """Simulate how LLM inference requests are routed between regions, and who bears the footprint."""
 
 
-for command in (*COMMANDS, *export.COMMANDS, optimum, profile, serve, importing, regions, completion, init):
+for command in (
+    *COMMANDS,
+    *export.COMMANDS,
+    *sizing.COMMANDS,
+    optimum,
+    profile,
+    serve,
+    importing,
+    regions,
+    completion,
+    init,
+):
     main.add_command(command)
 
 

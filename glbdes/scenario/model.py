@@ -97,6 +97,7 @@ class SignalsSource(Model):
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None  # of the synthetic ones; None: the shipped signals'
     missing: Literal["error", "hold"] = "error"  # a gap in the file: refuse, or hold the last value
     max_stale_slots: Annotated[int, Field(ge=1, le=MOST)] = 24
+    history_h: Annotated[float, Field(ge=0, le=MOST_H)] = 1440.0  # from before `start_utc`, at most
 
 
 class Slo(Model):

@@ -30,7 +30,7 @@ from glbdes.records.books import counting
 from glbdes.records.columns import Names
 from glbdes.records.sketch import LATENCIES, Sketch
 from glbdes.scenario import Scenario, load
-from glbdes.units import NS_PER_S
+from glbdes.units import NS_PER_S, S_PER_H
 from glbdes.world import Floats, Policy, World, build, compression, guard
 from glbdes.world.remarks import remarks
 
@@ -333,6 +333,7 @@ def _provenance(plan: Plan, world: World, signals: Path | None) -> dict[str, Any
         "request_weight": world.weight,
         "simulated_s": world.slots * world.slot_ns / NS_PER_S,
         "warmup_s": world.warmup_ns / NS_PER_S,  # of each slot, beside what counts
+        "history_h": world.history * world.slot_s / S_PER_H,  # of signals from before the start, which policies see
         "notes": list(remarks(chosen, world)),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "platform": platform.platform(),

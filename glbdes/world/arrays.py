@@ -74,6 +74,7 @@ class World:
     rest_w: Floats | None = None  # [r] of all replicas without any work, without host power; None: 0
     classes: int = 1  # rows of a plan for each gateway: with limits, one for each SLO class (`glbdes.world.limits`)
     warmup_ns: int = 0  # simulated at the beginning of each slot, under its plan and signals, but not counted
+    past: Signals | None = None  # [h, r] what policies see of the slots before the first one; None: nothing
 
     @property
     def footprint_price_usd(self) -> Floats:
@@ -97,6 +98,11 @@ class World:
         host_w = self.fleet.replicas * self.fleet.host_w
         watts = host_w if self.rest_w is None else host_w + self.rest_w
         return np.asarray(watts * self.slot_s / J_PER_KWH)
+
+    @property
+    def history(self) -> int:
+        """Slots before the first one that policies know the signals of."""
+        return 0 if self.past is None else len(self.past.pue)
 
     @property
     def gateways(self) -> int:
@@ -136,7 +142,8 @@ class View:
 
     Arrays are read-only copies, the policy's own. `capacity_rps` is what a plan may use; `mask[g, r]` is False where a
     gateway may not send to a region or the region is down. `past` and `past_demand_rps` end with the slot before this
-    one. Footprints are the metered ones so far.
+    one; `past` begins with the history, if there is one, and is then longer than `slot`. Footprints are the metered
+    ones so far.
     """
 
     slot: int
@@ -153,7 +160,7 @@ class View:
     pue: Floats  # [r]
     latency_s: Floats  # [g, r] one way
     mask: Bools  # [g, r]
-    past: Signals  # [slot, r]
+    past: Signals  # [history + slot, r]
     past_demand_rps: Floats  # [slot, g]
     cost_usd: Floats  # [r] so far
     carbon_kg: Floats  # [r] so far

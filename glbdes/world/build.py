@@ -79,6 +79,7 @@ def _world(scenario: Scenario, folder: Path) -> World:
         lent=known.lent,
         steps=service.steps,
         price_ahead_slots=known.price_ahead_slots,
+        past=known.past,
         warmup_ns=warmup_ns,
         **priced._asdict(),
     )

@@ -39,9 +39,10 @@ class Shown:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.past = Signals(*(np.zeros_like(getattr(world.seen, name)) for name in _SIGNALS))
+        self._history = world.history
+        self.past = Signals(*(np.zeros_like(getattr(world.seen, name)) for name in _SIGNALS)).after(world.past)
         self.past_demand_rps = np.zeros((world.slots, world.gateways))
-        self._told = 0  # slots of `past` so far
+        self._told = 0  # slots of `past` so far, those of the history not counted
         self._capacity_rps = _own(world.capacity_rps)
         self._it_kwh_per_request = _own(world.planned_kwh_per_request)
         self._base_kwh = world.base_kwh
@@ -91,14 +92,14 @@ class Shown:
         )
 
     def _past(self, slot: int) -> Signals:
-        """What was seen in the slots before `slot`."""
-        new = slice(self._told, slot)
+        """What was seen in the slots before `slot`, and before the first."""
+        history, told = self._history, self._told
         self._told = slot
         parts = []
         for name in _SIGNALS:
             past = getattr(self.past, name)
-            past[new] = getattr(self.world.seen, name)[new]
-            parts.append(past[:slot])
+            past[history + told : history + slot] = getattr(self.world.seen, name)[told:slot]
+            parts.append(past[: history + slot])
             parts[-1].setflags(write=False)
         return Signals(*parts)
 
