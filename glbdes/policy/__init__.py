@@ -14,6 +14,7 @@ from typing import Any
 from glbdes.errors import PolicyError, nearest
 from glbdes.policy import baselines
 from glbdes.policy.ahead import EGLBAhead
+from glbdes.policy.chain import EGLBChain
 from glbdes.policy.contract import Check, check
 from glbdes.policy.eglb import EGLB
 from glbdes.policy.origin import Origin
@@ -36,6 +37,7 @@ BUILT_IN: dict[str, Factory] = {
     "eglb": EGLB,
     "eglb_simplex": EGLBSimplex,
     "eglb_ahead": EGLBAhead,
+    "eglb_chain": EGLBChain,
     "receding_horizon": RecedingHorizon,
 }
 
