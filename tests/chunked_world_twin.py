@@ -9,7 +9,7 @@ step that fills the first block that this head had not found as the row began.
 
 from math import fsum
 
-from glbdes.hardware.physics import LONGEST_PREFIX, REJECTED, SERVED, TIMED_OUT
+from glbdes.hardware.physics import REJECTED, SERVED, TIMED_OUT
 from glbdes.world import Policy, World
 from tests.chunked_twin import Asker
 from tests.chunked_twin import Replica as Brain
@@ -40,6 +40,7 @@ class _ChunkedTwin(_Twin):
     def _region_arrival(self, request: Request) -> None:
         r = request.region
         region, fleet, steps = self.regions[r], self.fleet, self.world.steps
+        region.arrived += 1
         self.meters[self.slot, self.part, r]["arrived"] += 1
         if not region.up:
             self._turn_away(request)
@@ -49,10 +50,11 @@ class _ChunkedTwin(_Twin):
         room = (int(fleet.kv_tokens[r]) // steps.block_tokens - 1) * steps.block_tokens
         sizes = [len(replica.people) for replica in region.replicas]
         asker = self._asker(request)
-        held = [0] * len(sizes)
-        if self.world.replica_choice == LONGEST_PREFIX:
-            held = [len(replica.brain.hits(asker)) for replica in region.replicas]
-        chosen = min(range(len(sizes)), key=lambda i: (-held[i], sizes[i], i))
+        ready = [i for i in range(len(sizes)) if region.takes(i)] or list(range(max(region.awake, 1)))
+        if self.world.by_prefix:
+            held = {i: len(region.replicas[i].brain.hits(asker)) for i in ready}
+            ready = [i for i in ready if held[i] == max(held.values())]
+        chosen = self._choose_replica(r, ready, sizes.__getitem__)
         crowded = sizes[chosen] >= int(fleet.max_batch[r]) and len(region.queue) >= int(fleet.max_queue[r])
         if request.prompt + request.output > room or crowded:
             self._end(request, REJECTED)
@@ -61,6 +63,8 @@ class _ChunkedTwin(_Twin):
         else:
             self._wait(request)
             request.replica = chosen
+            if region.awake == 0:
+                self._keep_awake(r, 1)
             replica = region.replicas[request.replica]
             replica.people[request.request_id] = (request, asker)
             replica.brain.queue.append(asker)
@@ -84,6 +88,15 @@ class _ChunkedTwin(_Twin):
                 replica.epoch_s = None
             elif replica.doing == "decode":
                 replica.stop = True
+
+    def _has_work(self, replica: Replica) -> bool:
+        return bool(replica.people)
+
+    def _drain(self, r: int) -> None:
+        """Who waits, waits at a replica."""
+
+    def _served(self, replica: Replica) -> list[Request]:
+        return [replica.people[asker.name][0] for asker, _ in replica.plan]
 
     def _deadline(self, request: Request) -> int:
         """Who has been scheduled once has all the patience in the world."""
@@ -120,7 +133,7 @@ class _ChunkedTwin(_Twin):
         homeless = []
         for replica in region.replicas:
             self._account(r, replica)
-            if replica.ends_ns != NEVER and replica.doing != "wake":
+            if replica.ends_ns != NEVER and replica.doing not in ("wake", "rise"):
                 self._charge_step(r, replica, (self.now - replica.begun_ns) / (replica.ends_ns - replica.begun_ns))
             homeless += [request for request, _ in replica.people.values()]
             self._fresh(r, replica)
@@ -133,7 +146,13 @@ class _ChunkedTwin(_Twin):
     def _look(self, r: int) -> tuple[int, float, int]:
         region = self.regions[r]
         here = sum(len(replica.people) for replica in region.replicas)
-        return len(region.queue), here / (len(region.replicas) * int(self.fleet.max_batch[r])), here
+        return len(region.queue), here / (max(region.awake, 1) * int(self.fleet.max_batch[r])), here
+
+    def _rest(self, r: int, replica: Replica) -> None:
+        """Who is told to sleep forgets what its blocks hold."""
+        super()._rest(r, replica)
+        for block in replica.brain.blocks if replica.doing == "asleep" else ():
+            block.tokens = None
 
     # Steps -----------------------------------------------------------------------------------------------------
 
@@ -141,11 +160,12 @@ class _ChunkedTwin(_Twin):
         brain = replica.brain
         if not replica.people:
             if replica.doing == "free":
-                replica.doing, replica.idle_ns, replica.ends_ns = "idle", self.now, NEVER
+                self._rest(r, replica)
             return
         self._account(r, replica)
         replica.begun_ns = self.now
         asleep = replica.doing == "idle" and self.now - replica.idle_ns >= int(self.fleet.sleep_after_ns[r])
+        self.meters[self.slot, self.part, r]["wakes"] += asleep
         if asleep and int(self.fleet.wake_ns[r]) > 0:
             replica.doing, replica.ends_ns = "wake", self.now + int(self.fleet.wake_ns[r])
             return
@@ -217,10 +237,12 @@ class _ChunkedTwin(_Twin):
         self._account(r, replica)
         done, ended = replica.doing, replica.ends_ns
         assert ended == self.now
-        if done != "wake":
+        if done not in ("wake", "rise"):
             self._charge_step(r, replica, 1.0)
         replica.doing, replica.ends_ns = "free", NEVER
-        if done == "wake":
+        if done in ("wake", "rise"):
+            if not replica.people:
+                self._rest(r, replica)
             return
         first, finished = replica.brain.carry_out(replica.plan)
         for name in first:
@@ -230,6 +252,8 @@ class _ChunkedTwin(_Twin):
             self._end(request, SERVED)
         if finished or replica.stop or replica.running_step.preempted:
             replica.epoch_s = None
+        if not replica.people:
+            self._rest(r, replica)
 
     # Afterwards ------------------------------------------------------------------------------------------------
 

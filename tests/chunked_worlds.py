@@ -106,5 +106,5 @@ def in_sessions(world: World, rng: np.random.Generator) -> World:
         prefixes=of_contents([np.array(one, dtype=np.int64) for one in chains]) if rng.random() < 0.9 else None,
         sessions=sessions,
         affinity=int(rng.integers(3)),
-        replica_choice=int(rng.integers(2)),
+        by_prefix=bool(rng.integers(2)),
     )

@@ -14,6 +14,7 @@ from glbdes.world.arrays import (
     View,
     World,
 )
+from glbdes.world.scaling import Plan
 
 __all__ = [
     "METER_DTYPE",
@@ -23,6 +24,7 @@ __all__ = [
     "Floats",
     "Ints",
     "Outcome",
+    "Plan",
     "Policy",
     "Sink",
     "SlotRecord",

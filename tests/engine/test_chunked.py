@@ -264,19 +264,18 @@ FAULTS: dict[str, Callable] = {
     "a session waits for its region": replaced(Dispatcher, "region_for", lambda original: _stay),
     "a slot changes nothing for sessions": replaced(Dispatcher, "follow", lambda original: _follow(original)),
     "the replica with the longest prefix is not asked for": replaced(
-        ChunkedRegion, "replica_for", lambda original: lambda self, request, now: min(self.servers, key=_held)
+        ChunkedRegion,
+        "holding",
+        lambda original: lambda self, request, now: _without_prefixes(original, self, request, now),
     ),
     "of equal prefixes the first": replaced(
         ChunkedRegion,
-        "replica_for",
+        "holding",
         lambda original: (
-            lambda self, request, now: (
-                min(self.servers, key=lambda one: -one.prefix(request, now))
-                if self.by_prefix
-                else original(self, request, now)
-            )
+            lambda self, request, now: original(self, request, now)[: 1 if self.by_prefix else len(self.servers)]
         ),
     ),
+    "a replica remembers while it sleeps": without(Scheduler, "forget"),
     "caches are seen as they were when the row began": replaced(
         ChunkedReplica,
         "prefix",
@@ -317,8 +316,9 @@ def _forget(original, field):
     return forget
 
 
-def _held(replica):
-    return replica.held
+def _without_prefixes(original, self, request, now):
+    self.by_prefix = False
+    return original(self, request, now)
 
 
 def _stay(self, request):

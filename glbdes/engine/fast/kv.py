@@ -1,8 +1,8 @@
 """KV caches of the compiled engine, block by block, where requests begin alike (docs/model.md, "Prefixes").
 
 Free blocks are a list, from the least recently freed to the last. `table` finds a block by its content: open
-addressing, contents that follow one another side by side; `far` says how far from its first place each is. Blocks of the same content are a list, by the time at which
-they were filled.
+addressing, contents that follow one another side by side; `far` says how far from where its search begins each one is.
+Blocks of the same content are a list, by the time at which they were filled.
 """
 
 import numpy as np

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glbdes.hardware import physics
 from glbdes.world import Ints, World
 
 FIELDS = (
@@ -16,6 +15,7 @@ FIELDS = (
     "before",
     "same",
     "table",
+    "far",
     "mine",
     "slots",
     "preq",
@@ -29,7 +29,7 @@ SPARSE = 4  # places of `table` for a block
 
 def has_prefixes(world: World) -> bool:
     """Whether caches are kept block by block."""
-    return world.steps is not None and (world.prefixes is not None or world.replica_choice == physics.LONGEST_PREFIX)
+    return world.steps is not None and (world.prefixes is not None or world.by_prefix)
 
 
 def rooms(world: World) -> Ints:
@@ -88,7 +88,7 @@ def table_size(room: int) -> int:
 
 def tables(world: World) -> tuple[Ints, Ints, Ints]:
     """`chains`, `runs` and `pnum`."""
-    by_prefix = int(world.replica_choice == physics.LONGEST_PREFIX)
+    by_prefix = int(world.by_prefix)
     known = world.prefixes
     if known is None:
         return np.zeros((1, 3), dtype=np.int64), np.zeros((1, 2), dtype=np.int64), np.array([1, 0, by_prefix])

@@ -152,6 +152,10 @@ class Scheduler:
                 if job.content(found) == head.content(found):
                     yield (found + 1) * self.block_tokens - job.computed - 1
 
+    def forget(self) -> None:
+        """The cache is lost. Nobody is there."""
+        self.cache = Blocks(self.cache.room)
+
     def reach(self, step: Step, begun: int) -> None:
         """So many steps of the row that began with `step` have begun: their blocks are taken, and filled."""
         for job in step.decoding:
