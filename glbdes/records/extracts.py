@@ -37,6 +37,23 @@ def over_time(runs: Runs) -> pd.DataFrame:
     return _over(runs, one)
 
 
+# Of an hour, what adds up and what is a mean.
+SUMS: Final = ("arrived", "served", "it_kwh", "facility_kwh", "cost_usd", "carbon_kg", "water_l")
+MEANS: Final = ("load", "price_usd_per_kwh", "carbon_g_per_kwh", "wue_l_per_kwh", "ewif_l_per_kwh", "pue")
+
+
+def hourly(records: Records) -> pd.DataFrame:
+    """A row an hour of real time (`time_utc`, its beginning) and region: `requests` and `served` real ones, amounts of
+    real time, and means of load and signals over the hour's slots. A slot counts in the hour in which it begins.
+    """
+    frame = _slots(records, ["time_utc", *SUMS, *MEANS])
+    frame["time_utc"] = frame["time_utc"].dt.floor("h")
+    frame[["arrived", "served"]] *= float(records.info["request_weight"])
+    by_hour = frame.groupby(["time_utc", "region"], sort=False)
+    found = by_hour.agg({**dict.fromkeys(SUMS, "sum"), **dict.fromkeys(MEANS, "mean")}).reset_index()
+    return found.rename(columns={"arrived": "requests"})
+
+
 def duals(runs: Runs) -> pd.DataFrame:
     """A row a policy that shows duals, time and region: carbon_usd_per_kg and water_usd_per_l. Empty if none does."""
     columns = {"carbon_dual_usd_per_kg": "carbon_usd_per_kg", "water_dual_usd_per_l": "water_usd_per_l"}

@@ -5,20 +5,25 @@ are in `rules.py`, how large anything may be is in `sizes.py`. Reading signals a
 arrays, happens later.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from glbdes import resources
 from glbdes.base import reading
-from glbdes.errors import ScenarioError, brief, nearest
-from glbdes.scenario import overrides as settings
-from glbdes.scenario.complaints import complaints, refuse
+from glbdes.errors import ScenarioError
+from glbdes.scenario.complaints import refuse
 from glbdes.scenario.demand import Workload
 from glbdes.scenario.elastic import Scaling, Share
 from glbdes.scenario.kinds import (
@@ -37,6 +42,7 @@ from glbdes.scenario.kinds import (
 )
 from glbdes.scenario.places import at_home
 from glbdes.scenario.rules import broken
+from glbdes.scenario.said import Changeable, Said, made, not_found, place_of, validated
 from glbdes.scenario.sizes import (
     MOST,
     MOST_H,
@@ -149,7 +155,9 @@ class Serving(Model):
     max_batched_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = 2048  # chunked: most tokens of a step
     block_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = 16  # chunked: tokens of a block of the KV cache
     whole_prompts: bool = True  # chunked: admission needs blocks for all known tokens, not only for the first chunk
-    replica_choice: Literal["fewest", "pack"] = "fewest"  # of a region's replicas, the one that gets a request
+    replica_choice: Literal["fewest", "pack", "prefix"] = (
+        "fewest"  # of a region's replicas, the one that gets a request
+    )
     pack_to: Share = 0.7  # pack: share of max_batch up to which a replica is filled before the next
 
 
@@ -178,6 +186,7 @@ class Network(Model):
 
 class Dispatch(Model):
     rule: Literal["weighted", "smooth", "least_loaded", "spillover", "plan_least_loaded"] = "smooth"
+    affinity: Literal["request", "session_slot", "session"] = "request"  # how long a session keeps its region
     telemetry_s: SomeSeconds = 0.0
     spill_queue: Annotated[int, Field(ge=0, le=MOST)] = 8
     demand: Literal["truth", "last", "forecast"] = "truth"  # what policies know of the slot's demand
@@ -251,7 +260,7 @@ class Records(Model):
         return float(share) if share else float(kind == "all")
 
 
-class Scenario(Model):
+class Scenario(Changeable):
     """A complete scenario. Tables of regions, gateways and SLO classes keep the order of the file."""
 
     name: Name
@@ -307,33 +316,16 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Scenario, P
     """
     path = resources.find("scenarios", str(source))
     if path is None:
-        raise ScenarioError(_not_found(str(source)))
-    place = _place(path)
+        raise ScenarioError(not_found(str(source)))
+    place = place_of(path)
     try:
-        document = reading.toml(reading.text(path, reading.MOST_TOML_BYTES))
+        text = reading.text(path, reading.MOST_TOML_BYTES)
+        document = reading.toml(text)
     except reading.UnreadableError as error:
         raise ScenarioError(str(error), place) from error
-    settings.apply(document, tuple(overrides))
-    return validate(document, place + brief("".join(f", --set {text}" for text in overrides))), path
+    return made(Scenario, Said(document, path.parent, str(path), text, tuple(overrides))), path
 
 
 def validate(document: dict[str, Any], place: str | None = None) -> Scenario:
     """The scenario that a plain document says. Raises `ScenarioError` with all its problems; `place` is named there."""
-    try:
-        return Scenario.model_validate(document)
-    except ValidationError as error:
-        problems = complaints(error, Scenario)
-        # Rules between values have not run if single values are wrong; those that can be told already are told now.
-        problems += [line for line in map(str, broken(document)) if line not in problems]
-        raise ScenarioError(problems, place) from error
-
-
-def _not_found(source: str) -> str:
-    names = resources.shipped("scenarios")
-    return f"no scenario file '{brief(source)}'{nearest(Path(source).stem, names)} (shipped: {', '.join(names)})"
-
-
-def _place(path: Path) -> str:
-    """`path` as a person in the working folder would write it."""
-    relative = os.path.relpath(path)
-    return brief(path if relative.startswith("..") else relative)
+    return validated(Scenario, document, place)

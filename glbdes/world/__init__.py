@@ -3,6 +3,7 @@
 from glbdes.world.arrays import (
     METER_DTYPE,
     REQUEST_DTYPE,
+    SESSION_DTYPE,
     Bools,
     Floats,
     Ints,
@@ -18,6 +19,7 @@ from glbdes.world.scaling import Plan
 __all__ = [
     "METER_DTYPE",
     "REQUEST_DTYPE",
+    "SESSION_DTYPE",
     "Bools",
     "Floats",
     "Ints",

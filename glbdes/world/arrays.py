@@ -19,6 +19,7 @@ from glbdes.hardware.step_tables import StepTables
 from glbdes.signals import Signals
 from glbdes.units import G_PER_KG, J_PER_KWH, NS_PER_S
 from glbdes.workload import Requests
+from glbdes.workload.prefixes import Prefixes
 from glbdes.world.outages import Outage
 from glbdes.world.scaling import Plan, Scaling
 from glbdes.world.waiting import Waiting
@@ -77,6 +78,10 @@ class World:
     added_kwh: Floats | None = None  # [r] the least that a request adds to replicas that are awake anyway
     classes: int = 1  # rows of a plan for each gateway: with limits, one for each SLO class (`glbdes.world.limits`)
     warmup_ns: int = 0  # simulated at the beginning of each slot, under its plan and signals, but not counted
+    prefixes: Prefixes | None = None  # what requests have in common; None: nothing, or nobody looks for it
+    sessions: int = 0  # that requests belong to, numbered from 0; 0: none
+    affinity: int = 0  # one of `physics.AFFINITY_NAMES`, by number
+    by_prefix: bool = False  # is a request given to the replica that holds most of its prefix?
     active_attribution: bool = False  # do requests pay for the host of the replica that works for them?
     scaling: Scaling | None = None  # who says how many replicas are awake; None: nobody, all are (or sleep when idle)
     past: Signals | None = None  # [h, r] what policies see of the slots before the first one; None: nothing
@@ -103,6 +108,16 @@ class World:
         host_w = self.fleet.replicas * self.fleet.host_w if self.rest_host_w is None else self.rest_host_w
         watts = host_w if self.rest_w is None else host_w + self.rest_w
         return np.asarray(watts * self.slot_s / J_PER_KWH)
+
+    @property
+    def request_dtype(self) -> np.dtype[Any]:
+        """Of the records of requests."""
+        return SESSION_DTYPE if self.in_sessions else REQUEST_DTYPE
+
+    @property
+    def in_sessions(self) -> bool:
+        """Whether requests say which session and chain they belong to."""
+        return self.sessions > 0 or self.prefixes is not None
 
     @property
     def history(self) -> int:
@@ -256,6 +271,8 @@ REQUEST_DTYPE = np.dtype(
         ("cached_tokens", "i8"),  # that it did not have to compute, over all its admissions; 0 where prompts come first
     ]
 )
+
+SESSION_DTYPE = np.dtype([*REQUEST_DTYPE.descr, ("session", "i8")])  # where there are sessions; -1: it has none
 
 # Raw counters of one region in one slot, as an engine keeps them: simulated, not scaled.
 METER_DTYPE = np.dtype(

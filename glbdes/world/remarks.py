@@ -42,7 +42,8 @@ def _places(scenario: Scenario) -> Iterator[str]:
 
 
 def _clouds(scenario: Scenario, world: World) -> Iterator[str]:
-    """What each region has from its cloud region, and from which page."""
+    """What regions have from their cloud regions, a line for each provider, with its page."""
+    found: dict[str, list[str]] = {}
     for name, region in scenario.regions.items():
         cloud = clouds.of(region.cloud)
         if cloud is None:
@@ -51,10 +52,12 @@ def _clouds(scenario: Scenario, world: World) -> Iterator[str]:
         filled = [f"coordinates of {cloud.place}"] if theirs else []
         lent = [f"{column} = {cloud.constants[column]:g}" for of, column in world.lent if of == name]
         if lent:
-            page = clouds.sources()[cloud.provider]["efficiency"]
-            filled.append(f"{' and '.join(lent)} (of {cloud.of}, {cloud.year}: {page})")
+            filled.append(f"{' and '.join(lent)} of {cloud.of}, {cloud.year}")
         if filled:
-            yield f"{name} has from {cloud.name}: {', '.join(filled)}"
+            found.setdefault(cloud.provider, []).append(f"{name}, {cloud.name} ({'; '.join(filled)})")
+    for provider, regions in found.items():
+        source = clouds.sources()[provider]
+        yield f"From {source['name']} ({source['efficiency']}): {', '.join(regions)}"
 
 
 def _fleet(scenario: Scenario, world: World) -> Iterator[str]:

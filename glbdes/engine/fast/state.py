@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from glbdes.engine.fast.kv_state import kv_caches
 from glbdes.errors import InvariantError
 from glbdes.hardware.steps import decode_constant
 from glbdes.units import NS_PER_S
-from glbdes.world import REQUEST_DTYPE, Floats, Ints, World
+from glbdes.world import Floats, Ints, World
 
 NONE = -1
 NEVER = np.int64(np.iinfo(np.int64).max)  # typed: kernels are compiled anew for every literal that they are called with
@@ -39,7 +40,7 @@ IDLE, WAKING, PREFILL, DECODE, BETWEEN, DOWN, ASLEEP, RISING = range(8)
 PREFILL_J, DECODE_J, IDLE_J, SLEEP_J, ATTRIBUTED_J = range(5)
 # Columns of `req`, `reqf` and `links`: requests underway. A row of the first is two cache lines, of the second one.
 (ID, GATEWAY, SLO, PROMPT, OUTPUT, ARRIVAL_NS, ATTEMPTS, AT_REGION,
- REPLICA, START_NS, FIRST_NS, DECODED, TARGET, STATUS, FINISH_NS) = range(15)
+ REPLICA, START_NS, FIRST_NS, DECODED, TARGET, STATUS, FINISH_NS, SESSION) = range(16)
 UNIFORM, ENERGY_J, COST_USD, CARBON_G, WATER_L, OWED_J, SHARED_AT_J = range(7)
 NEXT, PREVIOUS, LATE_AT = range(3)
 # Where replicas schedule in chunks. Columns of `crep`: HERE, who runs and waits; RUNNING, of whom the first DECODERS
@@ -55,8 +56,20 @@ KNOWN, COMPUTED, CHUNK, MARK, AHEAD_AT, LEFT, LEFT_FULL, PREEMPTIONS, CACHED = r
 ATTENTION_J, RISING_J = range(2)
 # Elements of `cnum`.
 BUDGET, BLOCK, WHOLE = range(3)
-# Requests to come: the first six columns of `req`, and when they reach their region.
-DUE_NS = 6
+# Where requests have prefixes in common. Columns of `kv`: where a replica's blocks begin, how many there are, the first
+# and the last free one, where its part of `table` begins, the part's size less one, how many `slots` are free, and for
+# how many steps of the row the decoding requests have blocks; how many the head of who waits has FOUND.
+KV_FIRST, KV_ROOM, KV_HEAD, KV_TAIL, TABLE_AT, MASK, SLOTS_FREE, GROWN, FOUND = range(9)
+# Columns of `preq`. CHAIN, and the SHIFT of its contents' copy. SLOT: row of `mine`. BLOCKS in use, of which the first
+# FILLED have their content, and TOKENS that they are for.
+CHAIN, SHIFT, SLOT, BLOCKS, FILLED, TOKENS = range(6)
+# Columns of `chains` and `runs`, elements of `pnum`.
+RUN_FIRST, RUN_LAST, CHAIN_BLOCKS = range(3)
+RUN_INDEX, RUN_SHIFT = range(2)
+CHAINS, CONTENTS, BY_PREFIX = range(3)
+EMPTY = np.int64(np.iinfo(np.int64).min)  # the content of a block that has none
+# Requests to come: the first six columns of `req`, when they reach their region; session and chain, if there are any.
+DUE_NS, SESSION_TO_COME, CHAIN_TO_COME = 6, 7, 8
 # Elements of `clock`. AHEAD: how far above its leaf a replica's coming events are foreseen; 0: not at all.
 (TICK_NS, TIMEOUT_NS, HORIZON_NS, SPREAD, FREE_COUNT, ENDED_COUNT, CHARGE_COUNT, LATE_COUNT, OUT_COUNT,
  TURNED_COUNT, AHEAD, PENDING_COUNT, PENDING_NS) = range(13)
@@ -107,6 +120,22 @@ class State(NamedTuple):
     rows_s: Floats | None  # [profile, batch] what of a step without chunks does not change with its context
     rows_j: Floats | None
     cnum: Ints | None  # [3]
+    # None unless requests have prefixes in common (docs/model.md, "Prefixes"); m: blocks of all replicas
+    kv: Ints | None  # [n, 9]
+    content: Ints | None  # [m] of each block
+    users: NDArray[np.int32] | None  # [m] requests that use it
+    after: NDArray[np.int32] | None  # [m] the next free one
+    before: NDArray[np.int32] | None  # [m]
+    same: NDArray[np.int32] | None  # [m] the next one that was filled with the same content
+    table: NDArray[np.int32] | None  # for each replica, blocks by content, hashed
+    far: NDArray[np.int32] | None  # how far each of them is from where the search for its content begins
+    mine: NDArray[np.int32] | None  # [n * max_batch, blocks] that a running request uses
+    slots: NDArray[np.int32] | None  # [n, max_batch] a stack of unused rows of `mine`
+    preq: Ints | None  # [q, 6]
+    chains: Ints | None  # [c, 3]
+    runs: Ints | None  # [k, 2]
+    pnum: Ints | None  # [3]
+    sessions: Ints | None  # [1] how many; None where there are none
 
 
 def prefill_ticks(world: World) -> Ints:
@@ -183,9 +212,11 @@ def make_state(world: World, regions: list[int], prefill_ns: Ints) -> State:
         ended=np.zeros(0, dtype=np.int64),
         turned=np.zeros(0, dtype=np.int64),
         charges=np.zeros((0, 3)),
-        out=np.empty(0, dtype=REQUEST_DTYPE),
+        out=np.empty(0, dtype=world.request_dtype),
         clock=clock,
         **in_chunks(world, regions, rep),
+        **kv_caches(world, regions, rep),
+        sessions=np.array([world.sessions]) if world.in_sessions else None,
     )
     return with_room(state, 0)
 
@@ -244,7 +275,7 @@ def with_room(state: State, arrivals: int) -> State:
     unused, old = int(state.clock[FREE_COUNT]), len(state.req)
     most_ended = old - unused + arrivals
     if len(state.out) < most_ended:
-        state = state._replace(out=np.empty(most_ended + most_ended // 4, dtype=REQUEST_DTYPE))
+        state = state._replace(out=np.empty(most_ended + most_ended // 4, dtype=state.out.dtype))
     if unused >= arrivals:
         return state
     extra = max(arrivals - unused, old, 1024)
@@ -266,6 +297,7 @@ def with_room(state: State, arrivals: int) -> State:
         links=grown(state.links),
         creq=grown(state.creq),
         creqf=grown(state.creqf),
+        preq=grown(state.preq),
         free=free,
         late=grown(state.late),
         ended=grown(state.ended),
