@@ -27,7 +27,7 @@ from glbdes.hardware.physics import (
     SPILLOVER,
     TIMED_OUT,
 )
-from glbdes.world import METER_DTYPE, REQUEST_DTYPE, Policy, SlotRecord, World
+from glbdes.world import METER_DTYPE, Policy, SlotRecord, World, request_dtype
 from glbdes.world.view import Planner
 
 NEVER = 1 << 62
@@ -97,7 +97,7 @@ class Region:
 
 @dataclass(eq=False)
 class Run:
-    """What the twin found: REQUEST_DTYPE by request id, the slots as an engine hands them over, and every visit."""
+    """What the twin found: `request_dtype` by request id, the slots as an engine hands them over, and every visit."""
 
     requests: np.ndarray
     slots: list[SlotRecord]
@@ -569,7 +569,7 @@ class _Twin:
 
     def _records(self, factors: np.ndarray) -> np.ndarray:
         signals = self.world.signals
-        records = np.zeros(len(self.requests), dtype=REQUEST_DTYPE)
+        records = np.zeros(len(self.requests), dtype=request_dtype(len(self.world.further)))
         for record, request in zip(records, sorted(self.requests, key=lambda x: x.request_id), strict=True):
             for name in ("request_id", "gateway", "region", "replica", "slo", "status", "attempts"):
                 record[name] = getattr(request, name)
@@ -585,4 +585,6 @@ class _Twin:
                 record["carbon_g"] += facility_kwh * signals.carbon_g_per_kwh[slot, r]
                 record["water_l"] += it_kwh * signals.wue_l_per_kwh[slot, r]
                 record["water_l"] += facility_kwh * signals.ewif_l_per_kwh[slot, r]
+                for k in range(len(self.world.further)):
+                    record["further"][k] += it_kwh * signals.further_per_kwh[slot, k, r]
         return records

@@ -29,18 +29,28 @@ from glbdes.base import seals
 from glbdes.base.folders import MARK, read_mark
 from glbdes.errors import RecordsError, nearest
 from glbdes.records.books import Books
-from glbdes.records.columns import NAME, PLANS, REQUESTS, SLOTS, Names, plan_columns, request_columns, slot_columns
+from glbdes.records.columns import (
+    NAME,
+    PLANS,
+    Names,
+    plan_columns,
+    request_columns,
+    requests_schema,
+    slot_columns,
+    slots_schema,
+)
 from glbdes.records.info import RunInfo, listed, validated
 from glbdes.records.sketch import Sketch
-from glbdes.world import SlotRecord, World
+from glbdes.world import SlotRecord, World, footprints
 from glbdes.world.compression import Watch
+from glbdes.world.footprints import Footprint
 
-FORMAT: Final = 4  # of the run folder; a change of columns raises it
+FORMAT: Final = 5  # of the run folder; a change of columns raises it
 ROW_GROUP: Final = 1 << 18  # rows held back until they are written together
 REQUESTS_FILE: Final = "requests/part-0.parquet"
 SLOTS_FILE: Final = "slots.parquet"
 PLANS_FILE: Final = "plans.parquet"
-SCHEMAS: Final = {REQUESTS_FILE: REQUESTS, SLOTS_FILE: SLOTS, PLANS_FILE: PLANS}
+TABLES: Final = (REQUESTS_FILE, SLOTS_FILE, PLANS_FILE)
 SUMMARY_FILE: Final = "summary.json"
 HELD: Final = 1 << 11  # slots held back, however few rows they have
 
@@ -73,12 +83,12 @@ class Writer:
         self.books = Books(world, names.regions, by_request=by_request)
         self.folder = folder
         (folder / "requests").mkdir()
-        self._requests = _Table(folder / REQUESTS_FILE, REQUESTS)
+        self._requests = _Table(folder / REQUESTS_FILE, requests_schema(world.further))
         self._ended: list[NDArray[Any]] = []  # not written yet
         self._rows = 0
         self._thread = ThreadPoolExecutor(1)  # compression waits for no interpreter
         self._writing: Future[None] | None = None
-        self._slots = _Table(folder / SLOTS_FILE, SLOTS)
+        self._slots = _Table(folder / SLOTS_FILE, slots_schema(world.further))
         self._plans = _Table(folder / PLANS_FILE, PLANS)
 
     def __enter__(self) -> "Writer":
@@ -235,6 +245,11 @@ class Records:
     info: dict[str, Any]  # run.json
     checked: set[str] = field(default_factory=set)
 
+    @property
+    def further(self) -> tuple[Footprint, ...]:
+        """The footprints beyond carbon and water."""
+        return footprints.further(self.info["scenario"])
+
     @cached_property
     def requests(self) -> ds.Dataset:
         """All requests, not read yet."""
@@ -242,7 +257,7 @@ class Records:
         with reading(path):
             dataset = ds.dataset(path, format="parquet")
             rows = dataset.count_rows()
-        _must_be(dataset.schema, REQUESTS, path)
+        _must_be(dataset.schema, requests_schema(self.further), path)
         _must_have(rows, self.info["files"][REQUESTS_FILE]["rows"], path)
         return dataset
 
@@ -263,7 +278,7 @@ class Records:
         """The table in slots.parquet or plans.parquet, or some of its columns, for whoever needs no more."""
         path = self._path(name)
         with reading(path), pq.ParquetFile(path) as file:
-            _must_be(file.schema_arrow, SCHEMAS[name], path)
+            _must_be(file.schema_arrow, PLANS if name == PLANS_FILE else slots_schema(self.further), path)
             _must_have(file.metadata.num_rows, self.info["files"][name]["rows"], path)
             return file.read(columns)
 
@@ -289,7 +304,7 @@ def open_run(folder: str | Path) -> Records:
     if not folder.is_dir():
         raise RecordsError(f"{folder}: no such folder")
     info = validated(read_mark(folder, MARK, FORMAT, "a finished run"), RunInfo, folder / MARK)
-    listed(info, (*SCHEMAS, SUMMARY_FILE), folder / MARK)
+    listed(info, (*TABLES, SUMMARY_FILE), folder / MARK)
     scenario, rows = info["scenario"], info["files"][SLOTS_FILE]["rows"]
     wanted = scenario["time"]["slots"] * len(scenario["regions"])
     if rows != wanted:

@@ -20,6 +20,7 @@ from glbdes.errors import ScenarioError, brief, nearest
 from glbdes.scenario import overrides as settings
 from glbdes.scenario.complaints import complaints, refuse
 from glbdes.scenario.demand import Workload
+from glbdes.scenario.footprints import Footprint
 from glbdes.scenario.kinds import (
     File,
     Knot,
@@ -134,6 +135,8 @@ class Pool(Model):
     idle_w: NonNegative | None = None
     sleep_after_s: SomeSeconds | None = None  # default: never
     wake_s: WakeS | None = None
+    embodied_kg: NonNegative | None = None  # CO2e of making a replica, servers and all; default: not told
+    life_years: Positive | None = None  # over which it counts
 
 
 class Serving(Model):
@@ -151,11 +154,13 @@ class Region(Pool, Place):
     capacity: Positive | None = None  # fluid engine in the paper's units: MW at full load, instead of a profile
     carbon_weight: NonNegative = 1.0  # of its footprints in the objective's norms
     water_weight: NonNegative = 1.0
+    footprint_weights: dict[Name, NonNegative] = {}  # noqa: RUF012 (pydantic copies it)  # of the others; default: 1
     pue: Annotated[float, Field(ge=1, le=MOST)] | None = None
     price_usd_per_kwh: Number | None = None
     carbon_g_per_kwh: NonNegative | None = None
     wue_l_per_kwh: NonNegative | None = None
     ewif_l_per_kwh: NonNegative | None = None
+    footprints: dict[Name, NonNegative] = {}  # noqa: RUF012  # series of the others, in their units
     signal: Label | None = None  # what it is called in the source of signals, if not by its own name
 
 
@@ -223,7 +228,7 @@ class Fault(Model):
     """A region is down (`signal` absent) or one of its signals is missing, from `start_h` to `end_h` of real time."""
 
     region: str
-    signal: Literal["price", "carbon", "water"] | None = None
+    signal: Name | None = None  # "price", "carbon", "water" or another footprint's name
     start_h: Annotated[NonNegative, Field(le=MOST_H)]
     end_h: Annotated[Positive, Field(le=MOST_H)]
 
@@ -259,6 +264,7 @@ class Scenario(Model):
     known_ahead: KnownAhead = KnownAhead()
     policy: PolicyChoice = PolicyChoice()
     objective: Objective = Objective()
+    footprints: dict[Name, Footprint] = {}  # noqa: RUF012  # beyond carbon and water
     faults: Annotated[tuple[Fault, ...], Field(strict=False)] = ()
     records: Records = Records()
 

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glbdes.errors import SignalError
+from glbdes.scenario.footprints import Footprint, columns
 from glbdes.scenario.model import Fault, KnownAhead, Region, SignalsSource, Time
-from glbdes.signals import table
-from glbdes.signals.table import Signals
+from glbdes.signals import further, table
+from glbdes.signals.table import Floats, Signals
 from glbdes.units import H_PER_DAY, S_PER_H
 
 Ints = NDArray[np.int64]
@@ -39,10 +40,19 @@ def environment(
     ahead: KnownAhead,
     time: Time,
     folder: Path | None,
+    footprints: Mapping[str, Footprint] | None = None,
 ) -> Environment:
-    """The signals of `regions` over the horizon. Raises `SignalError` as `table.load` and `seen` do."""
-    truth = table.load(source, regions, time, folder)
-    return Environment(truth, seen(truth, faults, tuple(regions), time), price_ahead_slots(ahead, time))
+    """The signals of `regions` over the horizon, and those of `footprints`. Raises `SignalError` as `table.series` and
+    `seen` do."""
+    footprints = footprints or {}
+    signals, series = table.series(source, regions, time, folder, footprints)
+
+    def whole(signals: Signals, series: Mapping[str, Floats]) -> Signals:
+        water = signals.wue_l_per_kwh, signals.ewif_l_per_kwh
+        return replace(signals, further_per_kwh=further.per_it_kwh(footprints, series, *water, signals.pue))
+
+    last, last_series = held(signals, faults, tuple(regions), time, footprints, series)
+    return Environment(whole(signals, series), whole(last, last_series), price_ahead_slots(ahead, time))
 
 
 def seen(signals: Signals, faults: Sequence[Fault], region_names: Sequence[str], time: Time) -> Signals:
@@ -52,13 +62,27 @@ def seen(signals: Signals, faults: Sequence[Fault], region_names: Sequence[str],
 
     Raises `SignalError` for a signal that is missing from the first slot on: no value is known by then.
     """
+    return held(signals, faults, region_names, time, {}, {})[0]
+
+
+def held(
+    signals: Signals,
+    faults: Sequence[Fault],
+    region_names: Sequence[str],
+    time: Time,
+    footprints: Mapping[str, Footprint],
+    series: Mapping[str, Floats],
+) -> tuple[Signals, dict[str, Floats]]:
+    """As `seen`, and the same of the `series` of `footprints`."""
     begins_h = np.arange(time.slots) * time.slot_s / S_PER_H
     known = np.arange(time.slots)[:, None].repeat(len(region_names), axis=1)  # the slot whose value is seen
-    last = {column: known.copy() for columns in HIDES.values() for column in columns}
+    hides = HIDES | {name: tuple(columns({name: one})) for name, one in footprints.items()}
+    truth = {column: getattr(signals, column) for hidden in HIDES.values() for column in hidden} | dict(series)
+    last = {column: known.copy() for column in truth}
     for fault in (fault for fault in faults if fault.signal is not None):
         r = list(region_names).index(fault.region)
         hidden = (begins_h >= fault.start_h) & (begins_h < fault.end_h)
-        for column in HIDES[fault.signal or ""]:
+        for column in hides[fault.signal or ""]:
             last[column][hidden, r] = -1
             if last[column][0, r] < 0:
                 raise SignalError(
@@ -68,11 +92,12 @@ def seen(signals: Signals, faults: Sequence[Fault], region_names: Sequence[str],
     stale = signals.stale_slots.copy()
     arrays = {}
     for column, slot in last.items():
-        held = np.maximum.accumulate(slot, axis=0)
-        arrays[column] = np.take_along_axis(getattr(signals, column), held, axis=0)
-        age = np.take_along_axis(signals.stale_slots, held, axis=0) + known - held
-        stale = np.maximum(stale, np.where(held < known, age, 0))
-    return replace(signals, **arrays, stale_slots=stale)
+        before = np.maximum.accumulate(slot, axis=0)
+        arrays[column] = np.take_along_axis(truth[column], before, axis=0)
+        age = np.take_along_axis(signals.stale_slots, before, axis=0) + known - before
+        stale = np.maximum(stale, np.where(before < known, age, 0))
+    last_series = {column: arrays.pop(column) for column in series}
+    return replace(signals, **arrays, stale_slots=stale), last_series
 
 
 def price_ahead_slots(known: KnownAhead, time: Time) -> Ints | None:

@@ -8,7 +8,7 @@ it (a slot gets the mean of its steps). `start_utc` must fall on a boundary of t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import Final
@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from glbdes.errors import MOST_PROBLEMS, SignalError, brief, nearest
 from glbdes.resources import find, shipped
+from glbdes.scenario.footprints import Footprint, columns
 from glbdes.scenario.model import Region, SignalsSource, Time
 from glbdes.scenario.sizes import MOST
-from glbdes.signals import synthetic
+from glbdes.signals import further, synthetic
 from glbdes.signals.authors import is_authors, read_authors
 from glbdes.signals.join import join
 from glbdes.signals.tidy import MINIMUM, MOST_STEPS, SIGNALS, read_tidy
@@ -46,14 +47,45 @@ class Signals:
     ewif_l_per_kwh: Floats  # off site, per grid (facility) kWh
     pue: Floats
     stale_slots: NDArray[np.int64]
+    further_per_kwh: Floats = None  # type: ignore[assignment]  # [slot, k, region] per IT kWh, of other footprints; or none
+
+    def __post_init__(self) -> None:
+        if self.further_per_kwh is None:
+            slots, regions = self.pue.shape
+            object.__setattr__(self, "further_per_kwh", np.zeros((slots, 0, regions)))
 
     def upto(self, slot: int) -> "Signals":
         """The slots before `slot`, as views."""
         return Signals(*(getattr(self, name)[:slot] for name in self.__dataclass_fields__))
 
 
-def load(source: SignalsSource, regions: Mapping[str, Region], time: Time, folder: Path | None) -> Signals:
-    """The signals of `regions`, in their order, over the horizon.
+Footprints = Mapping[str, Footprint]
+
+
+def load(
+    source: SignalsSource,
+    regions: Mapping[str, Region],
+    time: Time,
+    folder: Path | None,
+    footprints: Footprints | None = None,
+) -> Signals:
+    """The signals of `regions`, in their order, over the horizon; `further_per_kwh` is of `footprints`, in theirs.
+
+    As `series`, which tells more.
+    """
+    found, told = series(source, regions, time, folder, footprints or {})
+    per_kwh = further.per_it_kwh(footprints or {}, told, found.wue_l_per_kwh, found.ewif_l_per_kwh, found.pue)
+    return replace(found, further_per_kwh=per_kwh)
+
+
+def series(
+    source: SignalsSource,
+    regions: Mapping[str, Region],
+    time: Time,
+    folder: Path | None,
+    footprints: Footprints,
+) -> tuple[Signals, further.Series]:
+    """The signals of `regions`, in their order, over the horizon, and the series [s, r] of `footprints` by column.
 
     `source.source` is "constant", "synthetic", a file or a folder in the authors' layout, `source.sources` files to be
     joined; relative paths start at `folder`, and a bare file name may be a shipped trace. The source gives the slotwise
@@ -66,30 +98,31 @@ def load(source: SignalsSource, regions: Mapping[str, Region], time: Time, folde
         A source that cannot be found or read; a region or signal that nobody gives; values that are missing (unless
         `source.missing = "hold"`), twice there, unsorted or out of range; too few slots; a step that does not fit.
     """
-    constants = {name: _constants(region) for name, region in regions.items()}
+    constants = {name: _constants(region, footprints) for name, region in regions.items()}
+    more = tuple(columns(footprints))
     if source.source == "constant" and source.sources is None:
         if named := [name for name, region in regions.items() if region.signal is not None]:
             told = f"regions.{named[0]}.signal = '{brief(regions[named[0]].signal)}'"
             raise SignalError(f"{told}, but signals.source = 'constant' has no names: name a file")
-        return _assemble({}, constants, time, "constant")
+        return _assemble({}, constants, time, "constant", footprints)
     if source.sources is not None:
-        table, place = join([_path(one, folder) for one in source.sources], "").table, ", ".join(source.sources)
+        table, place = join([_path(one, folder) for one in source.sources], "", more).table, ", ".join(source.sources)
     elif source.source == SYNTHETIC:
         table, place = _drawn(source, time), "signals.source = 'synthetic'"
     else:
-        table, place = _table(source.source, folder)
-    series = {}
+        table, place = _table(source.source, folder, more)
+    given = {}
     known = set(table["region"])
     for name, region in regions.items():
         theirs = region.signal or name
         if theirs in known:
-            series[name] = _region(table[table["region"] == theirs], _Grid(table, time, place, theirs), source)
+            given[name] = _region(table[table["region"] == theirs], _Grid(table, time, place, theirs), source, more)
         elif region.signal is not None:
             told = f"has no region '{brief(theirs)}'{nearest(theirs, known)}"
             raise SignalError(f"{place}: {told} (regions.{name}.signal)")
-        elif len(constants[name]) < len(SIGNALS):
+        elif any(column not in constants[name] for column in SIGNALS):
             raise SignalError(f"{place}: has no region '{name}'{nearest(name, known)}")
-    return _assemble(series, constants, time, place)
+    return _assemble(given, constants, time, place, footprints)
 
 
 def _drawn(source: SignalsSource, time: Time) -> pd.DataFrame:
@@ -108,17 +141,20 @@ def _path(source: str, folder: Path | None) -> Path:
     return path
 
 
-def _table(source: str, folder: Path | None) -> tuple[pd.DataFrame, str]:
+def _table(source: str, folder: Path | None, more: tuple[str, ...]) -> tuple[pd.DataFrame, str]:
     path = _path(source, folder)
     if path.is_file():
-        return read_tidy(path), source
+        return read_tidy(path, more), source
     if not is_authors(path):
         raise SignalError(f"signals.source = '{source}': is no folder in the authors' layout (carbon/, price/, water/)")
     return read_authors(path), source
 
 
-def _constants(region: Region) -> dict[str, float]:
-    return {column: value for column in SIGNALS if (value := getattr(region, column)) is not None}
+def _constants(region: Region, footprints: Footprints) -> dict[str, float]:
+    """By column."""
+    found = {column: value for column in SIGNALS if (value := getattr(region, column)) is not None}
+    known = {series: column for column, series in columns(footprints).items()}
+    return found | {known[series]: value for series, value in region.footprints.items()}
 
 
 def _assemble(
@@ -126,9 +162,10 @@ def _assemble(
     constants: dict[str, dict[str, float]],
     time: Time,
     place: str,
-) -> Signals:
+    footprints: Footprints,
+) -> tuple[Signals, further.Series]:
     """Columns of regions side by side; every problem with who gives what in one report."""
-    arrays = {column: np.full((time.slots, len(constants)), np.nan) for column in SIGNALS}
+    arrays = {column: np.full((time.slots, len(constants)), np.nan) for column in (*SIGNALS, *columns(footprints))}
     stale = np.zeros((time.slots, len(constants)), dtype=np.int64)
     problems = []
     for r, (name, own) in enumerate(constants.items()):
@@ -141,10 +178,16 @@ def _assemble(
                 problems.append(f"regions.{name}.{column} is given neither there nor by signals.source = '{place}'")
             else:
                 arrays[column][:, r] = own[column] if column in own else given[column]
+        for told in further.chosen(footprints, name, given, own, f"signals.source = '{place}'"):
+            if isinstance(told, str):
+                problems.append(told)
+            else:
+                arrays[told[0]][:, r] = own[told[0]] if told[1] else given[told[0]]
     if problems:
         more = ["and more"] * (len(problems) > MOST_PROBLEMS)
         raise SignalError("\n".join(problems[:MOST_PROBLEMS] + more))
-    return Signals(**arrays, stale_slots=stale)
+    signals = Signals(**{column: arrays.pop(column) for column in SIGNALS}, stale_slots=stale)
+    return signals, arrays
 
 
 class _Grid:
@@ -221,11 +264,13 @@ class _Grid:
         return self.start + pd.Timedelta(slot * self.slot, unit="ns")
 
 
-def _region(rows: pd.DataFrame, grid: _Grid, source: SignalsSource) -> tuple[dict[str, Floats], NDArray[np.int64]]:
+def _region(
+    rows: pd.DataFrame, grid: _Grid, source: SignalsSource, more: tuple[str, ...]
+) -> tuple[dict[str, Floats], NDArray[np.int64]]:
     """The columns that the table gives for one region, [slot], and how old the oldest value in force is."""
     stale = np.zeros(grid.time.slots, dtype=np.int64)
     arrays = {}
-    for column in SIGNALS:
+    for column in (*SIGNALS, *more):
         if column not in rows or rows[column].isna().all():
             continue
         _check_range(rows, column, grid)
@@ -258,7 +303,7 @@ def _clocks_jump(when: pd.Timestamp) -> bool:
 
 def _check_range(rows: pd.DataFrame, column: str, grid: _Grid) -> None:
     values = rows[column].to_numpy(dtype=np.float64)
-    low = MINIMUM.get(column, -np.inf)
+    low = MINIMUM.get(column, -np.inf if column in SIGNALS else 0.0)
     bad = (np.abs(values) > MOST) | (values < low)
     if bad.any():
         row = int(np.argmax(bad))

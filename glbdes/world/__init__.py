@@ -12,6 +12,7 @@ from glbdes.world.arrays import (
     SlotRecord,
     View,
     World,
+    request_dtype,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "SlotRecord",
     "View",
     "World",
+    "request_dtype",
 ]

@@ -7,7 +7,7 @@ counters of a slot mean in joules and grams is in `meter.py`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any, Final, Protocol
 
@@ -19,6 +19,7 @@ from glbdes.hardware.step_tables import StepTables
 from glbdes.signals import Signals
 from glbdes.units import G_PER_KG, J_PER_KWH, NS_PER_S
 from glbdes.workload import Requests
+from glbdes.world.footprints import Footprint, built_in, no_further, side_by_side
 from glbdes.world.outages import Outage
 from glbdes.world.waiting import Waiting
 
@@ -26,7 +27,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-FOOTPRINTS: Final = ("carbon", "water")  # what policies may show prices of
+FOOTPRINTS: Final = ("carbon", "water")  # that there always are
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,7 @@ class World:
     water_usd_per_l: float  # mu_w
     requests: Callable[[int], Requests]  # the requests that arrive in a slot
     price_ahead_slots: Ints | None = None  # [s] how many slots beyond this one policies know the prices of; None: 0
-    equity_weight: Floats | None = None  # [k, r] of carbon and of water in the objective's norms; None: 1
+    equity_weight: Floats | None = None  # [k, r] of footprints in the objective's norms; None: 1
     norm: float = inf  # 1, 2 or infinity: which norm of the weighted footprints
     delay_usd_per_s: float = 0.0  # per second of a request on the network, both ways, or waiting
     waiting: Waiting | None = None  # expected, by load; None: not reckoned with
@@ -73,12 +74,19 @@ class World:
     rest_w: Floats | None = None  # [r] of all replicas without any work, without host power; None: 0
     classes: int = 1  # rows of a plan for each gateway: with limits, one for each SLO class (`glbdes.world.limits`)
     warmup_ns: int = 0  # simulated at the beginning of each slot, under its plan and signals, but not counted
+    further: tuple[Footprint, ...] = ()  # beyond carbon and water; what they are per kWh is in the signals
+    embodied_kg_per_h: Floats | None = None  # [r] of making all replicas, over their lives; None: not told
+
+    @property
+    def footprints(self) -> tuple[Footprint, ...]:
+        """All of them, [k]: carbon, water, and further ones."""
+        return (*built_in(self.carbon_usd_per_kg, self.water_usd_per_l), *self.further)
 
     @property
     def footprint_price_usd(self) -> Floats:
-        """[k, r] of a kg of carbon and of a litre of water in each region: mu times the region's weight."""
-        mu_usd = np.array([[self.carbon_usd_per_kg], [self.water_usd_per_l]])
-        return mu_usd * (np.ones((2, self.regions)) if self.equity_weight is None else self.equity_weight)
+        """[k, r] of a kg of carbon, a litre of water, ... in each region: mu times the region's weight."""
+        mu_usd = np.array([[one.usd] for one in self.footprints])
+        return mu_usd * (np.ones((len(mu_usd), self.regions)) if self.equity_weight is None else self.equity_weight)
 
     @property
     def flow(self) -> "World":
@@ -160,10 +168,15 @@ class View:
     carbon_usd_per_kg: float  # mu_c
     water_usd_per_l: float  # mu_w
     price_ahead_usd_per_kwh: Floats  # [n, r] of the n slots after this one; n = 0 unless prices are known ahead
-    footprint_price_usd: Floats  # [k, r] of a kg of carbon and of a litre of water: mu times the region's weight
+    footprint_price_usd: Floats  # [k, r] of a kg of carbon, of a litre of water, ...: mu times the region's weight
     norm: float  # 1, 2 or infinity: which norm of the regions' priced footprints is to be small
     delay_usd_per_s: float  # price of a second on the network, both ways, or waiting; 0: delay costs nothing
     waiting: Waiting | None  # expected, by a region's load; None unless delay has a price
+    footprints: tuple[str, ...] = FOOTPRINTS  # [k] what they are called: carbon, water, and what the scenario names
+    further_per_kwh: Floats = field(
+        default_factory=no_further
+    )  # [k - 2, r] of the others, in their units, per kWh of IT energy
+    further: Floats = field(default_factory=no_further)  # [k - 2, r] of the others so far
 
     @property
     def cost_usd_per_request(self) -> Floats:
@@ -181,10 +194,23 @@ class View:
         return self.it_kwh_per_request * (self.wue_l_per_kwh + self.pue * self.ewif_l_per_kwh)
 
     @property
+    def footprint_per_request(self) -> Floats:
+        """[k, r] kg of carbon, litres of water, ... of one request in each region."""
+        further = self.it_kwh_per_request * self.further_per_kwh if len(self.further_per_kwh) else no_further()
+        return side_by_side(self.carbon_kg_per_request, self.water_l_per_request, further)
+
+    @property
     def base_footprint(self) -> Floats:
-        """[k, r] kg of carbon and litres of water of the slot without any request."""
+        """[k, r] kg of carbon, litres of water, ... of the slot without any request."""
         carbon_kg = self.base_kwh * self.pue * self.carbon_g_per_kwh / G_PER_KG
-        return np.stack((carbon_kg, self.base_kwh * (self.wue_l_per_kwh + self.pue * self.ewif_l_per_kwh)))
+        water_l = self.base_kwh * (self.wue_l_per_kwh + self.pue * self.ewif_l_per_kwh)
+        further = self.base_kwh * self.further_per_kwh if len(self.further_per_kwh) else no_further()
+        return side_by_side(carbon_kg, water_l, further)
+
+    @property
+    def footprint(self) -> Floats:
+        """[k, r] kg of carbon, litres of water, ... so far."""
+        return side_by_side(self.carbon_kg, self.water_l, self.further)
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,13 +227,19 @@ class Outcome:
     cost_usd: Floats  # [r]
     carbon_kg: Floats  # [r]
     water_l: Floats  # [r]
+    further: Floats = field(default_factory=no_further)  # [k - 2, r] of the other footprints
+
+    @property
+    def footprint(self) -> Floats:
+        """[k, r] kg of carbon, litres of water, ..."""
+        return side_by_side(self.carbon_kg, self.water_l, self.further)
 
 
 class Policy(Protocol):
     """Any object with `plan`; `observe(outcome)` and the attribute `duals` are optional.
 
-    `duals`, if there, maps some of `FOOTPRINTS` to the policy's present price of each region's footprint, [r], finite,
-    in USD per kg and per L; it is written to the records.
+    `duals`, if there, maps some of `View.footprints` to the policy's present price of each region's footprint, [r],
+    finite, in USD per kg, per L or per its unit; it is written to the records.
     """
 
     def plan(self, view: View, /) -> Floats:
@@ -238,6 +270,12 @@ REQUEST_DTYPE = np.dtype(
         ("cached_tokens", "i8"),  # that it did not have to compute, over all its admissions; 0 where prompts come first
     ]
 )
+
+
+def request_dtype(further: int) -> np.dtype[Any]:
+    """`REQUEST_DTYPE`, with amounts of so many further footprints as one more field, `further`; of none, as it is."""
+    return np.dtype([*REQUEST_DTYPE.descr, ("further", "f8", (further,))]) if further else REQUEST_DTYPE
+
 
 # Raw counters of one region in one slot, as an engine keeps them: simulated, not scaled.
 METER_DTYPE = np.dtype(
@@ -281,7 +319,7 @@ class Sink(Protocol):
     """Where an engine's records go, about in the order of simulated time."""
 
     def requests(self, chunk: NDArray[Any], /) -> None:
-        """A chunk of ended requests, `REQUEST_DTYPE`, in an order of the engine's own; the sink may keep it."""
+        """A chunk of ended requests, `request_dtype`, in an order of the engine's own; the sink may keep it."""
         ...
 
     def slot(self, record: SlotRecord, /) -> None:

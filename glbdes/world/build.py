@@ -8,6 +8,7 @@ from pathlib import Path
 
 from glbdes.hardware import Service, megawatts, replicas
 from glbdes.hardware.clock import span_ns, span_or_never_ns
+from glbdes.hardware.embodied import embodied_kg_per_h
 from glbdes.hardware.physics import DISPATCH_NAMES
 from glbdes.scenario import Scenario
 from glbdes.signals import environment
@@ -43,12 +44,13 @@ def build(scenario: Scenario, folder: Path, signals: Path | None = None) -> Worl
 def _world(scenario: Scenario, folder: Path) -> World:
     """The parts of all rooms, side by side."""
     time, dispatch, regions, gateways = scenario.time, scenario.dispatch, scenario.regions, scenario.gateways
-    known = environment(scenario.signals, regions, scenario.faults, scenario.known_ahead, time, folder)
+    named = scenario.footprints
+    known = environment(scenario.signals, regions, scenario.faults, scenario.known_ahead, time, folder, named)
     service = _service(scenario, folder)
     warmup_s = compression.warmup_s(time, service.servers, service.capacity_rps)
     warmup_ns = span_ns(warmup_s, time.clock_ns) if scenario.by_request else 0
     asked = demand(scenario, service.capacity_rps, folder, warmup_ns)
-    priced = prices(scenario.objective, regions, service, dispatch.max_utilisation)
+    priced = prices(scenario.objective, regions, service, dispatch.max_utilisation, named)
     return World(
         slots=time.slots,
         slot_ns=span_ns(time.simulated_s, time.clock_ns),
@@ -79,6 +81,7 @@ def _world(scenario: Scenario, folder: Path) -> World:
         steps=service.steps,
         price_ahead_slots=known.price_ahead_slots,
         warmup_ns=warmup_ns,
+        embodied_kg_per_h=None if scenario.in_megawatts else embodied_kg_per_h(scenario.fleet, regions),
         **priced._asdict(),
     )
 

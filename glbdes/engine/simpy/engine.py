@@ -161,7 +161,7 @@ class Simulation:
 
     def flush(self) -> None:
         if self.ended:
-            self.sink.requests(as_records(self.ended))
+            self.sink.requests(as_records(self.ended, len(self.world.further)))
         self.ended_before += len(self.ended)
         self.progress(self.ended_before)
         self.ended = []

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy import Environment, Event
 
-from glbdes.world import REQUEST_DTYPE
+from glbdes.world import REQUEST_DTYPE, request_dtype
 
 NONE = -1
 
@@ -45,8 +45,11 @@ class Request:
         "energy_j",
         "finish_ns",
         "first_token_ns",
+        "further",
+        "further_at",
         "gateway",
         "id",
+        "marked_j",
         "output",
         "owed_j",
         "preemptions",
@@ -58,6 +61,7 @@ class Request:
         "slo",
         "start_ns",
         "status",
+        "stretch",
         "target",
         "uniform",
         "water_l",
@@ -76,6 +80,10 @@ class Request:
         self.attempts = self.preemptions = self.cached_tokens = 0
         self.region = self.replica = self.start_ns = self.first_token_ns = NONE
         self.energy_j = self.cost_usd = self.carbon_g = self.water_l = 0.0
+        self.further: list[float] = []  # other footprints, once it is charged
+        self.further_at: list[float] = []  # the same, and its energy, when signals or its region changed last
+        self.marked_j = 0.0
+        self.stretch: tuple[int, ...] = ()  # between such changes
         self.owed_j = 0.0  # used, but not yet charged
         self.decoded = 0  # own iterations charged
         self.shared_at_j = 0.0  # the replica's A then
@@ -88,8 +96,8 @@ class Request:
         self.replica = self.start_ns = self.first_token_ns = NONE
 
 
-def as_records(ended: list[Request]) -> NDArray[Any]:
-    """Ended requests as `REQUEST_DTYPE`."""
+def as_records(ended: list[Request], further: int = 0) -> NDArray[Any]:
+    """Ended requests as `request_dtype`, with so many `further` footprints."""
     rows = [
         (
             r.id,
@@ -114,4 +122,8 @@ def as_records(ended: list[Request]) -> NDArray[Any]:
         )
         for r in ended
     ]
-    return np.array(rows, dtype=REQUEST_DTYPE)
+    if not further:
+        return np.array(rows, dtype=REQUEST_DTYPE)
+    nothing = [0.0] * further
+    every = [(*row, r.further or nothing) for row, r in zip(rows, ended, strict=True)]
+    return np.array(every, dtype=request_dtype(further))
