@@ -71,6 +71,7 @@ def summary(records: Records) -> Summary:
         "goodput_rps": goodput,
         **(_cache(records) if by_request else dict.fromkeys(sketch.CACHE)),
         "totals": totals,
+        "footprints": {one.name: one.unit for one in named},
         "par": {one.name: _par(regions, one.column) for one in named},
         "objective_usd": _objective(regions, info["scenario"], sum(totals[key] for key in DELAYS)),
         "objective_terms": _objective_terms(info["scenario"]),

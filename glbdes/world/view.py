@@ -58,7 +58,7 @@ class Shown:
         cost_usd: Floats,
         carbon_kg: Floats,
         water_l: Floats,
-        further: Floats,
+        further: Floats | None = None,
     ) -> View:
         """The view of `slot`, after all before it. A gateway whose every region is down keeps its usual mask: it is
         owed a plan all the same."""
@@ -98,7 +98,7 @@ class Shown:
             waiting=self._waiting,
             footprints=self._footprints,
             further_per_kwh=_own(seen.further_per_kwh[slot]),
-            further=_own(further),
+            further=_own(np.zeros((len(world.further), world.regions)) if further is None else further),
         )
 
     def _past(self, slot: int) -> Signals:

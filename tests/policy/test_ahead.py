@@ -28,7 +28,7 @@ def view_at(world: World, slot: int) -> View:
     up = np.ones(world.regions, dtype=bool)
     shown = Shown(world)
     shown.past_demand_rps[:slot] = world.expected_rps[:slot]
-    return shown.view(slot, world.expected_rps[slot], up, nothing, nothing, nothing, np.zeros((0, 1)))
+    return shown.view(slot, world.expected_rps[slot], up, nothing, nothing, nothing)
 
 
 def test_view_holds_the_prices_known_ahead_and_no_others():

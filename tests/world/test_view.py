@@ -100,7 +100,7 @@ def test_nothing_shown_is_the_engines_or_leads_into_the_future():
     engines += [getattr(signals, field.name) for signals in (WORLD.seen, WORLD.signals) for field in fields(Signals)]
     nothing, up = np.zeros(WORLD.regions), np.ones(WORLD.regions, dtype=bool)
     for slot in range(WORLD.slots):
-        view = shown.view(slot, WORLD.expected_rps[slot], up, nothing, nothing, nothing, np.zeros((0, 1)))
+        view = shown.view(slot, WORLD.expected_rps[slot], up, nothing, nothing, nothing)
         for array in arrays_behind(view):
             assert not any(np.shares_memory(array, other) for other in (*engines, nothing, up))
         for past in (*(getattr(view.past, field.name) for field in fields(Signals)), view.past_demand_rps):
