@@ -39,6 +39,7 @@ class _ChunkedTwin(_Twin):
     def _region_arrival(self, request: Request) -> None:
         r = request.region
         region, fleet, steps = self.regions[r], self.fleet, self.world.steps
+        region.arrived += 1
         self.meters[self.slot, self.part, r]["arrived"] += 1
         if not region.up:
             self._turn_away(request)
@@ -47,14 +48,18 @@ class _ChunkedTwin(_Twin):
         self.visits.append(request.visit)
         room = (int(fleet.kv_tokens[r]) // steps.block_tokens - 1) * steps.block_tokens
         sizes = [len(replica.people) for replica in region.replicas]
-        crowded = min(sizes) >= int(fleet.max_batch[r]) and len(region.queue) >= int(fleet.max_queue[r])
+        ready = [i for i in range(len(sizes)) if region.takes(i)] or list(range(max(region.awake, 1)))
+        chosen = self._choose_replica(r, ready, sizes.__getitem__)
+        crowded = sizes[chosen] >= int(fleet.max_batch[r]) and len(region.queue) >= int(fleet.max_queue[r])
         if request.prompt + request.output > room or crowded:
             self._end(request, REJECTED)
         elif self._deadline(request) <= self.now:
             self._end(request, TIMED_OUT)
         else:
             self._wait(request)
-            request.replica = sizes.index(min(sizes))
+            request.replica = chosen
+            if region.awake == 0:
+                self._keep_awake(r, 1)
             replica = region.replicas[request.replica]
             names = tuple((request.request_id, i) for i in range(request.prompt))
             asker = Asker(request.request_id, names, request.output)
@@ -70,6 +75,15 @@ class _ChunkedTwin(_Twin):
                 replica.epoch_s = None
             elif replica.doing == "decode":
                 replica.stop = True
+
+    def _has_work(self, replica: Replica) -> bool:
+        return bool(replica.people)
+
+    def _drain(self, r: int) -> None:
+        """Who waits, waits at a replica."""
+
+    def _served(self, replica: Replica) -> list[Request]:
+        return [replica.people[asker.name][0] for asker, _ in replica.plan]
 
     def _deadline(self, request: Request) -> int:
         """Who has been scheduled once has all the patience in the world."""
@@ -106,7 +120,7 @@ class _ChunkedTwin(_Twin):
         homeless = []
         for replica in region.replicas:
             self._account(r, replica)
-            if replica.ends_ns != NEVER and replica.doing != "wake":
+            if replica.ends_ns != NEVER and replica.doing not in ("wake", "rise"):
                 self._charge_step(r, replica, (self.now - replica.begun_ns) / (replica.ends_ns - replica.begun_ns))
             homeless += [request for request, _ in replica.people.values()]
             self._fresh(r, replica)
@@ -119,7 +133,7 @@ class _ChunkedTwin(_Twin):
     def _look(self, r: int) -> tuple[int, float, int]:
         region = self.regions[r]
         here = sum(len(replica.people) for replica in region.replicas)
-        return len(region.queue), here / (len(region.replicas) * int(self.fleet.max_batch[r])), here
+        return len(region.queue), here / (max(region.awake, 1) * int(self.fleet.max_batch[r])), here
 
     # Steps -----------------------------------------------------------------------------------------------------
 
@@ -127,11 +141,12 @@ class _ChunkedTwin(_Twin):
         brain = replica.brain
         if not replica.people:
             if replica.doing == "free":
-                replica.doing, replica.idle_ns, replica.ends_ns = "idle", self.now, NEVER
+                self._rest(r, replica)
             return
         self._account(r, replica)
         replica.begun_ns = self.now
         asleep = replica.doing == "idle" and self.now - replica.idle_ns >= int(self.fleet.sleep_after_ns[r])
+        self.meters[self.slot, self.part, r]["wakes"] += asleep
         if asleep and int(self.fleet.wake_ns[r]) > 0:
             replica.doing, replica.ends_ns = "wake", self.now + int(self.fleet.wake_ns[r])
             return
@@ -191,10 +206,12 @@ class _ChunkedTwin(_Twin):
         self._account(r, replica)
         done, ended = replica.doing, replica.ends_ns
         assert ended == self.now
-        if done != "wake":
+        if done not in ("wake", "rise"):
             self._charge_step(r, replica, 1.0)
         replica.doing, replica.ends_ns = "free", NEVER
-        if done == "wake":
+        if done in ("wake", "rise"):
+            if not replica.people:
+                self._rest(r, replica)
             return
         first, finished = replica.brain.carry_out(replica.plan)
         for name in first:
@@ -204,6 +221,8 @@ class _ChunkedTwin(_Twin):
             self._end(request, SERVED)
         if finished or replica.stop or replica.running_step.preempted:
             replica.epoch_s = None
+        if not replica.people:
+            self._rest(r, replica)
 
     # Afterwards ------------------------------------------------------------------------------------------------
 

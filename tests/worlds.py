@@ -13,6 +13,7 @@ from glbdes.workload import Requests
 from glbdes.world import REQUEST_DTYPE, Floats, SlotRecord, View, World
 from glbdes.world.footprints import Footprint
 from glbdes.world.outages import Outage
+from glbdes.world.scaling import Scaling
 
 
 @dataclass
@@ -126,15 +127,20 @@ def make_fleet(
         "idle_w": 130.0,
         "sleep_w": 75.0,
         "host_w": 50.0,
+        "host_sleep_w": None,
         "sleep_after_ns": physics.NEVER_NS,
         "wake_ns": 0,
+        "pack": 0,
         "profile": 0,
         **columns,
     }
+    if values["host_sleep_w"] is None:
+        values["host_sleep_w"] = values["host_w"]
     arrays = {}
     for name, value in values.items():
         kind = float if name.endswith(("_s", "_j", "_w")) else np.int64
         arrays[name] = np.array(np.broadcast_to(value, regions), dtype=kind)
+    arrays["pack"] = np.minimum(arrays["pack"], arrays["max_batch"])
     tokens = np.arange(int(arrays["kv_tokens"].max()) + 1)
     seconds = 1e-5 * tokens if prefill_s is None else prefill_s
     joules = 1e-2 * tokens if prefill_j is None else prefill_j
@@ -166,6 +172,8 @@ def make_world(
     demand: str = "truth",
     capacity_rps: Any = 10.0,
     it_kwh_per_request: Any = 1e-4,
+    active_attribution: bool = False,
+    scaling: Scaling | None = None,
 ) -> World:
     """A world with defaults for everything but its requests."""
     simulated_s = slot_s if simulated_s is None else simulated_s
@@ -197,5 +205,7 @@ def make_world(
         water_usd_per_l=0.06,
         warmup_ns=warmup_ns,
         further=named(signals),
+        active_attribution=active_attribution,
+        scaling=scaling,
         requests=slot_of(requests, warmup_ns + slot_ns) if isinstance(requests, Requests) else requests,
     )

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from glbdes.errors import RefusalError, nearest
-from glbdes.policy import transport
+from glbdes.policy import awake, transport
 from glbdes.units import KG_PER_T, L_PER_M3
-from glbdes.world import Floats, View
+from glbdes.world import Floats, Plan, View
 from glbdes.world.arrays import FOOTPRINTS
 
 
@@ -69,8 +69,8 @@ class WeightedSum:
         self.water_usd_per_l = water_usd_per_m3 / L_PER_M3
         self.further = dict(further or {})
 
-    def plan(self, view: View) -> Floats:
-        """The optimum of the slot's linear programme."""
+    def plan(self, view: View) -> Floats | Plan:
+        """The optimum of the slot's linear programme, in whole replicas where plans say how many are awake."""
         price_usd = (
             self.cost_weight * view.cost_usd_per_request
             + self.carbon_usd_per_kg * view.carbon_kg_per_request
@@ -82,7 +82,7 @@ class WeightedSum:
                 told = f"must be one of {', '.join(known)}" if known else "the scenario names none"
                 raise RefusalError(f"further.{name}: no such footprint, {told}{nearest(name, known)}")
             price_usd = price_usd + usd * view.footprint_per_request[view.footprints.index(name)]
-        return transport.plan(price_usd, view)
+        return awake.answer(transport.plan(price_usd, view), price_usd, view)
 
 
 def cost() -> WeightedSum:

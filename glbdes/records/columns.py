@@ -5,7 +5,7 @@ Units are in the names. Energies and footprints of slots are scaled to real time
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -14,17 +14,21 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from glbdes.hardware import physics
+from glbdes.records import further
 from glbdes.records.books import SlotBook, Warmup
 from glbdes.units import J_PER_KWH, NS_PER_S
-from glbdes.world import Bools, Floats, SlotRecord, World, meter
+from glbdes.world import Bools, Floats, Ints, SlotRecord, World, meter
 from glbdes.world.footprints import Footprint
 
 NAME: Final = pa.dictionary(pa.int16(), pa.string())
+KINDS: Final = ("prefill", "decode", "idle", "sleep", "host", "it")  # of IT energy; the last is all of it
 _CAUSED: Final = ("cost_usd", "carbon_kg", "water_l")
 
 REQUESTS: Final = pa.schema(
     [
         ("request_id", pa.int64()),
+        ("slot", pa.int32()),  # in which it arrived at its gateway
+        ("time_utc", pa.timestamp("ms")),  # the real time at which that slot begins
         ("gateway", NAME),
         ("region", NAME),  # the last one it was sent to; null: none
         ("replica", pa.int32()),
@@ -58,12 +62,15 @@ SLOTS: Final = pa.schema(
         ("region", NAME),
         ("load", pa.float64()),  # requests dispatched there / what a plan may use of its capacity
         ("utilisation", pa.float64()),  # busy share of powered replica time; null: none, or not simulated
+        ("awake", pa.float64()),  # mean number of replicas that were powered and not asleep; null: not simulated
+        ("awake_planned", pa.int64()),  # replicas that were to be awake as the slot began; null: nobody said
+        ("wakes", pa.int64()),  # times that a replica began to wake up
         ("arrived", pa.int64()),
         *((name, pa.int64()) for name in physics.STATUS_NAMES),
         ("queue_mean", pa.float64()),
         ("queue_max", pa.int64()),
         ("in_system_mean", pa.float64()),
-        *((f"{kind}_kwh", pa.float64()) for kind in ("prefill", "decode", "idle", "host")),
+        *((f"{kind}_kwh", pa.float64()) for kind in ("prefill", "decode", "idle", "sleep", "host")),
         *((f"{kind}_kwh", pa.float64()) for kind in ("it", "attributed", "unattributed", "facility")),
         *((name, pa.float64()) for name in ("cost_usd", "carbon_kg", "water_l")),
         *((f"unattributed_{name}", pa.float64()) for name in ("cost_usd", "carbon_kg", "water_l")),
@@ -83,20 +90,14 @@ SLOTS: Final = pa.schema(
 )
 
 
-def requests_schema(further: Sequence[Footprint]) -> pa.Schema:
+def requests_schema(more: Sequence[Footprint]) -> Any:
     """`REQUESTS`, and a column for each further footprint."""
-    return pa.schema([*REQUESTS, *((one.column, pa.float64()) for one in further)])
+    return pa.schema([*REQUESTS, *((one.column, pa.float64()) for one in more)])
 
 
-def slots_schema(further: Sequence[Footprint]) -> pa.Schema:
+def slots_schema(more: Sequence[Footprint]) -> Any:
     """`SLOTS`, and the columns of each further footprint."""
-    return pa.schema([*SLOTS, *((column, pa.float64()) for one in further for column in further_columns(one))])
-
-
-def further_columns(one: Footprint) -> tuple[str, ...]:
-    """In slots: the meter's, unattributed, of a kWh of IT energy, the policy's price, and what does not count."""
-    kept = (one.column, f"unattributed_{one.column}", one.rate_column, one.dual_column)
-    return (*kept, f"warmup_{one.column}", f"warmup_unattributed_{one.column}")
+    return pa.schema([*SLOTS, *((column, pa.float64()) for one in more for column in further.names(one))])
 
 
 PLANS: Final = pa.schema(
@@ -125,10 +126,13 @@ class Names(NamedTuple):
     slo: tuple[str, ...]
 
 
-def request_columns(chunk: NDArray[Any], world: World, names: Names) -> dict[str, Any]:
-    """Columns of `REQUESTS` for `chunk`, `REQUEST_DTYPE` [n] (docs/model.md, section 3)."""
+def request_columns(chunk: NDArray[Any], world: World, names: Names, start: datetime) -> dict[str, Any]:
+    """Columns of `REQUESTS` for `chunk`, `REQUEST_DTYPE` [n] (docs/model.md, section 3); slot 0 begins at `start`."""
     durations = durations_s(chunk, world).items()
+    slot = chunk["arrival_ns"] // world.period_ns
     return {
+        "slot": slot.astype(np.int32),
+        "time_utc": begins_utc(slot, world, start),
         **{key: chunk[key] for key in ("request_id", "attempts", "prompt_tokens", "output_tokens", "arrival_ns")},
         **{key: chunk[key] for key in ("preemptions", "cached_tokens")},
         "gateway": _named(chunk["gateway"] // world.classes, names.gateways),
@@ -144,6 +148,13 @@ def request_columns(chunk: NDArray[Any], world: World, names: Names) -> dict[str
         "request_weight": np.full(len(chunk), world.weight),
         "warmup": ~world.counted(chunk["arrival_ns"]),
     }
+
+
+def begins_utc(slot: Ints, world: World, start: datetime) -> NDArray[np.datetime64]:
+    """The real times [n] at which slots [n] begin, to the millisecond; slot 0 at `start`."""
+    first, last = (int(slot.min()), int(slot.max())) if len(slot) else (0, 0)
+    times = [start + timedelta(seconds=one * world.slot_s) for one in range(first, last + 1)]
+    return np.array(times, dtype="datetime64[ms]")[slot - first]
 
 
 def durations_s(chunk: NDArray[Any], world: World) -> dict[str, tuple[Floats, Bools]]:
@@ -170,7 +181,7 @@ def _rounded(values: Floats, bits: int) -> Floats:
 def slot_columns(
     record: SlotRecord, book: SlotBook, world: World, names: Names, start: datetime, by_request: bool
 ) -> dict[str, Any]:
-    """Columns of `SLOTS` for one slot, a row a region."""
+    """Columns of `SLOTS` for one slot, a row a region; slot 0 begins at `start`."""
     meters, slot, n = record.meters, record.slot, world.regions
     busy_ns = meters["prefill_ns"] + meters["decode_ns"]
     powered_ns = busy_ns + meters["idle_ns"]
@@ -179,14 +190,19 @@ def slot_columns(
     signals = ("price_usd_per_kwh", "carbon_g_per_kwh", "wue_l_per_kwh", "ewif_l_per_kwh", "pue")
     columns = {
         "slot": np.full(n, slot, dtype=np.int32),
-        "time_utc": np.full(n, np.datetime64(start, "ms")),
+        "time_utc": np.full(n, begins_utc(np.array([slot]), world, start)[0]),
         "region": _each(names.regions),
         "load": dispatched_rps / world.capacity_rps,
+        "awake": pa.array(
+            (powered_ns - meters["asleep_ns"]) / world.slot_ns, mask=np.full(n, not by_request, dtype=bool)
+        ),
+        "awake_planned": pa.nulls(n, pa.int64()) if record.awake is None else record.awake,
+        "wakes": meters["wakes"],
         "utilisation": pa.array(busy_ns / np.maximum(powered_ns, 1), mask=unmeasured),
         **{key: meters[key] for key in ("arrived", *physics.STATUS_NAMES, "queue_max")},
         "queue_mean": meters["queue_area_ns"] / world.slot_ns,
         "in_system_mean": meters["system_area_ns"] / world.slot_ns,
-        **{f"{kind}_kwh": getattr(book.energy, f"{kind}_kwh") for kind in ("prefill", "decode", "idle", "host", "it")},
+        **{f"{kind}_kwh": getattr(book.energy, f"{kind}_kwh") for kind in KINDS},
         "attributed_kwh": book.energy.attributed_kwh,
         "unattributed_kwh": book.unattributed_kwh,
         "facility_kwh": book.metered.facility_kwh,
@@ -199,20 +215,7 @@ def slot_columns(
     }
     for one in world.footprints:
         columns[one.dual_column] = record.duals[one.name] if one.name in record.duals else pa.nulls(n, pa.float64())
-    return columns | _warmup_columns(record, book.warmup, n) | _further_columns(record, book, world)
-
-
-def _further_columns(record: SlotRecord, book: SlotBook, world: World) -> dict[str, Any]:
-    """Columns of `slots_schema` beyond those of `SLOTS`, but for duals."""
-    columns, zero = {}, np.zeros(world.regions)
-    for k, one in enumerate(world.further):
-        columns[one.column] = book.metered.further[k]
-        columns[f"unattributed_{one.column}"] = book.unattributed.further[k]
-        columns[one.rate_column] = world.signals.further_per_kwh[record.slot, k]
-        columns[f"warmup_{one.column}"] = zero if book.warmup is None else book.warmup.metered.further[k]
-        spare = zero if book.warmup is None else book.warmup.unattributed.further[k]
-        columns[f"warmup_unattributed_{one.column}"] = spare
-    return columns
+    return columns | _warmup_columns(record, book.warmup, n) | further.columns(record, book, world)
 
 
 def _warmup_columns(record: SlotRecord, book: Warmup | None, n: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -28,17 +28,10 @@ from numpy.typing import NDArray
 from glbdes.base import seals
 from glbdes.base.folders import MARK, read_mark
 from glbdes.errors import RecordsError, nearest
+from glbdes.records import columns
 from glbdes.records.books import Books
-from glbdes.records.columns import (
-    NAME,
-    PLANS,
-    Names,
-    plan_columns,
-    request_columns,
-    requests_schema,
-    slot_columns,
-    slots_schema,
-)
+from glbdes.records.column_units import with_units
+from glbdes.records.columns import NAME, PLANS, Names, requests_schema, slots_schema
 from glbdes.records.info import RunInfo, listed, validated
 from glbdes.records.sketch import Sketch
 from glbdes.world import SlotRecord, World, footprints
@@ -142,7 +135,7 @@ class Writer:
         """Write `chunks` as a row group, by id: then ids and times climb, and take a third of the room."""
         rows = np.concatenate(chunks)
         rows = rows[np.argsort(rows["request_id"])]
-        self._requests.add(request_columns(rows, self.world, self.names))
+        self._requests.add(columns.request_columns(rows, self.world, self.names, self.start_utc))
         self._requests.flush()
 
     def slot(self, record: SlotRecord) -> None:
@@ -150,9 +143,10 @@ class Writer:
         book = self.books.slot(record)
         if self.watch is not None:
             self.watch.slot(record)
-        start = self.start_utc + timedelta(seconds=record.slot * self.world.slot_s)
-        self._slots.add(slot_columns(record, book, self.world, self.names, start, self.books.by_request))
-        self._plans.add(plan_columns(record, self.names, self.world.classes))
+        self._slots.add(
+            columns.slot_columns(record, book, self.world, self.names, self.start_utc, self.books.by_request)
+        )
+        self._plans.add(columns.plan_columns(record, self.names, self.world.classes))
 
 
 def sampled(request_id: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
@@ -178,8 +172,11 @@ class _Table:
         encodings |= {one.name: "BYTE_STREAM_SPLIT" for one in schema if one.type == pa.float64()}
         if encodings.pop("request_weight", None):
             names.append("request_weight")  # one value throughout
+        if "request_id" in schema.names:  # runs of one value: a few bytes for each run
+            encodings.pop("slot")
+            names += ["slot", "time_utc"]
         self.writer = pq.ParquetWriter(
-            path, schema, compression="zstd", use_dictionary=names, column_encoding=encodings
+            path, with_units(schema), compression="zstd", use_dictionary=names, column_encoding=encodings
         )
 
     def add(self, columns: Mapping[str, Any]) -> None:
@@ -192,7 +189,7 @@ class _Table:
     def flush(self) -> None:
         if self.rows:
             arrays = [_joined([one[c.name] for one in self.held]).cast(c.type) for c in self.schema]
-            self.writer.write_table(pa.Table.from_arrays(arrays, schema=self.schema), row_group_size=ROW_GROUP)
+            self.writer.write_table(pa.Table.from_arrays(arrays, schema=self.writer.schema), row_group_size=ROW_GROUP)
         self.written += self.rows
         self.held, self.rows = [], 0
 

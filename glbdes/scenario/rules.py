@@ -11,7 +11,7 @@ from itertools import islice, pairwise
 from typing import Any
 
 from glbdes.errors import MOST_PROBLEMS, brief, nearest
-from glbdes.scenario import footprints, places, sizes
+from glbdes.scenario import elastic, footprints, places, sizes
 from glbdes.scenario.document import Document, Problem, entries, number, table
 from glbdes.units import S_PER_H
 
@@ -168,8 +168,10 @@ def _apart(document: Document) -> Iterator[Problem]:
     for index, fault in enumerate(entries(document, "faults")):
         start_h, end_h = number(fault, "start_h"), number(fault, "end_h")
         if start_h < end_h:
-            kind = tuple(value if isinstance(value, str) else "" for value in map(fault.get, ("region", "signal")))
-            alike[kind].append((start_h, index, end_h))
+            what = ("region", "signal", "kind")
+            kind = [value if isinstance(value, str) else "" for value in map(fault.get, what)]
+            kind[2] = kind[2] if kind[2] == "power_cap" else ""
+            alike[tuple(kind)].append((start_h, index, end_h))
     for faults in alike.values():
         for (_, before, end_h), (start_h, index, _) in pairwise(sorted(faults)):
             if start_h < end_h:
@@ -203,6 +205,7 @@ RULES: tuple[Callable[[Document], Iterator[Problem]], ...] = (
     footprints.broken,
     footprints.embodied,
     _faults,
+    elastic.broken,
     _apart,
     _waits,
 )

@@ -30,7 +30,9 @@ class Environment(NamedTuple):
 
     truth: Signals
     seen: Signals  # the last known value where a signal was missing
+    lent: tuple[tuple[str, str], ...]  # (region, signal) of each that its cloud region lends
     price_ahead_slots: Ints | None  # [s] how many slots beyond this one prices are known; None: 0
+    past: Signals | None  # [h, r] of the slots before the first one, that policies see; None: nothing
 
 
 def environment(
@@ -42,25 +44,29 @@ def environment(
     folder: Path | None,
     footprints: Mapping[str, Footprint] | None = None,
 ) -> Environment:
-    """The signals of `regions` over the horizon, and those of `footprints`. Raises `SignalError` as `table.series` and
-    `seen` do."""
+    """The signals of `regions` over the horizon, and before it, and those of `footprints`. Raises `SignalError` as
+    `table.told` and `seen` do."""
     footprints = footprints or {}
-    signals, series = table.series(source, regions, time, folder, footprints)
+    true, lent, series = table.told(source, regions, time, folder, footprints)
+    history, horizon = slice(-time.slots), slice(-time.slots, None)
 
     def whole(signals: Signals, series: Mapping[str, Floats]) -> Signals:
         water = signals.wue_l_per_kwh, signals.ewif_l_per_kwh
         return replace(signals, further_per_kwh=further.per_it_kwh(footprints, series, *water, signals.pue))
 
-    last, last_series = held(signals, faults, tuple(regions), time, footprints, series)
-    return Environment(whole(signals, series), whole(last, last_series), price_ahead_slots(ahead, time))
+    told = whole(*held(true, faults, tuple(regions), time, footprints, series))
+    past = told.part(history) if len(true.pue) > time.slots else None
+    truth = whole(true, series).part(horizon)
+    return Environment(truth, told.part(horizon), lent, price_ahead_slots(ahead, time), past)
 
 
 def seen(signals: Signals, faults: Sequence[Fault], region_names: Sequence[str], time: Time) -> Signals:
     """What policies see of `signals` (model section 7): the last known value while a signal is missing.
 
-    A signal is missing in the slots that begin within [start_h, end_h). `stale_slots` is the age of the oldest value.
+    `signals` may begin with a history, before the `time.slots` slots. A signal is missing in the slots that begin
+    within [start_h, end_h). `stale_slots` is the age of the oldest value.
 
-    Raises `SignalError` for a signal that is missing from the first slot on: no value is known by then.
+    Raises `SignalError` for a signal that is missing from the very first slot on: no value is known by then.
     """
     return held(signals, faults, region_names, time, {}, {})[0]
 
@@ -74,8 +80,9 @@ def held(
     series: Mapping[str, Floats],
 ) -> tuple[Signals, dict[str, Floats]]:
     """As `seen`, and the same of the `series` of `footprints`."""
-    begins_h = np.arange(time.slots) * time.slot_s / S_PER_H
-    known = np.arange(time.slots)[:, None].repeat(len(region_names), axis=1)  # the slot whose value is seen
+    slots = len(signals.pue)
+    begins_h = (np.arange(slots) - (slots - time.slots)) * time.slot_s / S_PER_H
+    known = np.arange(slots)[:, None].repeat(len(region_names), axis=1)  # the slot whose value is seen
     hides = HIDES | {name: tuple(columns({name: one})) for name, one in footprints.items()}
     truth = {column: getattr(signals, column) for hidden in HIDES.values() for column in hidden} | dict(series)
     last = {column: known.copy() for column in truth}

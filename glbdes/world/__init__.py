@@ -14,6 +14,7 @@ from glbdes.world.arrays import (
     World,
     request_dtype,
 )
+from glbdes.world.scaling import Plan
 
 __all__ = [
     "METER_DTYPE",
@@ -22,6 +23,7 @@ __all__ = [
     "Floats",
     "Ints",
     "Outcome",
+    "Plan",
     "Policy",
     "Sink",
     "SlotRecord",

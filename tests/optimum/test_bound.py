@@ -41,7 +41,7 @@ def test_no_region_meters_less_than_its_base_and_what_its_requests_add(seed):
     """Whatever the rule of dispatch, the batches, the queue, or sleep. On a fine clock: rounding makes work longer."""
     case = numbered(seed, outages=0, tick_ns=FINE_TICK_NS, warmup_ns=0)
     world, sink = world_of(case), fast_run(case)
-    metered_j = sum(sink.meter(name).sum(axis=0) for name in ("prefill_j", "decode_j", "idle_j"))
+    metered_j = sum(sink.meter(name).sum(axis=0) for name in ("prefill_j", "decode_j", "idle_j", "sleep_j"))
     served = sink.table[sink.table["status"] == 0]
     for r in range(world.regions):
         least_j = base_j(world, r) + sum(added_j(world, one, r) for one in served[served["region"] == r])
@@ -55,7 +55,7 @@ def test_full_batches_from_the_first_to_the_last_iteration_reach_it():
     world = make_world(make_requests([0, 0], prompt=100, output=[50, 50]), fleet=fleet, slot_s=100.0)
     sink = ListSink()
     simpy_engine.run(world, Fixed([[1.0]]), sink)
-    metered_j = float(sum(sink.meter(name).sum() for name in ("prefill_j", "decode_j", "idle_j")))
+    metered_j = float(sum(sink.meter(name).sum() for name in ("prefill_j", "decode_j", "idle_j", "sleep_j")))
     least_j = base_j(world, 0) + sum(added_j(world, one, 0) for one in sink.table)
     assert metered_j == pytest.approx(least_j, rel=1e-9)
 

@@ -13,7 +13,7 @@ from glbdes.engine.fast.books import (
     to_clock_ns,
 )
 from glbdes.engine.fast.chunked_books import bill, count, count_mixed, mark, mixed_s, owe
-from glbdes.engine.fast.order import pop_active, push_active, remove_active, schedule
+from glbdes.engine.fast.order import gather, pop_active, push_active, remove_active, schedule
 from glbdes.engine.fast.patience import be_sure
 from glbdes.engine.fast.state import *  # noqa: F403
 from glbdes.engine.fast.waiting import here, queue_down, queue_up, unlink
@@ -31,6 +31,12 @@ def rest(st, k, state, now):
     st.crep[k, STEPS] = 0
     st.shared_j[k], st.crepf[k, ATTENTION_J], st.crepf[k, RISING_J] = 0.0, 0.0, 0.0
     schedule(st, k, NEVER)
+
+
+@helper
+def out_of_work(st, g, k):
+    """What replica k does without work."""
+    return IDLE if k - st.reg[g, FIRST] < st.reg[g, AWAKE] else ASLEEP
 
 
 @helper
@@ -177,7 +183,7 @@ def compose(st, g, k, now):
     """A step of replica k, or a row of them, begins."""
     rep, crep, creq = st.rep, st.crep, st.creq
     if crep[k, HERE] == 0:
-        rest(st, k, IDLE, now)
+        rest(st, k, out_of_work(st, g, k), now)
         return
     losers, first_need, on = crep[k, LOSERS], more_blocks(st, k, 1), True
     if first_need <= crep[k, FREE]:
@@ -218,6 +224,7 @@ def step(st, k, now):
     """A wake-up, a step or a row of steps ends."""
     g = st.rep[k, REGION]
     spend(st, g, k, now)
+    risen = st.rep[k, STATE] == RISING
     if st.rep[k, STATE] == PREFILL:
         end_mixed(st, g, k, now)
     elif st.rep[k, STATE] == DECODE:
@@ -225,7 +232,9 @@ def step(st, k, now):
     if st.crep[k, HERE] > 0:
         begin(st, k, now)
     else:
-        rest(st, k, IDLE, now)
+        rest(st, k, out_of_work(st, g, k), now)
+    if risen:
+        gather(st, g)
 
 
 @helper

@@ -3,14 +3,15 @@
 import numpy as np
 
 from glbdes.base.compiled import helper
+from glbdes.engine.fast.awake import tell
 from glbdes.engine.fast.books import end, population_area, queue_area, spend
 from glbdes.engine.fast.chunked import begin, look_again, rest, settle
 from glbdes.engine.fast.chunked_books import lose_work
-from glbdes.engine.fast.order import schedule
+from glbdes.engine.fast.order import gather, schedule
 from glbdes.engine.fast.patience import be_patient, be_sure
 from glbdes.engine.fast.region import turn_away
 from glbdes.engine.fast.state import *  # noqa: F403
-from glbdes.engine.fast.waiting import fewest, here, queue_down, queue_up, unlink
+from glbdes.engine.fast.waiting import here, queue_down, queue_up, taking, unlink
 from glbdes.hardware import physics
 
 
@@ -23,7 +24,7 @@ def arrive(st, g, q, now):
         turn_away(st, q)
         return
     room = (reg[g, KV_TOKENS] // st.cnum[BLOCK] - 1) * st.cnum[BLOCK]
-    k = fewest(st, g)
+    k = taking(st, g)
     crowded = crep[k, HERE] >= reg[g, MAX_BATCH] and reg[g, QUEUED] >= reg[g, MAX_QUEUE]
     if req[q, PROMPT] + req[q, OUTPUT] > room or crowded:
         met[g, REJECTED_N] += 1
@@ -37,6 +38,8 @@ def arrive(st, g, q, now):
     reg[g, POPULATION] += 1
     queue_up(st, g, now)
     be_patient(st, q)
+    if reg[g, AWAKE] == 0:
+        tell(st, g, np.int64(1), now)
     req[q, REPLICA] = k - reg[g, FIRST]
     st.creq[q, KNOWN], st.creq[q, COMPUTED], st.creq[q, LEFT] = req[q, PROMPT], 0, 0
     tail = crep[k, WAIT_TAIL]
@@ -51,6 +54,8 @@ def arrive(st, g, q, now):
     if st.rep[k, STATE] == IDLE:
         asleep = now >= st.rep[k, BEGUN_NS] + reg[g, SLEEP_AFTER_NS]
         spend(st, g, k, now)
+        if asleep:
+            met[g, WAKES] += 1
         if asleep and reg[g, WAKE_NS] > 0:
             st.rep[k, STATE] = WAKING
             schedule(st, k, now + reg[g, WAKE_NS])
@@ -104,4 +109,5 @@ def go_down(st, g, now):
         st.residues[k] = 0
         st.rep[k, ACTIVE], st.rep[k, CONTEXT] = 0, 0
         rest(st, k, DOWN, now)
+    gather(st, g)
     reg[g, QUEUED] = 0

@@ -132,7 +132,7 @@ def smooth(rules, g):
 
 @helper
 def load_of(st, r):
-    places = (st.reg[r, LAST] - st.reg[r, FIRST]) * st.reg[r, MAX_BATCH]
+    places = max(st.reg[r, AWAKE], 1) * st.reg[r, MAX_BATCH]
     return st.reg[r, POPULATION] / places
 
 

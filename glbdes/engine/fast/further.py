@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glbdes.engine.fast.state import (
+    ASLEEP_NS,
     AT_REGION,
     CHARGE_COUNT,
     DECODE_J,
@@ -19,14 +20,17 @@ from glbdes.engine.fast.state import (
     ENERGY_J,
     FIRST,
     FREE_COUNT,
+    HOST_SLEEP_W,
     HOST_W,
     ID,
     IDLE_J,
     LAST,
     PREFILL_J,
+    SLEEP_J,
     State,
 )
-from glbdes.units import J_PER_KWH, NS_PER_S
+from glbdes.hardware import physics
+from glbdes.units import J_PER_KWH
 from glbdes.world import Floats, Ints, World, request_dtype
 
 
@@ -142,6 +146,8 @@ class Payment:
         for joules in self.joules[self.place == g].tolist():
             charged_j += joules
         powered_ns = (state.reg[g, LAST] - state.reg[g, FIRST]) * self.span_ns - state.met[g, DOWN_NS]
-        host_j = state.regf[g, HOST_W] * (powered_ns / NS_PER_S)
-        spent_j = state.metf[g, PREFILL_J] + state.metf[g, DECODE_J] + state.metf[g, IDLE_J] + host_j
+        hosts_w = state.regf[g, HOST_W], state.regf[g, HOST_SLEEP_W]
+        host_j = physics.host_j(*hosts_w, powered_ns, state.met[g, ASLEEP_NS])
+        metf = state.metf[g]
+        spent_j = metf[PREFILL_J] + metf[DECODE_J] + metf[IDLE_J] + metf[SLEEP_J] + host_j
         return float(spent_j / charged_j) if charged_j > 0 else 0.0

@@ -19,7 +19,8 @@ NONE = -1
 NEVER = np.int64(np.iinfo(np.int64).max)  # typed: kernels are compiled anew for every literal that they are called with
 ROW_BITS = 28  # of a key: 268 M requests underway, and 36 bits for iterations, which are centuries
 ROW = (1 << ROW_BITS) - 1
-IDLE, WAKING, PREFILL, DECODE, BETWEEN, DOWN = range(6)  # what a replica is doing
+# What a replica is doing. WAKING: for a request that it has; RISING: since it was told to; ASLEEP: told to.
+IDLE, WAKING, PREFILL, DECODE, BETWEEN, DOWN, ASLEEP, RISING = range(8)
 
 # fmt: off
 # Columns of `rep`. BEGUN_NS: of an epoch, a prefill or a rest. PLANNED: iterations, or the time of a prefill.
@@ -28,13 +29,14 @@ IDLE, WAKING, PREFILL, DECODE, BETWEEN, DOWN = range(6)  # what a replica is doi
  PROMPTED_NS, ACTIVE, WAITING, HEAD) = range(16)
 # Columns of `reg`.
 (FIRST, LAST, MAX_BATCH, KV_TOKENS, MAX_QUEUE, SLEEP_AFTER_NS, WAKE_NS, PROFILE, UP, QUEUED, QUEUE_HEAD, QUEUE_TAIL,
- POPULATION, POPULATION_NS, QUEUE_NS, WORDS, BITS, INDEX, LOWEST) = range(19)
-# Columns of `regf`.
-A_S, BETA_S, GAMMA_S, E0_J, E1_J, E2_J, IDLE_W, SLEEP_W, HOST_W, USD_PER_J, CARBON_PER_J, WATER_PER_J = range(12)
+ POPULATION, POPULATION_NS, QUEUE_NS, WORDS, BITS, INDEX, LOWEST, AWAKE, PACK) = range(21)
+# Columns of `regf`. CHARGED_HOST_W: of a replica at work, what its requests pay for.
+(A_S, BETA_S, GAMMA_S, E0_J, E1_J, E2_J, IDLE_W, SLEEP_W, HOST_W, USD_PER_J, CARBON_PER_J, WATER_PER_J, HOST_SLEEP_W,
+ CHARGED_HOST_W) = range(14)
 # Columns of `met` and `metf`, in the order of METER_DTYPE.
 (ARRIVED, SERVED_N, REJECTED_N, TIMED_OUT_N, FAILED_N, QUEUE_MAX, QUEUE_AREA, SYSTEM_AREA, PREFILL_NS, DECODE_NS,
- IDLE_METER_NS, DOWN_NS) = range(12)
-PREFILL_J, DECODE_J, IDLE_J, ATTRIBUTED_J = range(4)
+ IDLE_METER_NS, DOWN_NS, ASLEEP_NS, WAKES) = range(14)
+PREFILL_J, DECODE_J, IDLE_J, SLEEP_J, ATTRIBUTED_J = range(5)
 # Columns of `req`, `reqf` and `links`: requests underway. A row of the first is two cache lines, of the second one.
 (ID, GATEWAY, SLO, PROMPT, OUTPUT, ARRIVAL_NS, ATTEMPTS, AT_REGION,
  REPLICA, START_NS, FIRST_NS, DECODED, TARGET, STATUS, FINISH_NS) = range(15)
@@ -69,13 +71,13 @@ class State(NamedTuple):
     active: Ints  # [n, max_batch] a heap by (target, id) of keys: the target, and in the last ROW_BITS the pool row
     waiting: Ints  # [n, max_batch] a ring of pool rows: admitted, no first token yet
     tree: Ints  # [2 * leaves, 2] a tournament of (time, replica): leaves in the second half, winners above, final at 1
-    bits: NDArray[np.uint64]  # occupancy: for each region and number held, the set of such replicas
-    levels: Ints  # [r, max_batch + 1] how many replicas hold so many requests
+    bits: NDArray[np.uint64]  # occupancy: for each region and number held, the set of such replicas that take requests
+    levels: Ints  # [r, max_batch + 1] how many of them hold so many requests
     starts: Ints  # [r, max_batch + 1] the words of `bits` before this one are 0
-    reg: Ints  # [r, 19]
-    regf: Floats  # [r, 12]
-    met: Ints  # [r, 12]
-    metf: Floats  # [r, 4]
+    reg: Ints  # [r, 21]
+    regf: Floats  # [r, 14]
+    met: Ints  # [r, 14]
+    metf: Floats  # [r, 5]
     prefill_ns: Ints  # [2, profile, tokens] second: of a prompt that begins where another ended
     prefill_j: Floats  # [profile, tokens]
     req: Ints  # [q, 16]
@@ -121,7 +123,7 @@ def make_state(world: World, regions: list[int], prefill_ns: Ints) -> State:
     n, r = int(counts.sum()), len(regions)
     batch = int(fleet.max_batch[regions].max())
     leaves = 1 << max(n - 1, 1).bit_length()
-    reg = np.zeros((r, 19), dtype=np.int64)
+    reg = np.zeros((r, 21), dtype=np.int64)
     reg[:, LAST] = np.cumsum(counts)
     reg[:, FIRST] = reg[:, LAST] - counts
     reg[:, MAX_BATCH], reg[:, KV_TOKENS] = fleet.max_batch[regions], fleet.kv_tokens[regions]
@@ -135,10 +137,13 @@ def make_state(world: World, regions: list[int], prefill_ns: Ints) -> State:
     for row, count in zip(reg, counts, strict=True):
         for i in range(int(count)):
             bits[row[BITS] + i // 64] |= np.uint64(1) << np.uint64(i % 64)
-    regf = np.zeros((r, 12))
+    reg[:, AWAKE], reg[:, PACK] = counts, fleet.pack[regions]
+    regf = np.zeros((r, 14))
     columns = (fleet.a_s, fleet.beta_s, fleet.gamma_s, fleet.e0_j, fleet.e1_j, fleet.e2_j, fleet.idle_w, fleet.sleep_w)
     for column, values in enumerate((*columns, fleet.host_w)):
         regf[:, column] = values[regions]
+    regf[:, HOST_SLEEP_W] = fleet.host_sleep_w[regions]
+    regf[:, CHARGED_HOST_W] = fleet.host_w[regions] if world.active_attribution else 0.0
     rep = on_lines(n, 16, np.int64)
     rep[:, REGION] = np.repeat(np.arange(r), counts)
     rep[:, KV_FREE] = reg[rep[:, REGION], KV_TOKENS]
@@ -166,8 +171,8 @@ def make_state(world: World, regions: list[int], prefill_ns: Ints) -> State:
         starts=np.zeros((r, batch + 1), dtype=np.int64),
         reg=reg,
         regf=regf,
-        met=np.zeros((r, 12), dtype=np.int64),
-        metf=np.zeros((r, 4)),
+        met=np.zeros((r, 14), dtype=np.int64),
+        metf=np.zeros((r, 5)),
         prefill_ns=prefill_ns,
         prefill_j=np.ascontiguousarray(fleet.prefill_j),
         req=on_lines(0, 16, np.int64),

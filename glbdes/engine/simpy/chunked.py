@@ -29,7 +29,7 @@ class ChunkedRegion(Region):
         if request.prompt + request.output > self.rules.room_tokens:
             self.refuse(request, physics.REJECTED, now)
             return
-        replica = min(self.servers, key=lambda one: one.held)
+        replica = self.taking(now)
         if replica.held >= self.pool.max_batch and len(self.queue) >= self.max_queue:
             self.refuse(request, physics.REJECTED, now)
         elif request.arrival_ns + self.timeout_ns <= now:
@@ -37,6 +37,16 @@ class ChunkedRegion(Region):
         else:
             self.enqueue(request, now)
             replica.join(request, now)
+
+    def taking(self, now: int) -> ChunkedReplica:
+        """The replica that the next request is given to: one that is awake, else one that wakes up, else the first."""
+        full = self.pool.max_batch
+        ready = [one for one in self.servers if one.accepts] or self.servers[: max(self.awake, 1)]
+        best = self.choose([one for one in ready if one.held < full])
+        return best or min(ready, key=lambda one: one.held)
+
+    def drain(self, now: int) -> None:
+        """Nothing to do: who waits, waits at a replica."""
 
     def time_out(self, request: Request, now: int) -> None:
         """A request that was never scheduled has waited enough; one that was preempted is served."""

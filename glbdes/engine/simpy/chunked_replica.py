@@ -10,7 +10,7 @@ from simpy import Environment, Event
 
 from glbdes.engine.simpy.meter import Meter
 from glbdes.engine.simpy.pool import Pool
-from glbdes.engine.simpy.replica import BETWEEN, DECODE, DOWN, IDLE, PREFILL, Replica
+from glbdes.engine.simpy.replica import ASLEEP, BETWEEN, DECODE, DOWN, IDLE, PREFILL, Replica
 from glbdes.engine.simpy.request import NONE, Happening, Request, order_key
 from glbdes.engine.simpy.scheduler import Job, Step
 from glbdes.engine.simpy.step_costs import Rules
@@ -112,7 +112,7 @@ class ChunkedReplica(Replica):
             return
         now: int = self.env._now  # type: ignore[assignment]
         if not self.scheduler.at_work:
-            self.rest(IDLE, now)
+            self.rest(IDLE if self.wanted else ASLEEP, now)
             return
         self.step_now = step = self.scheduler.compose()
         for job in step.preempted:
@@ -170,7 +170,7 @@ class ChunkedReplica(Replica):
         if self.scheduler.at_work:
             self.begin(now)
         else:
-            self.rest(IDLE, now)
+            self.rest(IDLE if self.wanted else ASLEEP, now)
 
     def end_mixed(self, now: int) -> None:
         """A step with chunks has ended."""
@@ -257,6 +257,17 @@ class ChunkedReplica(Replica):
         self.rising_j += gamma * (new * self.iterations + new * (new + 1) // 2)
         self.iterations += new
         self.counted = n
+
+    def share_host(self, span_ns: int) -> None:
+        """Who is in the steps of `span_ns` shares what the host draws (eq. 16), where requests pay for it."""
+        host_w, step = self.pool.charged_host_w, self.step_now
+        if host_w == 0.0:
+            return
+        share_j = physics.host_share_j(host_w, span_ns, len(step.jobs))
+        if step.decoding:
+            self.shared_j += share_j
+        for chunk in step.chunks:
+            self.jobs[chunk.job.id][1].owed_j += share_j
 
     def settle(self, now: int) -> None:
         """A slot ends: everything used so far is counted and charged."""
