@@ -23,15 +23,21 @@ MOST: Final = 16  # of one scenario
 SIDES: Final = ("on_site", "off_site")
 # Columns of records that a footprint of this name and unit would have, too.
 TAKEN: Final = (
-    *("cost_usd", "embodied_kg", "energy_kwh", "load", "network_s", "waiting_s", "ttft_s", "tpot_s", "e2e_s"),
-    *(f"{kind}_kwh" for kind in ("prefill", "decode", "idle", "host", "it", "facility", "attributed", "unattributed")),
-    *("warmup_it_kwh", "warmup_unattributed_kwh", "queue_mean", "queue_max", "stale_slots", "in_system_mean"),
+    *("cost_usd", "embodied_kg", "energy_kwh", "network_s", "waiting_s", "ttft_s", "tpot_s", "e2e_s"),
+    *(f"{kind}_kwh" for kind in ("prefill", "decode", "idle", "sleep", "host", "it", "facility")),
+    *(
+        "attributed_kwh",
+        "unattributed_kwh",
+        "queue_mean",
+        "queue_max",
+        "in_system_mean",
+        "stale_slots",
+        "awake_planned",
+    ),
     *("prompt_tokens", "output_tokens", "cached_tokens", "arrival_ns", "start_ns", "first_token_ns", "finish_ns"),
-    *("request_id", "request_weight", "time_utc", "timed_out", "price_usd", "warmup_arrived"),
-    *(f"{part}_{name}" for part in ("unattributed", "warmup") for name in ("cost_usd", "carbon_kg", "water_l")),
-    *(f"warmup_unattributed_{name}" for name in ("cost_usd", "carbon_kg", "water_l")),
-    *(f"warmup_{status}" for status in ("served", "rejected", "timed_out", "failed")),
+    *("request_id", "request_weight", "time_utc", "timed_out"),
 )
+PREFIXES: Final = ("unattributed_", "warmup_")  # of columns that each footprint has
 
 
 class Footprint(Model):
@@ -96,8 +102,8 @@ def _name(name: str, footprint: Document) -> Iterator[Problem]:
     if name in BUILT_IN:
         keys = "objective.carbon_usd_per_t" if name == "carbon" else "objective.water_usd_per_m3"
         yield Problem(f"footprints.{name}", f": {name} is there already, priced by {keys}; take another name")
-    elif isinstance(unit, str) and f"{name}_{unit}" in TAKEN:
-        told = f": the records have a column '{brief(f'{name}_{unit}')}' already; take another name"
+    elif isinstance(unit, str) and (f"{name}_{unit}" in TAKEN or name.startswith(PREFIXES)):
+        told = f": records may have a column '{brief(f'{name}_{unit}')}' already; take another name"
         yield Problem(f"footprints.{name}", told)
     if footprint.get("per") == "water_l" and footprint.get("pue") is False:
         rule = "must not be given with per = 'water_l': litres off site have it in them, those on site have not"
@@ -114,7 +120,8 @@ def embodied(document: Document) -> Iterator[Problem]:
     shared = table(document, "fleet")
     for region in table(document, "regions"):
         own = table(document, "regions", region)
-        given = {key: own.get(key, shared.get(key)) for key in ("embodied_kg", "life_years")}
+        keys = ("embodied_kg", "life_years")
+        given = {key: shared.get(key) if own.get(key) is None else own[key] for key in keys}
         lacking = [key for key, value in given.items() if value is None]
         if len(lacking) == 1:
             other = next(key for key in given if key != lacking[0])
