@@ -60,6 +60,11 @@ def helper(function: Callable[..., Any]) -> Any:
     return numba.njit(**HELPER)(function)
 
 
+def inlined(function: Callable[..., Any]) -> Any:
+    """As `helper`, and never called: a call hands over some hundred numbers that describe the state's arrays."""
+    return numba.njit(**HELPER, forceinline=True)(function)
+
+
 def either(field: str, there: Any, absent: Any) -> Any:
     """A function of a state (a named tuple) and more: `there` where the state has `field`, `absent` where that is None.
 

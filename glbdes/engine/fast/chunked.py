@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from glbdes.base.compiled import helper
+from glbdes.base.compiled import helper, inlined
 from glbdes.engine.fast.blocks import blocks_of, count_residue, hits, leave, more_blocks, most_steps, reclaim, take
 from glbdes.engine.fast.books import (
     end,
@@ -35,9 +35,11 @@ def rest(st, k, state, now):
 
 @helper
 def begin(st, k, now):
-    """Replica k puts its next step together when everything else of this instant has happened."""
+    """Replica k puts its next step together when everything else of this instant has happened.
+
+    Until then it must have no event: see `put_off`.
+    """
     st.rep[k, STATE] = BETWEEN
-    schedule(st, k, NEVER)
     i = st.clock[PENDING_COUNT]
     st.clock[PENDING_COUNT] = i + 1
     st.clock[PENDING_NS] = now
@@ -48,6 +50,13 @@ def begin(st, k, now):
 
 
 @helper
+def put_off(st, k):
+    """Replica k has ended its step; if something else of this instant is still to come, it has no event until then."""
+    if st.rep[k, STATE] == BETWEEN:
+        schedule(st, k, NEVER)
+
+
+@inlined
 def compose_all(st):
     """The instant is over: replicas between two steps put their next ones together."""
     n, now = st.clock[PENDING_COUNT], st.clock[PENDING_NS]
@@ -75,7 +84,7 @@ def row_ended(st, g, k, elapsed):
     return iterations_ended(elapsed, rep[k, PLANNED], b, rep[k, EPOCH_K0], constant, 0.0, gamma, st.clock[TICK_NS])
 
 
-@helper
+@inlined
 def look_again(st, g, k, now):
     """The head of who waits is a new one: a row of steps ends at the next boundary, if there is a place for it."""
     rep = st.rep
@@ -85,13 +94,11 @@ def look_again(st, g, k, now):
     n = row_ended(st, g, k, elapsed)
     if n == rep[k, PLANNED]:
         return
-    if n > 0 and row_end_ns(st, g, k, n) == elapsed:
-        spend(st, g, k, now)
-        end_row(st, g, k, n, now)
-        begin(st, k, now)
-    elif n + 1 < rep[k, PLANNED]:
-        rep[k, PLANNED] = n + 1
-        schedule(st, k, rep[k, BEGUN_NS] + row_end_ns(st, g, k, n + 1))
+    if n == 0 or row_end_ns(st, g, k, n) < elapsed:
+        n += 1  # else this very instant is a boundary
+    if n < rep[k, PLANNED]:
+        rep[k, PLANNED] = n
+        schedule(st, k, rep[k, BEGUN_NS] + row_end_ns(st, g, k, n))
 
 
 # Steps
@@ -144,7 +151,7 @@ def run_decoders(st, g, k, now):
     return True
 
 
-@helper
+@inlined
 def admit(st, g, k, left, now):
     """Waiting requests are admitted from the head, while there is room for them."""
     crep, creq, size = st.crep, st.creq, st.cnum[BLOCK]
@@ -172,7 +179,7 @@ def admit(st, g, k, left, now):
             be_sure(st, q)
 
 
-@helper
+@inlined
 def compose(st, g, k, now):
     """A step of replica k, or a row of them, begins."""
     rep, crep, creq = st.rep, st.crep, st.creq
@@ -213,7 +220,7 @@ def compose(st, g, k, now):
     schedule(st, k, now + row_end_ns(st, g, k, n))
 
 
-@helper
+@inlined
 def step(st, k, now):
     """A wake-up, a step or a row of steps ends."""
     g = st.rep[k, REGION]
@@ -221,14 +228,15 @@ def step(st, k, now):
     if st.rep[k, STATE] == PREFILL:
         end_mixed(st, g, k, now)
     elif st.rep[k, STATE] == DECODE:
-        end_row(st, g, k, st.rep[k, PLANNED], now)
+        end_row(st, g, k, st.rep[k, PLANNED])
+    finish_all(st, g, k, now)
     if st.crep[k, HERE] > 0:
         begin(st, k, now)
     else:
         rest(st, k, IDLE, now)
 
 
-@helper
+@inlined
 def end_mixed(st, g, k, now):
     """A step with chunks has ended."""
     rep, crep, creq, req = st.rep, st.crep, st.creq, st.req
@@ -250,20 +258,18 @@ def end_mixed(st, g, k, now):
             rep[k, CONTEXT] += known
             crep[k, DECODERS] += 1
             push_active(st, k, q)
-    finish_all(st, g, k, now)
 
 
-@helper
-def end_row(st, g, k, n, now):
+@inlined
+def end_row(st, g, k, n):
     """n steps without chunks have ended."""
     count(st, g, k, n)
     take(st, k, more_blocks(st, k, n) - more_blocks(st, k, np.int64(1)))
     st.rep[k, ITERATIONS] += n
     st.rep[k, CONTEXT] += n * st.crep[k, DECODERS]
-    finish_all(st, g, k, now)
 
 
-@helper
+@inlined
 def finish_all(st, g, k, now):
     """Who has its last token leaves, by id."""
     rep, crep, running = st.rep, st.crep, st.running

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from glbdes.base.compiled import helper
+from glbdes.base.compiled import helper, inlined
 from glbdes.engine.fast.books import end, population_area, queue_area, spend
 from glbdes.engine.fast.chunked import begin, look_again, rest, settle
 from glbdes.engine.fast.chunked_books import lose_work
@@ -14,7 +14,7 @@ from glbdes.engine.fast.waiting import fewest, here, queue_down, queue_up, unlin
 from glbdes.hardware import physics
 
 
-@helper
+@inlined
 def arrive(st, g, q, now):
     """Request q reaches region g: it waits at the replica with the fewest requests, or is sent off."""
     met, reg, req, crep, links = st.met, st.reg, st.req, st.crep, st.links
@@ -55,7 +55,7 @@ def arrive(st, g, q, now):
             st.rep[k, STATE] = WAKING
             schedule(st, k, now + reg[g, WAKE_NS])
         else:
-            begin(st, k, now)
+            begin(st, k, now)  # it had no event
     elif crep[k, WAIT_COUNT] == 1:
         look_again(st, g, k, now)
 

@@ -12,6 +12,11 @@ def nothing(st):
     return
 
 
+@helper
+def nothing_of(st, k):
+    return
+
+
 FIELD = "crep"  # a state has it where replicas schedule in chunks
 arrive = either(FIELD, chunked_region.arrive, region.arrive)
 time_out = either(FIELD, chunked_region.time_out, region.time_out)
@@ -19,6 +24,7 @@ go_down = either(FIELD, chunked_region.go_down, region.go_down)
 step = either(FIELD, chunked.step, region.step)
 settle_one = either(FIELD, chunked.settle, settle_replica)
 compose_all = either(FIELD, chunked.compose_all, nothing)
+put_off = either(FIELD, chunked.put_off, nothing_of)
 
 
 @kernel
