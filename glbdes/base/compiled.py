@@ -65,16 +65,17 @@ def inlined(function: Callable[..., Any]) -> Any:
     return numba.njit(**HELPER, forceinline=True)(function)
 
 
-def either(field: str, there: Any, absent: Any) -> Any:
+def either(field: str, there: Any, absent: Any, inline: bool = False) -> Any:
     """A function of a state (a named tuple) and more: `there` where the state has `field`, `absent` where that is None.
 
-    Which it is, is decided by the type of the state when a kernel is compiled, so that the other one is not.
+    Which it is, is decided by the type of the state when a kernel is compiled, so that the other one is not. `inline`:
+    as `inlined`.
     """
 
     def chosen(st: Any, *more: Any) -> Any:
         return (absent if getattr(st, field) is None else there)(st, *more)
 
-    options: Any = KERNEL
+    options: Any = {**KERNEL, "forceinline": inline}
 
     @overload(chosen, jit_options=options)
     def by_type(st: Any, *more: Any) -> Any:

@@ -18,12 +18,12 @@ def nothing_of(st, k):
 
 
 FIELD = "crep"  # a state has it where replicas schedule in chunks
-arrive = either(FIELD, chunked_region.arrive, region.arrive)
+arrive = either(FIELD, chunked_region.arrive, region.arrive, inline=True)
 time_out = either(FIELD, chunked_region.time_out, region.time_out)
 go_down = either(FIELD, chunked_region.go_down, region.go_down)
-step = either(FIELD, chunked.step, region.step)
+step = either(FIELD, chunked.step, region.step, inline=True)
 settle_one = either(FIELD, chunked.settle, settle_replica)
-compose_all = either(FIELD, chunked.compose_all, nothing)
+compose_all = either(FIELD, chunked.compose_all, nothing, inline=True)
 put_off = either(FIELD, chunked.put_off, nothing_of)
 
 
