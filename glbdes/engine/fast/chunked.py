@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from glbdes.base.compiled import helper, inlined
+from glbdes.base.compiled import helper, inlined, prefetch
 from glbdes.engine.fast.blocks import blocks_of, count_residue, hits, leave, more_blocks, most_steps, reclaim, take
 from glbdes.engine.fast.books import (
     end,
@@ -218,6 +218,18 @@ def compose(st, g, k, now):
         n = most_steps(st, k, crep[k, FREE] + first_need, (st.active[k, 0] >> ROW_BITS) - rep[k, ITERATIONS])
     rep[k, PLANNED] = n
     schedule(st, k, now + row_end_ns(st, g, k, n))
+    foresee_finish(st, k)
+
+
+@helper
+def foresee_finish(st, k):
+    """Ask for what the end of replica k's row will read: of the request that is first to finish."""
+    q = st.active[k, 0] & ROW
+    prefetch(st.req, q, 0)
+    prefetch(st.req, q, 8)
+    prefetch(st.reqf, q, 0)
+    prefetch(st.creq, q, 0)
+    prefetch(st.creqf, q, 0)
 
 
 @inlined
