@@ -112,7 +112,11 @@ def _prefetch(_context: Any, array: Any, row: Any, column: Any) -> Any:
     return types.void(array, row, types.intp), generate
 
 
-prefetch: Any = intrinsic(_prefetch)
+def _no_prefetch(_array: Any, _row: Any, _column: Any) -> None:
+    """Where the interpreter runs kernels."""
+
+
+prefetch: Any = _no_prefetch if numba.config.DISABLE_JIT else intrinsic(_prefetch)
 
 
 def is_compiled(name: str, fields: str = ALL) -> bool:

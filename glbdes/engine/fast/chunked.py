@@ -29,7 +29,7 @@ def rest(st, k, state, now):
     st.rep[k, BEGUN_NS] = now
     st.rep[k, ITERATIONS] = 0
     st.crep[k, STEPS] = 0
-    st.shared_j[k], st.crepf[k, ATTENTION_J], st.crepf[k, RISING_J] = 0.0, 0.0, 0.0
+    st.shared_j[k], st.crepf[k, P_J], st.crepf[k, Q_J] = 0.0, 0.0, 0.0
     schedule(st, k, NEVER)
 
 
@@ -229,7 +229,6 @@ def foresee_finish(st, k):
     prefetch(st.req, q, 8)
     prefetch(st.reqf, q, 0)
     prefetch(st.creq, q, 0)
-    prefetch(st.creqf, q, 0)
 
 
 @inlined
@@ -320,6 +319,6 @@ def settle(st, g, k, now):
         bill(st, g, k, q, False)
         q = st.links[q, NEXT]
     crep[k, STEPS] = 0
-    st.shared_j[k], st.crepf[k, ATTENTION_J], st.crepf[k, RISING_J] = 0.0, 0.0, 0.0
+    st.shared_j[k], st.crepf[k, P_J], st.crepf[k, Q_J] = 0.0, 0.0, 0.0
     for i in range(crep[k, DECODERS]):
         mark(st, k, st.running[k, i], creq[st.running[k, i], KNOWN])

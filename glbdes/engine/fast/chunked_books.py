@@ -76,8 +76,8 @@ def count_mixed(st, g, k):
         beta, gamma = st.modes_j[p, 1, 1], st.modes_j[p, 1, 2]
         crep[k, STEPS] += 1
         st.shared_j[k] += share_j(st, g, k, equal, np.int64(1)) + beta
-        crepf[k, ATTENTION_J] += gamma
-        crepf[k, RISING_J] += gamma * crep[k, STEPS]
+        crepf[k, P_J] += gamma
+        crepf[k, Q_J] += gamma * crep[k, STEPS]
 
 
 @helper
@@ -92,8 +92,8 @@ def count(st, g, k, n):
     k0 = rep[k, EPOCH_K0] + b * rep[k, COUNTED]
     st.metf[g, DECODE_J] += iterations_j(new, b, k0, constant, 0.0, gamma)
     st.shared_j[k] += new * (constant / b)
-    crepf[k, ATTENTION_J] += new * gamma
-    crepf[k, RISING_J] += gamma * (new * crep[k, STEPS] + new * (new + 1) // 2)
+    crepf[k, P_J] += new * gamma
+    crepf[k, Q_J] += gamma * (new * crep[k, STEPS] + new * (new + 1) // 2)
     crep[k, STEPS] += new
     rep[k, COUNTED] = n
 
@@ -104,8 +104,8 @@ def mark(st, k, q, known):
     st.creq[q, KNOWN] = known
     st.creq[q, MARK] = st.crep[k, STEPS]
     st.reqf[q, SHARED_AT_J] = st.shared_j[k]
-    st.creqf[q, ATTENTION_J] = st.crepf[k, ATTENTION_J]
-    st.creqf[q, RISING_J] = st.crepf[k, RISING_J]
+    st.creqf[q, ATTENTION_J] = st.crepf[k, P_J]
+    st.creqf[q, RISING_J] = st.crepf[k, Q_J]
 
 
 @helper
@@ -113,8 +113,8 @@ def owe(st, k, q):
     """Request q, which decodes, owes for its steps since the last time."""
     creq, crepf, creqf = st.creq, st.crepf, st.creqf
     joules = st.shared_j[k] - st.reqf[q, SHARED_AT_J]
-    joules += (creq[q, KNOWN] - creq[q, MARK] - 1) * (crepf[k, ATTENTION_J] - creqf[q, ATTENTION_J])
-    joules += crepf[k, RISING_J] - creqf[q, RISING_J]
+    joules += (creq[q, KNOWN] - creq[q, MARK] - 1) * (crepf[k, P_J] - creqf[q, ATTENTION_J])
+    joules += crepf[k, Q_J] - creqf[q, RISING_J]
     st.reqf[q, OWED_J] += joules
     mark(st, k, q, creq[q, KNOWN] + st.crep[k, STEPS] - creq[q, MARK])
 

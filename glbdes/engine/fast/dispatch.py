@@ -247,7 +247,9 @@ def advance_alone(st, coming, region, limit_ns, limit_kind):
                 return cursor
             k = st.tree[1, 1]
             step(st, k, step_ns)
-            over = step_ns < late_ns and step_ns < come_ns and step_ns < limit_ns  # other steps now change nothing for k
+            over = (
+                step_ns < late_ns and step_ns < come_ns and step_ns < limit_ns
+            )  # other steps now change nothing for k
             if not over:
                 put_off(st, k)
             if ahead > 0:
