@@ -4,8 +4,9 @@
 
 Ten regions of 50 replicas of `h100_llama8b`, lengths of the conversation law, the same requests for both: 70 % of the
 capacity that prompts first have. Requests a second of processor time on one thread; runs of both alternate, medians
-of five pairs after one that is not counted. *Events* of a replica are the ends of its wake-ups, prompts, epochs, steps
-and rows of steps, of which a boundary at which a request comes is one; a request's arrival is told apart.
+of five pairs after one that is not counted. *Events of replicas* are the ends of wake-ups, prompts, epochs, steps with
+chunks and rows of steps without, counted in the SimPy engine over fewer requests; beside them a request has one at its
+gateway, one at its region, and whatever an event is that another one overtook before it came: *all* that SimPy handles.
 """
 
 import statistics
@@ -13,8 +14,11 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+from simpy import Environment
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -22,6 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from fast_speed import Counter
 
 from glbdes.engine.fast import driver as fast
+from glbdes.engine.simpy import chunked_replica, replica
+from glbdes.engine.simpy import engine as simpy_engine
 from glbdes.hardware import profile
 from glbdes.hardware.step_tables import step_tables
 from glbdes.scenario.demand import Lengths
@@ -69,6 +75,30 @@ def cpu_s(world: World, requests: int) -> float:
     return took
 
 
+def events(world: World, requests: int) -> tuple[float, float]:
+    """Events of replicas a request, and all that SimPy handles."""
+    counts = {"all": 0, "replicas": 0}
+
+    class Counting(Environment):
+        def step(self) -> None:
+            counts["all"] += 1
+            super().step()
+
+    def counted(kind: Any) -> Any:
+        step = kind.step
+
+        def of(self: Any, event: Any) -> None:
+            counts["replicas"] += event is self.next_event
+            step(self, event)
+
+        return patch.object(kind, "step", of)
+
+    kind = replica.Replica if world.steps is None else chunked_replica.ChunkedReplica
+    with patch.object(simpy_engine, "Environment", Counting), counted(kind):
+        simpy_engine.run(world, PLAN, Counter())
+    return counts["replicas"] / requests, counts["all"] / requests
+
+
 def main() -> None:
     requests = 200_000 if "quick" in sys.argv[1:] else 1_000_000
     subjects = worlds(requests)
@@ -77,6 +107,10 @@ def main() -> None:
         print(f"{name:14} {requests / statistics.median(pair[name] for pair in pairs) / 1e6:.2f} M requests/s")
     ratios = sorted(pair["prefill_first"] / pair["chunked"] for pair in pairs)
     told = f"{statistics.median(ratios):.2f} of the speed of prompts first"
+    fewer = requests // 10
+    for name, world in worlds(fewer).items():
+        of_replicas, all_of_them = events(world, fewer)
+        print(f"{name:14} {of_replicas:.2f} events of replicas a request, {all_of_them:.2f} in all ({fewer:,} requests)")
     print(f"chunked has {told} (medians of {PAIRS} pairs; {ratios[0]:.2f} to {ratios[-1]:.2f})")
 
 
