@@ -3,7 +3,18 @@
 import numpy as np
 
 from glbdes.base.compiled import helper, inlined, prefetch
-from glbdes.engine.fast.blocks import blocks_of, count_residue, hits, leave, more_blocks, most_steps, reclaim, take
+from glbdes.engine.fast.blocks import (
+    beyond_blocks,
+    blocks_of,
+    count_residue,
+    hits,
+    leave,
+    more_blocks,
+    most_steps,
+    next_blocks,
+    reclaim,
+    take,
+)
 from glbdes.engine.fast.books import (
     end,
     iterations_end_ns,
@@ -142,7 +153,7 @@ def run_decoders(st, g, k, now):
     while i < crep[k, DECODERS]:
         q = st.running[k, i]
         computed = creq[q, KNOWN] + crep[k, STEPS] - creq[q, MARK] - 1
-        need = 1 if computed % st.cnum[BLOCK] == 0 else 0
+        need = 1 if beyond_blocks(st, computed) == 0 else 0
         while need > crep[k, FREE]:
             if preempt(st, g, k, now) == q:
                 return False
@@ -186,7 +197,7 @@ def compose(st, g, k, now):
     if crep[k, HERE] == 0:
         rest(st, k, IDLE, now)
         return
-    losers, first_need, on = crep[k, LOSERS], more_blocks(st, k, 1), True
+    losers, first_need, on = crep[k, LOSERS], next_blocks(st, k), True
     if first_need <= crep[k, FREE]:
         take(st, k, first_need)
     else:
@@ -275,7 +286,7 @@ def end_mixed(st, g, k, now):
 def end_row(st, g, k, n):
     """n steps without chunks have ended."""
     count(st, g, k, n)
-    take(st, k, more_blocks(st, k, n) - more_blocks(st, k, np.int64(1)))
+    take(st, k, more_blocks(st, k, n) - next_blocks(st, k))
     st.rep[k, ITERATIONS] += n
     st.rep[k, CONTEXT] += n * st.crep[k, DECODERS]
 

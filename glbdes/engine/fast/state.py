@@ -53,8 +53,8 @@ AHEAD_AT, LEFT, LEFT_FULL = 8, 9, 10
 # Columns of `creqf` and `crepf`, which are the same memory as floats, so that what is read together lies together.
 ATTENTION_J, RISING_J = 6, 7
 P_J, Q_J = 13, 14
-# Elements of `cnum`.
-BUDGET, BLOCK, WHOLE = range(3)
+# Elements of `cnum`. SHIFT: the binary logarithm of BLOCK, NONE if it has none.
+BUDGET, BLOCK, WHOLE, SHIFT = range(4)
 # Requests to come: the first six columns of `req`, and when they reach their region.
 DUE_NS = 6
 # Elements of `clock`. AHEAD: how far above its leaf a replica's coming events are foreseen; 0: not at all.
@@ -106,7 +106,7 @@ class State(NamedTuple):
     each_j: Floats | None
     rows_s: Floats | None  # [profile, batch] what of a step without chunks does not change with its context
     rows_j: Floats | None
-    cnum: Ints | None  # [3]
+    cnum: Ints | None  # [4]
 
 
 def prefill_ticks(world: World) -> Ints:
@@ -192,7 +192,8 @@ def in_chunks(world: World, regions: list[int], rep: Ints) -> dict[str, Any]:
     fleet, steps = world.fleet, world.steps
     if steps is None:
         return dict.fromkeys((*CHUNK_FIELDS, *STEP_FIELDS))
-    n, batch = len(rep), int(fleet.max_batch[regions].max())
+    n, batch, size = len(rep), int(fleet.max_batch[regions].max()), steps.block_tokens
+    shift = NONE if size & (size - 1) else size.bit_length() - 1
     crep, creq = on_lines(n, 16, np.int64), on_lines(0, 16, np.int64)
     crep[:, WAIT_HEAD] = crep[:, WAIT_TAIL] = NONE
     crep[:, FREE] = fleet.kv_tokens[regions][rep[:, REGION]] // steps.block_tokens - 1
@@ -212,7 +213,7 @@ def in_chunks(world: World, regions: list[int], rep: Ints) -> dict[str, Any]:
         creq.view(np.float64),
         rows(steps.tokens_s, steps.modes_s, steps.each_s),
         rows(steps.tokens_j, steps.modes_j, steps.each_j),
-        np.array([steps.budget, steps.block_tokens, steps.whole_prompts], dtype=np.int64),
+        np.array([steps.budget, size, steps.whole_prompts, shift], dtype=np.int64),
     )
     tables = {name: np.array(getattr(steps, name)) for name in STEP_FIELDS}
     return {**dict(zip(CHUNK_FIELDS, arrays, strict=True)), **tables}
