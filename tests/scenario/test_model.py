@@ -16,6 +16,7 @@ from glbdes import resources
 from glbdes.errors import ScenarioError
 from glbdes.scenario import Scenario, demand
 from glbdes.scenario import model as scenario
+from glbdes.scenario import overrides as settings
 
 GOOD = """
 name = "small"
@@ -49,7 +50,7 @@ def problems(folder: Path, text: str, *overrides: str) -> tuple[str, ...]:
 def changed(*overrides: str) -> Scenario:
     """GOOD with settings laid over it."""
     document = tomllib.loads(GOOD)
-    scenario.settings.apply(document, overrides)
+    settings.apply(document, overrides)
     return scenario.validate(document)
 
 

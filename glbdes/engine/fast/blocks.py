@@ -13,13 +13,13 @@ from glbdes.engine.fast.state import *  # noqa: F403
 @helper
 def full_blocks(st, tokens):
     """How many blocks `tokens` fill. Where a block holds a power of two, it costs no division."""
-    return tokens >> st.cnum[SHIFT] if st.cnum[SHIFT] != NONE else tokens // st.cnum[BLOCK]
+    return tokens >> st.cnum[LOG] if st.cnum[LOG] != NONE else tokens // st.cnum[BLOCK]
 
 
 @helper
 def beyond_blocks(st, tokens):
     """How many of `tokens` are beyond the blocks that they fill; below 0, as Python has it."""
-    return tokens & (st.cnum[BLOCK] - 1) if st.cnum[SHIFT] != NONE else tokens % st.cnum[BLOCK]
+    return tokens & (st.cnum[BLOCK] - 1) if st.cnum[LOG] != NONE else tokens % st.cnum[BLOCK]
 
 
 @helper
