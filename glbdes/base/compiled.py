@@ -18,7 +18,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
-from glbdes.base.cache import ALL, KernelCache
+from glbdes.base.cache import PLAIN, KernelCache
 
 # `_nrt=False`: counting references to arrays costs more than the model itself. Kernels own no array, so need none.
 KERNEL: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
@@ -109,6 +109,6 @@ def _prefetch(_context: Any, array: Any, row: Any, column: Any) -> Any:
 prefetch: Any = intrinsic(_prefetch)
 
 
-def is_compiled(name: str, fields: str = ALL) -> bool:
-    """Whether this version of the kernel `name` has been compiled on this machine before, for states with `fields`."""
-    return any(cache_folder().glob(f"*.{name}.{fields}.*.nbc"))
+def is_compiled(name: str, kind: str = PLAIN) -> bool:
+    """Whether this version of the kernel `name` has been compiled on this machine before, for states of `kind`."""
+    return any(cache_folder().glob(f"*.{name}.{kind}.*.nbc"))

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -25,6 +25,7 @@ from glbdes.cli.serve import serve
 from glbdes.cli.study import COMMANDS, allow_policy
 from glbdes.errors import GlbdesError, PolicyError, RecordsError, brief
 
+WIDEST = 130  # of a table with a column a period
 MOST_CHARACTERS = 1000  # of a line of a message
 
 settings = click.option(
@@ -140,14 +141,18 @@ def check(scenario: str, overrides: tuple[str, ...], signals: Path | None, as_js
 
 
 @main.command()
-@click.argument("folder", metavar="RUN", type=FOLDER)
+@click.argument("folder", metavar="RUN|COMPARISON", type=FOLDER)
+@click.option("--by", type=click.Choice(["season", "month"]), help="Footprints in each of these instead.")
 @as_json
-def summary(folder: Path, as_json: bool) -> None:
-    """Sum up the records of RUN again, and check its meters."""
+def summary(folder: Path, by: Literal["season", "month"] | None, as_json: bool) -> None:
+    """Sum up the records of RUN again, and check its meters; or, with --by, those of a run or comparison in time."""
     from glbdes.present import tables
     from glbdes.records.books import TOLERANCE
     from glbdes.study import run
 
+    if by is not None:
+        _by_period(folder, by, as_json)
+        return
     figures = run.Run.open(folder).summary
     if as_json:
         say(json.dumps(figures, indent=2, allow_nan=False))
@@ -155,6 +160,23 @@ def summary(folder: Path, as_json: bool) -> None:
         show(tables.summary(figures))
     if not figures["meter_residual"] <= TOLERANCE:
         raise RecordsError(f"{folder}: requests and meters do not balance, the records are not as they were written")
+
+
+def _by_period(folder: Path, by: Literal["season", "month"], as_json: bool) -> None:
+    """A run's or comparison's footprints by season or month."""
+    from glbdes.present import study_tables
+    from glbdes.records import periods
+    from glbdes.study import comparison, run
+
+    if (folder / comparison.MARK).exists():
+        found = periods.by_period(comparison.Comparison.open(folder).records(), by)
+    else:
+        one = run.Run.open(folder)
+        found = periods.by_period({one.info["policy"]: one.records}, by)
+    if as_json:
+        say(found.to_json(orient="records", indent=2, double_precision=15))
+    else:
+        show(study_tables.periods(found), width=WIDEST)
 
 
 @main.command("check-policy")
@@ -212,7 +234,7 @@ signals.add_command(describe)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Another seed than the shipped signals'.")
 @click.option("--hours", type=int, metavar="N", help="Length; default: that of the record behind them, 457.")
 @click.option("--unmatched", is_flag=True, help="Do not fit the draw's own statistics to the record's.")
-@click.option("--like", "statistics", type=FILE, metavar="JSON", help="Of the regions that `signals fit` was given.")
+@click.option("--like", "statistics", type=FILE, metavar="JSON|NAME", help="Of `signals fit`, or shipped: zones8_2023.")
 @click.option("--load", "load_out", type=FILE, metavar="FILE", help="Write a load of the same seed there.")
 def generate_signals(
     out: Path, seed: int | None, hours: int | None, unmatched: bool, statistics: Path | None, load_out: Path | None

@@ -15,6 +15,7 @@ from typing import Any
 from glbdes.errors import PolicyError, nearest
 from glbdes.policy import baselines, remote
 from glbdes.policy.ahead import EGLBAhead
+from glbdes.policy.chain import EGLBChain
 from glbdes.policy.contract import Check, check
 from glbdes.policy.eglb import EGLB
 from glbdes.policy.origin import Origin
@@ -37,6 +38,7 @@ BUILT_IN: dict[str, Factory] = {
     "eglb": EGLB,
     "eglb_simplex": EGLBSimplex,
     "eglb_ahead": EGLBAhead,
+    "eglb_chain": EGLBChain,
     "receding_horizon": RecedingHorizon,
 }
 

@@ -179,7 +179,7 @@ def _plans(factory: Factory, fleet: _Fleet, name: str, watch: bool = False) -> l
     for slot in range(SLOTS):
         view = _view(theirs, slot, sums)
         before = _bytes(theirs, view) if watch else {}
-        weights, _ = ask(policy, view, name)
+        weights = ask(policy, view, name).weights
         if watch:
             _must_be(before, _bytes(theirs, view), f"slot {slot}: plan() changed its input: ")
         outcome = _outcome(_view(fleet, slot, sums), weights)

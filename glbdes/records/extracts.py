@@ -12,7 +12,7 @@ import pandas as pd
 from glbdes.records.writer import PLANS_FILE, SLOTS_FILE, Records, reading
 
 MOST_ROWS: Final = 4000  # of a table over time; altair refuses to draw more than 5000
-PARTS: Final = {"prefill_kwh": "prefill", "decode_kwh": "decode", "idle_kwh": "idle", "host_kwh": "host"}
+PARTS: Final = {f"{kind}_kwh": kind for kind in ("prefill", "decode", "idle", "sleep", "host")}
 LEVELS: Final = np.concatenate((np.linspace(0, 0.9, 46), np.linspace(0.91, 0.99, 17), np.linspace(0.991, 0.999, 9)))
 
 Runs = Mapping[str, Records]

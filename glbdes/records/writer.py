@@ -30,7 +30,17 @@ from glbdes.base.folders import MARK, read_mark
 from glbdes.errors import RecordsError, nearest
 from glbdes.records.books import Books
 from glbdes.records.column_units import with_units
-from glbdes.records.columns import NAME, PLANS, REQUESTS, SLOTS, Names, plan_columns, request_columns, slot_columns
+from glbdes.records.columns import (
+    NAME,
+    PLANS,
+    REQUESTS,
+    REQUESTS_IN_SESSIONS,
+    SLOTS,
+    Names,
+    plan_columns,
+    request_columns,
+    slot_columns,
+)
 from glbdes.records.info import RunInfo, listed, validated
 from glbdes.records.sketch import Sketch
 from glbdes.world import SlotRecord, World
@@ -74,7 +84,7 @@ class Writer:
         self.books = Books(world, names.regions, by_request=by_request)
         self.folder = folder
         (folder / "requests").mkdir()
-        self._requests = _Table(folder / REQUESTS_FILE, REQUESTS)
+        self._requests = _Table(folder / REQUESTS_FILE, REQUESTS_IN_SESSIONS if world.in_sessions else REQUESTS)
         self._ended: list[NDArray[Any]] = []  # not written yet
         self._rows = 0
         self._thread = ThreadPoolExecutor(1)  # compression waits for no interpreter
@@ -245,7 +255,7 @@ class Records:
         with reading(path):
             dataset = ds.dataset(path, format="parquet")
             rows = dataset.count_rows()
-        _must_be(dataset.schema, REQUESTS, path)
+        _must_be(dataset.schema, REQUESTS_IN_SESSIONS if "session" in dataset.schema.names else REQUESTS, path)
         _must_have(rows, self.info["files"][REQUESTS_FILE]["rows"], path)
         return dataset
 

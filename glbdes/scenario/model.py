@@ -25,6 +25,7 @@ from glbdes.base import reading
 from glbdes.errors import ScenarioError
 from glbdes.scenario.complaints import refuse
 from glbdes.scenario.demand import Workload
+from glbdes.scenario.elastic import Scaling, Share
 from glbdes.scenario.kinds import (
     File,
     Knot,
@@ -139,8 +140,12 @@ class Pool(Model):
     max_queue: Annotated[int, Field(ge=0, le=MOST)] | None = None  # default: unbounded
     host_w: NonNegative | None = None  # default: the profile's
     idle_w: NonNegative | None = None
+    sleep_w: NonNegative | None = None
+    host_sleep_w: NonNegative | None = None  # default: host_w, as if the server stayed on
     sleep_after_s: SomeSeconds | None = None  # default: never
     wake_s: WakeS | None = None
+    min_awake: Annotated[int, Field(ge=0, le=MOST_REPLICAS)] | None = None  # default: 1; rules "follow" and "planned"
+    target_utilisation: Share | None = None  # default: 0.7; of replicas awake, what "follow" and plans aim at
 
 
 class Serving(Model):
@@ -150,6 +155,10 @@ class Serving(Model):
     max_batched_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = 2048  # chunked: most tokens of a step
     block_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = 16  # chunked: tokens of a block of the KV cache
     whole_prompts: bool = True  # chunked: admission needs blocks for all known tokens, not only for the first chunk
+    replica_choice: Literal["fewest", "pack", "prefix"] = (
+        "fewest"  # of a region's replicas, the one that gets a request
+    )
+    pack_to: Share = 0.7  # pack: share of max_batch up to which a replica is filled before the next
 
 
 class Region(Pool, Place):
@@ -177,6 +186,7 @@ class Network(Model):
 
 class Dispatch(Model):
     rule: Literal["weighted", "smooth", "least_loaded", "spillover", "plan_least_loaded"] = "smooth"
+    affinity: Literal["request", "session_slot", "session"] = "request"  # how long a session keeps its region
     telemetry_s: SomeSeconds = 0.0
     spill_queue: Annotated[int, Field(ge=0, le=MOST)] = 8
     demand: Literal["truth", "last", "forecast"] = "truth"  # what policies know of the slot's demand
@@ -228,16 +238,19 @@ class Objective(Model):
 
 
 class Fault(Model):
-    """A region is down (`signal` absent) or one of its signals is missing, from `start_h` to `end_h` of real time."""
+    """A region is down, one of its signals is missing (`signal`), or it may draw `max_kw` at most, from `start_h` to
+    `end_h` of real time."""
 
     region: str
+    kind: Literal["outage", "signal", "power_cap"] | None = None  # None: "signal" if there is one, else "outage"
+    max_kw: Positive | None = None  # power_cap: of IT power
     signal: Literal["price", "carbon", "water"] | None = None
     start_h: Annotated[NonNegative, Field(le=MOST_H)]
     end_h: Annotated[Positive, Field(le=MOST_H)]
 
 
 class Records(Model):
-    attribution: Literal["marginal", "full"] = "marginal"
+    attribution: Literal["marginal", "active", "full"] = "marginal"
     requests: Annotated[str, Field(pattern=r"^(all|none|sample:0?\.\d+)$")] = "all"  # which are kept, one row each
 
     @property
@@ -263,6 +276,7 @@ class Scenario(Changeable):
     gateways: Annotated[dict[Name, Gateway], Field(min_length=1)]
     slo: Annotated[dict[Name, Slo], Field(min_length=1)] = {"default": Slo()}  # noqa: RUF012 (pydantic copies it)
     serving: Serving = Serving()
+    scaling: Scaling = Scaling()
     dispatch: Dispatch = Dispatch()
     known_ahead: KnownAhead = KnownAhead()
     policy: PolicyChoice = PolicyChoice()

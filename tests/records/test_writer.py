@@ -160,7 +160,8 @@ def test_slots_hold_the_meters_scaled_to_real_time(written, world, sink):
         caused = meter.footprint(energy.it_kwh, world.signals, record.slot)
         assert np.allclose(mine["it_kwh"], energy.it_kwh, rtol=1e-14)
         assert np.allclose(mine["carbon_kg"], caused.carbon_kg, rtol=1e-14)
-        assert np.allclose(mine["unattributed_kwh"], energy.idle_kwh + energy.host_kwh, rtol=1e-14)
+        spare_kwh = energy.idle_kwh + energy.sleep_kwh + energy.host_kwh
+        assert np.allclose(mine["unattributed_kwh"], spare_kwh, rtol=1e-14)
         assert mine["price_usd_per_kwh"].tolist() == world.signals.price_usd_per_kwh[record.slot].tolist()
         assert mine["queue_max"].tolist() == record.meters["queue_max"].tolist()
     assert slots["utilisation"].between(0, 1).sum() + slots["utilisation"].isna().sum() == len(slots)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from glbdes.base.compiled import helper
-from glbdes.engine.fast.blocks import blocks_of, count_residue, hits, leave, more_blocks, most_steps, reclaim, take
+from glbdes.engine.fast.blocks import blocks_of, count_residue, more_blocks, most_steps
 from glbdes.engine.fast.books import (
     end,
     iterations_end_ns,
@@ -12,8 +12,20 @@ from glbdes.engine.fast.books import (
     spend,
     to_clock_ns,
 )
+from glbdes.engine.fast.cache import (
+    begin_row,
+    clear,
+    find,
+    finished,
+    first_grown,
+    grow,
+    grow_all,
+    leave,
+    take_over,
+    until_found,
+)
 from glbdes.engine.fast.chunked_books import bill, count, count_mixed, mark, mixed_s, owe
-from glbdes.engine.fast.order import pop_active, push_active, remove_active, schedule
+from glbdes.engine.fast.order import gather, pop_active, push_active, remove_active, schedule
 from glbdes.engine.fast.patience import be_sure
 from glbdes.engine.fast.state import *  # noqa: F403
 from glbdes.engine.fast.waiting import here, queue_down, queue_up, unlink
@@ -30,7 +42,15 @@ def rest(st, k, state, now):
     st.rep[k, ITERATIONS] = 0
     st.crep[k, STEPS] = 0
     st.shared_j[k], st.crepf[k, ATTENTION_J], st.crepf[k, RISING_J] = 0.0, 0.0, 0.0
+    if state == ASLEEP:
+        clear(st, k)
     schedule(st, k, NEVER)
+
+
+@helper
+def out_of_work(st, g, k):
+    """What replica k does without work."""
+    return IDLE if k - st.reg[g, FIRST] < st.reg[g, AWAKE] else ASLEEP
 
 
 @helper
@@ -139,7 +159,7 @@ def run_decoders(st, g, k, now):
         while need > crep[k, FREE]:
             if preempt(st, g, k, now) == q:
                 return False
-        take(st, k, need)
+        grow(st, k, q, need, computed + 1)
         i += 1
     return True
 
@@ -150,18 +170,15 @@ def admit(st, g, k, left, now):
     crep, creq, size = st.crep, st.creq, st.cnum[BLOCK]
     while crep[k, WAIT_COUNT] > 0 and left > 0 and crep[k, RUNNING] < st.reg[g, MAX_BATCH]:
         q = crep[k, WAIT_HEAD]
-        found = hits(st, k, q) if crep[k, LOSERS] > 0 else 0
+        found, used = find(st, k, q)
         tokens = min(creq[q, KNOWN] - found * size, left)
         total = blocks_of(st, found * size + tokens)
         needed = blocks_of(st, creq[q, KNOWN]) if st.cnum[WHOLE] != 0 else total
-        if needed > crep[k, FREE]:
+        if needed - used > crep[k, FREE]:
             return
         unlink(st, k, q)
-        if crep[k, LOSERS] > 0:
-            crep[k, LOSERS] -= 1
-            reclaim(st, k, q, found)
-            creq[q, CACHED] += found * size
-        take(st, k, total - found)
+        take_over(st, k, q, found)
+        grow(st, k, q, total - found, found * size + tokens)
         creq[q, COMPUTED], creq[q, CHUNK] = found * size, tokens
         st.running[k, crep[k, RUNNING]] = q
         crep[k, RUNNING] += 1
@@ -177,13 +194,15 @@ def compose(st, g, k, now):
     """A step of replica k, or a row of them, begins."""
     rep, crep, creq = st.rep, st.crep, st.creq
     if crep[k, HERE] == 0:
-        rest(st, k, IDLE, now)
+        rest(st, k, out_of_work(st, g, k), now)
         return
     losers, first_need, on = crep[k, LOSERS], more_blocks(st, k, 1), True
+    begin_row(st, k)
     if first_need <= crep[k, FREE]:
-        take(st, k, first_need)
+        grow_all(st, k, first_need, np.int64(1))
     else:
         on = run_decoders(st, g, k, now)
+        first_grown(st, k)
     left = st.cnum[BUDGET] - crep[k, DECODERS]
     if on and crep[k, RUNNING] > crep[k, DECODERS]:  # one whose prompt is unfinished, and it was admitted last
         q = st.running[k, crep[k, RUNNING] - 1]
@@ -192,7 +211,7 @@ def compose(st, g, k, now):
         if need > crep[k, FREE]:
             preempt(st, g, k, now)
         else:
-            take(st, k, need)
+            grow(st, k, q, need, creq[q, COMPUTED] + tokens)
             creq[q, CHUNK] = tokens
             left -= tokens
     preempted = crep[k, LOSERS] > losers
@@ -208,7 +227,8 @@ def compose(st, g, k, now):
     rep[k, EPOCH_B], rep[k, EPOCH_K0], rep[k, COUNTED] = crep[k, DECODERS], rep[k, CONTEXT], 0
     n = np.int64(1)
     if not preempted:
-        n = most_steps(st, k, crep[k, FREE] + first_need, (st.active[k, 0] >> ROW_BITS) - rep[k, ITERATIONS])
+        most = until_found(st, g, k, (st.active[k, 0] >> ROW_BITS) - rep[k, ITERATIONS])
+        n = most_steps(st, k, crep[k, FREE] + first_need, most)
     rep[k, PLANNED] = n
     schedule(st, k, now + row_end_ns(st, g, k, n))
 
@@ -218,6 +238,7 @@ def step(st, k, now):
     """A wake-up, a step or a row of steps ends."""
     g = st.rep[k, REGION]
     spend(st, g, k, now)
+    risen = st.rep[k, STATE] == RISING
     if st.rep[k, STATE] == PREFILL:
         end_mixed(st, g, k, now)
     elif st.rep[k, STATE] == DECODE:
@@ -225,7 +246,9 @@ def step(st, k, now):
     if st.crep[k, HERE] > 0:
         begin(st, k, now)
     else:
-        rest(st, k, IDLE, now)
+        rest(st, k, out_of_work(st, g, k), now)
+    if risen:
+        gather(st, g)
 
 
 @helper
@@ -257,7 +280,7 @@ def end_mixed(st, g, k, now):
 def end_row(st, g, k, n, now):
     """n steps without chunks have ended."""
     count(st, g, k, n)
-    take(st, k, more_blocks(st, k, n) - more_blocks(st, k, np.int64(1)))
+    grow_all(st, k, more_blocks(st, k, n) - more_blocks(st, k, np.int64(1)), n)
     st.rep[k, ITERATIONS] += n
     st.rep[k, CONTEXT] += n * st.crep[k, DECODERS]
     finish_all(st, g, k, now)
@@ -271,7 +294,7 @@ def finish_all(st, g, k, now):
         q = pop_active(st, k)
         bill(st, g, k, q, True)
         known = st.creq[q, KNOWN]
-        st.crep[k, FREE] += blocks_of(st, known - 1)
+        finished(st, k, q, known - 1)
         count_residue(st, k, known - 1, -1)
         rep[k, CONTEXT] -= known
         i = 0
