@@ -3,7 +3,8 @@
     python docs/scripts/make_prefixes.py [TRACE]
 
 llm10's ten regions, an H100 each, a day at 1:1. TRACE is the conversation trace of kvcache-ai/Mooncake, again and
-again; without it, sessions are drawn (`workload.sessions`). Policies spread the same requests with each kind of affinity.
+again; without it, sessions are drawn (`workload.sessions`). Policies spread the same requests, with each kind of
+affinity.
 """
 
 import sys

@@ -366,7 +366,9 @@ def test_the_page_lists_every_key_with_its_default(title: str) -> None:
     section = next(part for part in page.split("\n## ") if part.startswith(title))
     rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in section.splitlines() if line.startswith("| `")]
     model, scalars = PAGES[title], ("name", "description", "seed", "engine")
-    keys = scalars if model is Scenario else tuple(key for key in model.model_fields if key not in ("lengths", "sessions"))
+    keys = (
+        scalars if model is Scenario else tuple(key for key in model.model_fields if key not in ("lengths", "sessions"))
+    )
     listed = {f"`{key}`": written_default(model, key) for key in keys}
     if model is demand.Workload:
         for name, inner in (("lengths", demand.Lengths), ("sessions", demand.Sessions)):
