@@ -236,7 +236,8 @@ def differences(sink: ListSink, twin: Run, exact: bool) -> list[str]:
     def in_amount(a, b):
         return np.isclose(a, b, rtol=1e-9, atol=1e-15)
 
-    for names, close in ((EXACT, equal), (TIMES, in_time), (FOOTPRINTS, in_amount)):
+    exact_names = (*EXACT, *(["session"] if "session" in (table.dtype.names or ()) else []))
+    for names, close in ((exact_names, equal), (TIMES, in_time), (FOOTPRINTS, in_amount)):
         for name in names:
             if name in twin.requests.dtype.names:
                 compare("request", name, table[name], twin.requests[name], close)

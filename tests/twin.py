@@ -18,6 +18,8 @@ from math import ceil, floor, fsum
 import numpy as np
 
 from glbdes.hardware.physics import (
+    BY_REQUEST,
+    BY_SESSION_SLOT,
     FAILED,
     LEAST_LOADED,
     PLAN_LEAST_LOADED,
@@ -27,7 +29,7 @@ from glbdes.hardware.physics import (
     SPILLOVER,
     TIMED_OUT,
 )
-from glbdes.world import METER_DTYPE, Policy, SlotRecord, World, request_dtype
+from glbdes.world import METER_DTYPE, Policy, SlotRecord, World
 from glbdes.world.view import Planner
 
 NEVER = 1 << 62
@@ -59,6 +61,8 @@ class Request:
     output: int
     arrival_ns: int
     uniform: float
+    session: int = -1
+    chain: int = -1
     attempts: int = 0
     region: int = -1
     replica: int = -1
@@ -104,7 +108,7 @@ class Region:
 
 @dataclass(eq=False)
 class Run:
-    """What the twin found: `request_dtype` by request id, the slots as an engine hands them over, and every visit."""
+    """What the twin found: records by request id, the slots as an engine hands them over, and every visit."""
 
     requests: np.ndarray
     slots: list[SlotRecord]
@@ -135,6 +139,7 @@ class _Twin:
         self.slot_due = 0
         self.telemetry_due = 0 if world.telemetry_ns else NEVER
         self.seen: list[tuple[int, float, int]] = []
+        self.homes: dict[int, tuple[int, int]] = {}  # session: region, and the slot in which it was sent there
         self.credit = np.zeros((world.gateways, world.regions))
         self.meters = np.zeros((world.slots, 3, world.regions), dtype=METER_DTYPE)
         self.dispatched = np.zeros((world.slots, 3, world.gateways, world.regions), dtype=np.int64)
@@ -235,6 +240,8 @@ class _Twin:
                 output=int(fresh.output_tokens[i]),
                 arrival_ns=int(fresh.arrival_ns[i]),
                 uniform=float(fresh.uniform[i]),
+                session=-1 if fresh.session is None else int(fresh.session[i]),
+                chain=-1 if fresh.chain is None else int(fresh.chain[i]),
             )
             self.requests.append(request)
             self._travel(request, request.arrival_ns, GATEWAY_ARRIVAL)
@@ -424,11 +431,21 @@ class _Twin:
         if not choices:  # it fails at its gateway: on the record of the request, on no region's meter
             request.status, request.finish_ns = FAILED, self.now
             return
-        r = self._choose(request, g, choices)
+        r = self._home(request, choices)
+        if r is None:
+            r = self._choose(request, g, choices)
+        self.homes[request.session] = (r, self.slot)
         request.attempts += 1
         request.region = r
         self.dispatched[self.slot, self.part, g, r] += 1
         self._travel(request, self.now + int(self.world.latency_ns[g, r]), REGION_ARRIVAL)
+
+    def _home(self, request: Request, choices: list[int]) -> int | None:
+        """Where an earlier request of its session went, with `session_slot` in this slot, if that may be."""
+        r, slot = self.homes.get(request.session, (None, None))
+        old = self.world.affinity == BY_SESSION_SLOT and slot != self.slot
+        none = self.world.affinity == BY_REQUEST or request.session < 0 or r not in choices
+        return None if old or none else r
 
     def _choose(self, request: Request, g: int, choices: list[int]) -> int:
         rule, latency = self.world.dispatch, self.world.latency_ns[g]
@@ -714,13 +731,15 @@ class _Twin:
 
     def _records(self, factors: np.ndarray) -> np.ndarray:
         signals = self.world.signals
-        records = np.zeros(len(self.requests), dtype=request_dtype(len(self.world.further)))
+        records = np.zeros(len(self.requests), dtype=self.world.request_dtype)
         for record, request in zip(records, sorted(self.requests, key=lambda x: x.request_id), strict=True):
             for name in ("request_id", "gateway", "region", "replica", "slo", "status", "attempts"):
                 record[name] = getattr(request, name)
             record["prompt_tokens"], record["output_tokens"] = request.prompt, request.output
             for name in ("arrival_ns", "start_ns", "first_token_ns", "finish_ns", "preemptions", "cached_tokens"):
                 record[name] = getattr(request, name)
+            if self.world.in_sessions:
+                record["session"] = request.session
             for (slot, part, r), joules in request.charged_j.items():
                 energy_j = fsum(joules) * factors[slot, part, r]
                 it_kwh = energy_j / 3.6e6

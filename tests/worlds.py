@@ -61,6 +61,8 @@ def make_requests(
     gateway: Sequence[int] | int = 0,
     uniform: Sequence[float] | float = 0.5,
     slo: Sequence[int] | int = 0,
+    session: Sequence[int] | int | None = None,
+    chain: Sequence[int] | int | None = None,
 ) -> Requests:
     """Requests of a whole run; ids in order of (arrival, gateway)."""
     n = len(arrival_ns)
@@ -68,7 +70,8 @@ def make_requests(
     order = np.lexsort((columns[0], columns[4]))
     gateway_, slo_, prompt_, output_, arrival_, uniform_ = (column[order] for column in columns)
     ints = [column.astype(np.int64) for column in (gateway_, slo_, prompt_, output_, arrival_)]
-    return Requests(np.arange(n, dtype=np.int64), *ints, uniform_.astype(float))
+    told = (np.broadcast_to(np.asarray(x), n)[order].astype(np.int64) for x in (session, chain) if session is not None)
+    return Requests(np.arange(n, dtype=np.int64), *ints, uniform_.astype(float), *told)
 
 
 def slot_of(requests: Requests, slot_ns: int) -> Callable[[int], Requests]:
@@ -76,7 +79,8 @@ def slot_of(requests: Requests, slot_ns: int) -> Callable[[int], Requests]:
 
     def stream(slot: int) -> Requests:
         low, high = np.searchsorted(requests.arrival_ns, [slot * slot_ns, (slot + 1) * slot_ns])
-        return Requests(*(getattr(requests, name)[low:high] for name in requests.__dataclass_fields__))
+        columns = (getattr(requests, name) for name in requests.__dataclass_fields__)
+        return Requests(*(None if column is None else column[low:high] for column in columns))
 
     return stream
 

@@ -26,6 +26,10 @@ DISPATCH_NAMES = ("weighted", "smooth", "least_loaded", "spillover", "plan_least
 NO_PLAN = ("least_loaded",)  # rules that take no notice of plans
 STATE_DEPENDENT = (LEAST_LOADED, SPILLOVER, PLAN_LEAST_LOADED)  # rules that look at the regions
 
+# How long a session keeps its region.
+BY_REQUEST, BY_SESSION_SLOT, BY_SESSION = range(3)
+AFFINITY_NAMES = ("request", "session_slot", "session")
+
 NEVER_NS = 1 << 62  # later than any clock time, and far enough from the end of int64 to add to one
 
 

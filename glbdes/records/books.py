@@ -93,7 +93,7 @@ class Books:
         return self.world.full_attribution and self.by_request
 
     def requests(self, chunk: NDArray[Any]) -> None:
-        """Enter ended requests, `request_dtype`."""
+        """Enter ended requests, `World.request_dtype`."""
         self.count += len(chunk)
         self.counted += int(self.world.counted(chunk["arrival_ns"]).sum())
         self.id_sum += int(chunk["request_id"].sum())

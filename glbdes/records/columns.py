@@ -55,6 +55,8 @@ REQUESTS: Final = pa.schema(
     ]
 )
 
+REQUESTS_IN_SESSIONS: Final = REQUESTS.append(pa.field("session", pa.int64()))  # of a run that has any; null: in none
+
 SLOTS: Final = pa.schema(
     [
         ("slot", pa.int32()),
@@ -90,9 +92,11 @@ SLOTS: Final = pa.schema(
 )
 
 
-def requests_schema(more: Sequence[Footprint]) -> Any:
-    """`REQUESTS`, and a column for each further footprint."""
-    return pa.schema([*REQUESTS, *((one.column, pa.float64()) for one in more)])
+def requests_schema(more: Sequence[Footprint], *, in_sessions: bool = False) -> Any:
+    """`REQUESTS`, or those in sessions, and a column for each further footprint."""
+    return pa.schema(
+        [*(REQUESTS_IN_SESSIONS if in_sessions else REQUESTS), *((one.column, pa.float64()) for one in more)]
+    )
 
 
 def slots_schema(more: Sequence[Footprint]) -> Any:
@@ -129,8 +133,10 @@ class Names(NamedTuple):
 def request_columns(chunk: NDArray[Any], world: World, names: Names, start: datetime) -> dict[str, Any]:
     """Columns of `REQUESTS` for `chunk`, `REQUEST_DTYPE` [n] (docs/model.md, section 3); slot 0 begins at `start`."""
     durations = durations_s(chunk, world).items()
+    session = {"session": pa.array(chunk["session"], mask=chunk["session"] < 0)} if world.in_sessions else {}
     slot = chunk["arrival_ns"] // world.period_ns
     return {
+        **session,
         "slot": slot.astype(np.int32),
         "time_utc": begins_utc(slot, world, start),
         **{key: chunk[key] for key in ("request_id", "attempts", "prompt_tokens", "output_tokens", "arrival_ns")},

@@ -52,6 +52,8 @@ FIGURES: Final = (
     "it_kwh",
     "unattributed_kwh",
     "embodied_kg",
+    "preemptions",
+    "prefix_hit_rate",
 )
 
 
@@ -81,6 +83,7 @@ def row(summary: Summary, info: Mapping[str, Any], reference: Reference | None) 
     found |= {"slo_share": _attained(summary, info), "goodput_rps": summary["goodput_rps"], **_classes(summary)}
     found |= {"requests": counts["total"], **{key: counts[key] for key in COUNTS[1:]}}
     found |= {key: summary["totals"][key] for key in ("it_kwh", "unattributed_kwh", "embodied_kg")}
+    found |= {key: summary[key] for key in ("preemptions", "prefix_hit_rate")}
     every = (*FIGURES, *(column for kind in named if kind not in REGIONAL for column in burdens(kind, named[kind])))
     return {key: np.nan if found[key] is None else float(found[key] or 0.0) for key in every}
 

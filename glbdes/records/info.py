@@ -84,7 +84,7 @@ class _Scenario(Said):
     gateways: Annotated[dict[str, _Place], Field(min_length=1)]
     slo: Annotated[dict[str, _Limits], Field(min_length=1)]
     objective: _Objective
-    footprints: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], _Footprint] = {}  # noqa: RUF012
+    footprints: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], _Footprint] = {}
     dispatch: _Dispatch
     serving: _Serving
 

@@ -76,7 +76,8 @@ class Writer:
         self.books = Books(world, names.regions, by_request=by_request)
         self.folder = folder
         (folder / "requests").mkdir()
-        self._requests = _Table(folder / REQUESTS_FILE, requests_schema(world.further))
+        kept = requests_schema(world.further, in_sessions=world.in_sessions)
+        self._requests = _Table(folder / REQUESTS_FILE, kept)
         self._ended: list[NDArray[Any]] = []  # not written yet
         self._rows = 0
         self._thread = ThreadPoolExecutor(1)  # compression waits for no interpreter
@@ -254,7 +255,7 @@ class Records:
         with reading(path):
             dataset = ds.dataset(path, format="parquet")
             rows = dataset.count_rows()
-        _must_be(dataset.schema, requests_schema(self.further), path)
+        _must_be(dataset.schema, requests_schema(self.further, in_sessions="session" in dataset.schema.names), path)
         _must_have(rows, self.info["files"][REQUESTS_FILE]["rows"], path)
         return dataset
 

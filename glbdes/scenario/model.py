@@ -158,7 +158,9 @@ class Serving(Model):
     max_batched_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = 2048  # chunked: most tokens of a step
     block_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = 16  # chunked: tokens of a block of the KV cache
     whole_prompts: bool = True  # chunked: admission needs blocks for all known tokens, not only for the first chunk
-    replica_choice: Literal["fewest", "pack"] = "fewest"  # of a region's replicas, the one that gets a request
+    replica_choice: Literal["fewest", "pack", "prefix"] = (
+        "fewest"  # of a region's replicas, the one that gets a request
+    )
     pack_to: Share = 0.7  # pack: share of max_batch up to which a replica is filled before the next
 
 
@@ -189,6 +191,7 @@ class Network(Model):
 
 class Dispatch(Model):
     rule: Literal["weighted", "smooth", "least_loaded", "spillover", "plan_least_loaded"] = "smooth"
+    affinity: Literal["request", "session_slot", "session"] = "request"  # how long a session keeps its region
     telemetry_s: SomeSeconds = 0.0
     spill_queue: Annotated[int, Field(ge=0, le=MOST)] = 8
     demand: Literal["truth", "last", "forecast"] = "truth"  # what policies know of the slot's demand

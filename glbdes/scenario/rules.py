@@ -42,6 +42,29 @@ def _workload(document: Document) -> Iterator[Problem]:
         yield Problem("workload.file", ": missing, must name a request trace because workload.arrivals = 'replay'")
 
 
+def _sessions(document: Document) -> Iterator[Problem]:
+    workload, serving, dispatch = (table(document, name) for name in ("workload", "serving", "dispatch"))
+    given, arrivals = table(document, "workload").get("sessions"), workload.get("arrivals", "poisson")
+    if given is not None and arrivals != "poisson":
+        rule = "must be 'poisson' because workload.sessions says when requests follow one another"
+        yield Problem("workload.arrivals", f" = '{brief(arrivals)}', {rule}")
+    system = number(table(document, "workload", "sessions"), "system_tokens")
+    longest = number(table(document, "workload", "lengths"), "max_tokens")
+    if given is not None and system + 2 > (32768 if longest != longest else longest):
+        rule = "must leave room for a prompt and an answer of a token each within workload.lengths.max_tokens"
+        yield Problem("workload.sessions.system_tokens", f" = {system:g} tokens, {rule}")
+    affinity, chunked = dispatch.get("affinity", "request"), serving.get("scheduler") == "chunked"
+    if affinity != "request" and not chunked:
+        rule = "must be 'request' unless serving.scheduler = 'chunked': only there do replicas keep prefixes"
+        yield Problem("dispatch.affinity", f" = '{brief(affinity)}', {rule}")
+    elif affinity != "request" and given is None and arrivals != "replay":
+        rule = "must be 'request' because there are no sessions: neither workload.sessions nor a replayed trace"
+        yield Problem("dispatch.affinity", f" = '{brief(affinity)}', {rule}")
+    if serving.get("replica_choice", "fewest") == "prefix" and not chunked:
+        rule = "must be 'fewest' unless serving.scheduler = 'chunked': only there do replicas keep prefixes"
+        yield Problem("serving.replica_choice", f" = 'prefix', {rule}")
+
+
 def _signals(document: Document) -> Iterator[Problem]:
     signals = table(document, "signals")
     source = signals.get("source", "constant")
@@ -195,6 +218,7 @@ def _waits(document: Document) -> Iterator[Problem]:
 
 RULES: tuple[Callable[[Document], Iterator[Problem]], ...] = (
     _workload,
+    _sessions,
     _signals,
     _slo,
     _lengths,

@@ -238,7 +238,7 @@ def compare(
             ]
         with shown(progress, "runs") as bar:
             done = _run_all(jobs, workers, dask, bar.advance)
-        drawn = same_requests((job.policy, job.seed, result.requests) for job, result in done.items())
+        drawn = same_requests((job.policy, job.seed, done[job.folder].requests) for job in jobs)
         told_of = Told(
             scenario=first.name,
             engines={result.engine for result in done.values()},
@@ -251,7 +251,7 @@ def compare(
             signal_seeds=[seed for seed in drawn_by_seed if seed is not None],
             wall_s=time.perf_counter() - begin_s,
         )
-        write(folder.path, pd.DataFrame([_row(job, done[job]) for job in jobs]), told_of)
+        write(folder.path, pd.DataFrame([_row(job, done[job.folder]) for job in jobs]), told_of)
     return Comparison.open(folder.path)
 
 
@@ -272,13 +272,12 @@ def _row(job: Job, result: Done) -> dict[str, Any]:
     return {"policy": job.policy, "seed": job.seed, **drawn, **result.figures}
 
 
-def _run_all(jobs: Sequence[Job], workers: int, dask: str | None, progress: Progress | None) -> dict[Job, Done]:
-    done: dict[Job, Done] = {}
+def _run_all(jobs: Sequence[Job], workers: int, dask: str | None, progress: Progress | None) -> dict[Path, Done]:
+    done: dict[Path, Done] = {}
     told = progress or (lambda ended, expected: None)
     told(0, len(jobs))
-    keys = {job.folder: job for job in jobs}
     for job, result in on_cluster(simulate, jobs, dask) if dask else each(simulate, jobs, workers):
-        done[keys[job.folder]] = result
+        done[job.folder] = result
         told(len(done), len(jobs))
     return done
 

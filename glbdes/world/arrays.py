@@ -19,8 +19,10 @@ from glbdes.hardware.step_tables import StepTables
 from glbdes.signals import Signals
 from glbdes.units import G_PER_KG, J_PER_KWH, NS_PER_S
 from glbdes.workload import Requests
-from glbdes.world.footprints import Footprint, built_in, no_further, side_by_side
+from glbdes.workload.prefixes import Prefixes
+from glbdes.world.footprints import Footprint, built_in, no_further, side_by_side, with_further
 from glbdes.world.outages import Outage
+from glbdes.world.rows import REQUEST_DTYPE, SESSION_DTYPE
 from glbdes.world.scaling import Plan, Scaling
 from glbdes.world.waiting import Waiting
 
@@ -80,6 +82,10 @@ class World:
     warmup_ns: int = 0  # simulated at the beginning of each slot, under its plan and signals, but not counted
     further: tuple[Footprint, ...] = ()  # beyond carbon and water; what they are per kWh is in the signals
     embodied_kg_per_h: Floats | None = None  # [r] of making all replicas, over their lives; None: not told
+    prefixes: Prefixes | None = None  # what requests have in common; None: nothing, or nobody looks for it
+    sessions: int = 0  # that requests belong to, numbered from 0; 0: none
+    affinity: int = 0  # one of `physics.AFFINITY_NAMES`, by number
+    by_prefix: bool = False  # is a request given to the replica that holds most of its prefix?
     active_attribution: bool = False  # do requests pay for the host of the replica that works for them?
     scaling: Scaling | None = None  # who says how many replicas are awake; None: nobody, all are (or sleep when idle)
     past: Signals | None = None  # [h, r] what policies see of the slots before the first one; None: nothing
@@ -111,6 +117,21 @@ class World:
         host_w = self.fleet.replicas * self.fleet.host_w if self.rest_host_w is None else self.rest_host_w
         watts = host_w if self.rest_w is None else host_w + self.rest_w
         return np.asarray(watts * self.slot_s / J_PER_KWH)
+
+    @property
+    def request_dtype(self) -> np.dtype[Any]:
+        """Of the records of requests."""
+        return with_further(self.kernel_dtype, len(self.further))
+
+    @property
+    def kernel_dtype(self) -> np.dtype[Any]:
+        """The same without further footprints."""
+        return SESSION_DTYPE if self.in_sessions else REQUEST_DTYPE
+
+    @property
+    def in_sessions(self) -> bool:
+        """Whether requests say which session and chain they belong to."""
+        return self.sessions > 0 or self.prefixes is not None
 
     @property
     def history(self) -> int:
@@ -263,62 +284,6 @@ class Policy(Protocol):
         ...
 
 
-REQUEST_DTYPE = np.dtype(
-    [
-        ("request_id", "i8"),
-        ("gateway", "i2"),
-        ("region", "i2"),  # the last one it was sent to; -1: none
-        ("replica", "i4"),  # -1: none
-        ("slo", "i1"),
-        ("status", "i1"),
-        ("attempts", "i2"),
-        ("prompt_tokens", "i4"),
-        ("output_tokens", "i4"),
-        ("arrival_ns", "i8"),
-        ("start_ns", "i8"),  # prefill begins; -1: never
-        ("first_token_ns", "i8"),  # at the region; -1: never
-        ("finish_ns", "i8"),  # when its last status was decided, at the region (or at the gateway, if none took it)
-        ("energy_j", "f8"),
-        ("cost_usd", "f8"),
-        ("carbon_g", "f8"),
-        ("water_l", "f8"),
-        ("preemptions", "i4"),  # times that it lost its blocks, for want of free ones; 0 where prompts come first
-        ("cached_tokens", "i8"),  # that it did not have to compute, over all its admissions; 0 where prompts come first
-    ]
-)
-
-
-def request_dtype(further: int) -> np.dtype[Any]:
-    """`REQUEST_DTYPE`, with amounts of so many further footprints as one more field, `further`; of none, as it is."""
-    return np.dtype([*REQUEST_DTYPE.descr, ("further", "f8", (further,))]) if further else REQUEST_DTYPE
-
-
-# Raw counters of one region in one slot, as an engine keeps them: simulated, not scaled.
-METER_DTYPE = np.dtype(
-    [
-        ("arrived", "i8"),  # requests that reached the region
-        ("served", "i8"),
-        ("rejected", "i8"),
-        ("timed_out", "i8"),
-        ("failed", "i8"),  # requests whose last attempt ended here
-        ("queue_max", "i8"),
-        ("queue_area_ns", "i8"),  # integral of the queue's length
-        ("system_area_ns", "i8"),  # integral of the number of requests in the region
-        ("prefill_ns", "i8"),  # replica time by what it did
-        ("decode_ns", "i8"),
-        ("idle_ns", "i8"),  # awake or asleep, without work
-        ("down_ns", "i8"),
-        ("asleep_ns", "i8"),  # of `idle_ns`
-        ("wakes", "i8"),  # times that a replica began to wake up
-        ("prefill_j", "f8"),
-        ("decode_j", "f8"),
-        ("idle_j", "f8"),  # awake without work
-        ("sleep_j", "f8"),
-        ("attributed_j", "f8"),  # what requests were charged, by their own counters
-    ]
-)
-
-
 @dataclass(frozen=True, eq=False)
 class SlotRecord:
     """A slot as an engine hands it to a sink: the plan that held, and the raw meters. All but the last two count."""
@@ -339,7 +304,7 @@ class Sink(Protocol):
     """Where an engine's records go, about in the order of simulated time."""
 
     def requests(self, chunk: NDArray[Any], /) -> None:
-        """A chunk of ended requests, `request_dtype`, in an order of the engine's own; the sink may keep it."""
+        """A chunk of ended requests, `World.request_dtype`, in an order of the engine's own; the sink may keep it."""
         ...
 
     def slot(self, record: SlotRecord, /) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from glbdes.hardware import Service, megawatts, replicas
 from glbdes.hardware.clock import span_ns, span_or_never_ns
 from glbdes.hardware.embodied import embodied_kg_per_h
-from glbdes.hardware.physics import DISPATCH_NAMES
+from glbdes.hardware.physics import AFFINITY_NAMES, DISPATCH_NAMES
 from glbdes.scenario import Scenario
 from glbdes.scenario.elastic import ELASTIC
 from glbdes.scenario.model import Fault
@@ -83,6 +83,10 @@ def _world(scenario: Scenario, folder: Path) -> World:
         assumed=service.assumed,
         lent=known.lent,
         steps=service.steps,
+        prefixes=asked.prefixes,
+        sessions=asked.sessions,
+        affinity=AFFINITY_NAMES.index(dispatch.affinity),
+        by_prefix=scenario.serving.replica_choice == "prefix",
         price_ahead_slots=known.price_ahead_slots,
         past=known.past,
         warmup_ns=warmup_ns,

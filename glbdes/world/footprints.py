@@ -72,3 +72,8 @@ def side_by_side(carbon: Floats, water: Floats, further: Floats) -> Floats:
     """[k, r] of carbon [r], water [r] and further footprints [k - 2, r], which may be none."""
     two = np.stack((carbon, water))
     return np.concatenate((two, further)) if len(further) else two
+
+
+def with_further(dtype: np.dtype[Any], further: int) -> np.dtype[Any]:
+    """`dtype` of requests with amounts of so many further footprints as a last field, `further`; of none, as it is."""
+    return np.dtype([*dtype.descr, ("further", "f8", (further,))]) if further else dtype

@@ -50,6 +50,19 @@ preemptions_and_cached = either("creq", of_cache, no_cache)
 
 
 @helper
+def no_session(st, q, record):
+    return
+
+
+@helper
+def of_session(st, q, record):
+    record["session"] = st.req[q, SESSION]
+
+
+write_session = either("sessions", of_session, no_session)
+
+
+@helper
 def emit(st, q):
     """Write the record of request q and give its row back."""
     req, reqf, clock = st.req, st.reqf, st.clock
@@ -73,6 +86,7 @@ def emit(st, q):
     record["carbon_g"] = reqf[q, CARBON_G]
     record["water_l"] = reqf[q, WATER_L]
     record["preemptions"], record["cached_tokens"] = preemptions_and_cached(st, q)
+    write_session(st, q, record)
     st.free[clock[FREE_COUNT]] = q
     clock[FREE_COUNT] += 1
 

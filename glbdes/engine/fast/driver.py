@@ -14,14 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from glbdes.base.cache import ALL, SOME
+from glbdes.base.cache import kind_of
 from glbdes.base.compiled import is_compiled
 from glbdes.engine.fast import books as fast_books
 from glbdes.engine.fast import dispatch as fast_dispatch
 from glbdes.engine.fast import kinds as fast_kinds
 from glbdes.engine.fast import loop as fast_loop
 from glbdes.engine.fast.further import Payment, ledgers
-from glbdes.engine.fast.incoming import FOREVER_NS, drawn, rows_of, stable_order
+from glbdes.engine.fast.incoming import FOREVER_NS, drawn, rows_of, stable_order, width
+from glbdes.engine.fast.kv_state import has_prefixes
 from glbdes.engine.fast.state import (
     ARRIVED,
     ATTRIBUTED_J,
@@ -29,6 +30,7 @@ from glbdes.engine.fast.state import (
     DECODE_J,
     DUE_NS,
     IDLE_J,
+    NONE,
     PREFILL_J,
     QUEUE_MAX,
     QUEUED,
@@ -155,7 +157,9 @@ def independent(world: World) -> bool:
 def must_compile(world: World) -> bool:
     """Whether a run of `world` begins with compiling kernels."""
     name = "advance_alone" if independent(world) else "advance_all"
-    return not is_compiled(name, SOME if world.steps is None else ALL)
+    there = {"crep": world.steps is not None, "mine": has_prefixes(world), "sessions": world.in_sessions}
+    there["homes"] = name == "advance_all" and world.affinity != physics.BY_REQUEST
+    return not is_compiled(name, kind_of([field for field, given in there.items() if given]))
 
 
 class Engine(ABC):
@@ -190,6 +194,8 @@ class Engine(ABC):
 
     def open_slot(self, slot: int, weights: Floats, demand_rps: Floats) -> None:
         """The slot's plan, which was made for `demand_rps` [g], and its signals are in force."""
+        if self.rules.homes is not None and self.world.affinity == physics.BY_SESSION_SLOT:
+            self.rules.homes[:] = NONE
         self.rules.weights[:] = weights
         self.rules.sent_rps[:] = 0.0
         for demand, row in zip(demand_rps, weights, strict=True):
@@ -264,7 +270,8 @@ class Alone(Engine):
         super().__init__(world, chunk, [[r] for r in range(world.regions)])
         if min(threads, world.regions) > 1:
             self.pool = ThreadPoolExecutor(threads)
-        self.coming: list[Ints] = [np.empty((0, DUE_NS + 1), dtype=np.int64) for _ in self.parts]  # by (due, id)
+        nothing = np.empty((0, width(world.in_sessions)), dtype=np.int64)
+        self.coming: list[Ints] = [nothing for _ in self.parts]  # by (due, id)
         self.new: Arrivals | None = None
 
     def take_in(self, requests: Requests, first: int, last: int) -> Iterator[list[NDArray[Any]]]:
@@ -304,7 +311,7 @@ class Together(Engine):
 
     def __init__(self, world: World, chunk: int) -> None:
         super().__init__(world, chunk, [list(range(world.regions))])
-        self.coming: Ints = np.empty((0, DUE_NS + 1), dtype=np.int64)
+        self.coming: Ints = np.empty((0, width(world.in_sessions)), dtype=np.int64)
         self.uniform: Floats = np.empty(0)
         faults = [(down_ns, region, 0) for region, down_ns, _ in world.outages]
         faults += [(up_ns, region, 1) for region, _, up_ns in world.outages]

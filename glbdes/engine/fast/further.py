@@ -31,7 +31,8 @@ from glbdes.engine.fast.state import (
 )
 from glbdes.hardware import physics
 from glbdes.units import J_PER_KWH
-from glbdes.world import Floats, Ints, World, request_dtype
+from glbdes.world import Floats, Ints, World
+from glbdes.world.footprints import with_further
 
 
 class Ledger:
@@ -65,7 +66,7 @@ class Ledger:
 
     def completed(self, records: NDArray[Any]) -> NDArray[Any]:
         """`records` of ended requests with their further footprints; they are forgotten here."""
-        wide = np.empty(len(records), dtype=request_dtype(self.per_j.shape[1]))
+        wide = np.empty(len(records), dtype=with_further(records.dtype, self.per_j.shape[1]))
         for name in records.dtype.names or ():
             wide[name] = records[name]
         before_j, amount = self.so_far(records["request_id"])

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from glbdes.engine.fast.state import DUE_NS
+from glbdes.engine.fast.state import CHAIN_TO_COME, DUE_NS, NONE, SESSION_TO_COME
 from glbdes.workload import Requests
 from glbdes.world import Ints, World
 
@@ -32,18 +32,26 @@ def drawn(world: World, ahead: bool) -> Iterator[Requests]:
 
 def rows_of(requests: Requests, low: int, high: int) -> Ints:
     """Requests low .. high - 1 as rows for kernels (`fast_state`, requests to come)."""
-    columns = (
+    columns = [
         requests.request_id,
         requests.gateway,
         requests.slo,
         requests.prompt_tokens,
         requests.output_tokens,
         requests.arrival_ns,
-    )
-    rows = np.empty((high - low, DUE_NS + 1), dtype=np.int64)
+    ]
+    rows = np.full((high - low, width(requests.session is not None)), NONE, dtype=np.int64)
     for i, column in enumerate(columns):
         rows[:, i] = column[low:high]
+    for i, given in ((SESSION_TO_COME, requests.session), (CHAIN_TO_COME, requests.chain)):
+        if given is not None:
+            rows[:, i] = given[low:high]
     return rows
+
+
+def width(sessions: bool) -> int:
+    """Columns of requests to come."""
+    return CHAIN_TO_COME + 1 if sessions else DUE_NS + 1
 
 
 def stable_order(times_ns: Ints) -> Ints:

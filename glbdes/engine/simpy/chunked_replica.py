@@ -33,6 +33,8 @@ class ChunkedOwner(Protocol):
 
     def preempted(self, request: Request, now: int) -> None: ...
 
+    def contents(self, chain: int) -> list[int]: ...
+
 
 class ChunkedReplica(Replica):
     """One model server that schedules as vLLM does.
@@ -62,6 +64,8 @@ class ChunkedReplica(Replica):
         self.state = state
         self.idle_ns = now
         self.next_event: Happening | None = None
+        if state == ASLEEP:
+            self.scheduler.forget()
         self.forget()
 
     def forget(self) -> None:
@@ -75,7 +79,7 @@ class ChunkedReplica(Replica):
         """`request` waits here from now on."""
         scheduler = self.scheduler
         request.replica = self.index
-        job = Job(request.id, request.prompt, request.output)
+        job = self.job(request)
         self.jobs[request.id] = job, request
         request.decoded = NONE
         self.held += 1
@@ -84,6 +88,17 @@ class ChunkedReplica(Replica):
             self.wake(now)
         elif len(scheduler.waiting) == 1:
             self.look_again(now)
+
+    def job(self, request: Request) -> Job:
+        return Job(request.id, request.prompt, request.output, self.owner.contents(request.chain))
+
+    def prefix(self, request: Request, now: int) -> int:
+        """How many blocks of `request` are in the cache now."""
+        if self.state == DECODE:
+            elapsed = now - self.epoch_ns
+            n = physics.iterations_ended(elapsed, self.planned, self.epoch_b, self.epoch_k0, *self.row_timing())
+            self.scheduler.reach(self.step_now, n if self.row_ns(n) == elapsed else n + 1)
+        return len(self.scheduler.hits(self.job(request)))
 
     def give_up(self, request: Request, now: int) -> None:
         """`request`, which waits here, has no patience left; who stood behind it may fit where it did not."""
@@ -104,13 +119,17 @@ class ChunkedReplica(Replica):
     def begin(self, now: int) -> None:
         """The next step is put together when everything else of this instant has happened."""
         self.state = BETWEEN
-        self.next_event = Happening(self.env, now, self.compose_order, self.compose)
+        if self.env.peek() > now:  # it has
+            self.compose(now)
+        else:
+            self.next_event = Happening(self.env, now, self.compose_order, self.instant_over)
 
-    def compose(self, event: Event) -> None:
+    def instant_over(self, event: Event) -> None:
+        if event is self.next_event:
+            self.compose(self.env._now)  # type: ignore[arg-type]
+
+    def compose(self, now: int) -> None:
         """A step, or a row of them, begins."""
-        if event is not self.next_event:
-            return
-        now: int = self.env._now  # type: ignore[assignment]
         if not self.scheduler.at_work:
             self.rest(IDLE if self.wanted else ASLEEP, now)
             return

@@ -15,7 +15,7 @@ from simpy import Environment
 
 from glbdes.engine.simpy.chunked import region_of
 from glbdes.engine.simpy.dispatch import NOWHERE, Dispatcher
-from glbdes.engine.simpy.request import Happening, Request, as_records, order_key
+from glbdes.engine.simpy.request import NONE, Happening, Request, as_records, order_key
 from glbdes.hardware import physics
 from glbdes.workload import Requests
 from glbdes.world import Floats, Ints, Policy, Sink, SlotRecord, World
@@ -130,7 +130,7 @@ class Simulation:
 
     def gateways(self, requests: Requests) -> Process:
         """The slot's requests arrive at their gateways and are dispatched."""
-        columns = (
+        columns = [
             requests.request_id,
             requests.gateway,
             requests.slo,
@@ -138,7 +138,10 @@ class Simulation:
             requests.output_tokens,
             requests.arrival_ns,
             requests.uniform,
-        )
+        ]
+        if requests.session is not None:
+            columns.append(requests.session)
+            columns.append(np.full(len(requests), NONE) if requests.chain is None else requests.chain)
         order = order_key(physics.GATEWAY_ARRIVAL)
         for row in zip(*(column.tolist() for column in columns), strict=True):
             request = Request(*row)
@@ -147,7 +150,7 @@ class Simulation:
 
     def dispatch(self, request: Request) -> None:
         """Send a request on its way to a region."""
-        r = self.dispatcher.choose(request)
+        r = self.dispatcher.region_for(request)
         if r == NOWHERE:
             self.end(request, physics.FAILED, self.now)
             return
@@ -181,7 +184,7 @@ class Simulation:
 
     def flush(self) -> None:
         if self.ended:
-            self.sink.requests(as_records(self.ended, len(self.world.further)))
+            self.sink.requests(as_records(self.ended, self.world.request_dtype))
         self.ended_before += len(self.ended)
         self.progress(self.ended_before)
         self.ended = []

@@ -7,8 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy import Environment, Event
 
-from glbdes.world import REQUEST_DTYPE, request_dtype
-
 NONE = -1
 
 
@@ -40,6 +38,7 @@ class Request:
         "attention_at_j",
         "cached_tokens",
         "carbon_g",
+        "chain",
         "cost_usd",
         "decoded",
         "energy_j",
@@ -57,6 +56,7 @@ class Request:
         "region",
         "replica",
         "rising_at_j",
+        "session",
         "shared_at_j",
         "slo",
         "start_ns",
@@ -68,7 +68,16 @@ class Request:
     )
 
     def __init__(
-        self, id: int, gateway: int, slo: int, prompt: int, output: int, arrival_ns: int, uniform: float
+        self,
+        id: int,
+        gateway: int,
+        slo: int,
+        prompt: int,
+        output: int,
+        arrival_ns: int,
+        uniform: float,
+        session: int = NONE,
+        chain: int = NONE,
     ) -> None:
         self.id = id
         self.gateway = gateway
@@ -77,6 +86,8 @@ class Request:
         self.output = output
         self.arrival_ns = arrival_ns
         self.uniform = uniform
+        self.session = session
+        self.chain = chain  # of contents of its first blocks, that others may have too
         self.attempts = self.preemptions = self.cached_tokens = 0
         self.region = self.replica = self.start_ns = self.first_token_ns = NONE
         self.energy_j = self.cost_usd = self.carbon_g = self.water_l = 0.0
@@ -96,8 +107,8 @@ class Request:
         self.replica = self.start_ns = self.first_token_ns = NONE
 
 
-def as_records(ended: list[Request], further: int = 0) -> NDArray[Any]:
-    """Ended requests as `request_dtype`, with so many `further` footprints."""
+def as_records(ended: list[Request], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Ended requests as records of `dtype`, `World.request_dtype`."""
     rows = [
         (
             r.id,
@@ -119,11 +130,12 @@ def as_records(ended: list[Request], further: int = 0) -> NDArray[Any]:
             r.water_l,
             r.preemptions,
             r.cached_tokens,
-        )
+            r.session,
+        )[: len(dtype.names or ())]
         for r in ended
     ]
-    if not further:
-        return np.array(rows, dtype=REQUEST_DTYPE)
-    nothing = [0.0] * further
-    every = [(*row, r.further or nothing) for row, r in zip(rows, ended, strict=True)]
-    return np.array(every, dtype=request_dtype(further))
+    if "further" not in (dtype.names or ()):
+        return np.array(rows, dtype=dtype)
+    nothing = [0.0] * dtype["further"].shape[0]
+    every = [(*row[: len(dtype.names or ()) - 1], r.further or nothing) for row, r in zip(rows, ended, strict=True)]
+    return np.array(every, dtype=dtype)
