@@ -7,6 +7,7 @@ from altair.typing import ChartType
 from glbdes.present.plots import style
 
 FOOTPRINTS = (("carbon_kg", "carbon so far, kg"), ("water_l", "water so far, L"))
+EACH = 118  # px of a panel at least
 DUALS = (("carbon_usd_per_kg", "carbon dual, USD/kg"), ("water_usd_per_l", "water dual, USD/L"))
 
 
@@ -23,14 +24,15 @@ def footprints(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
 def duals(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
     """The prices that policies put on each region's footprints, slot by slot (`extracts.duals`)."""
     policies = list(dict.fromkeys(table["policy"]))
-    rows = [_small_multiples(table, column, title, policies, width) for column, title in DUALS]
+    known = [(column, title) for column, title in DUALS if (table[column].fillna(0.0) != 0).any()]
+    rows = [_small_multiples(table, column, title, policies, width) for column, title in known or DUALS[:1]]
     made: ChartType = alt.vconcat(*rows, spacing=24)
     return style.styled(made, width, policies)
 
 
 def _small_multiples(table: pd.DataFrame, column: str, title: str, policies: list[str], width: int) -> ChartType:
     regions = list(dict.fromkeys(table["region"]))
-    side_by_side = style.columns(width, 150, min(5, len(regions)))
+    side_by_side = style.columns(width, EACH, len(regions))
     each = max(70, (width - 56) // side_by_side - 12)
     several = len(policies) > 1
     shown = table[["policy", "region", "time_utc", column, *([f"{column}_mean"] if f"{column}_mean" in table else [])]]

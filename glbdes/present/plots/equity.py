@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from altair.typing import ChartType
 
-from glbdes.present.plots import labels, style
+from glbdes.present.plots import alike, labels, style
 from glbdes.records.headline import pareto
 
 
@@ -121,6 +121,7 @@ def _names(
 
 def burden(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
     """Carbon and water of every region under every policy, with the mean over regions (`extracts.regional`)."""
+    table = alike.once(table, "policy", ("region", "carbon_kg", "water_l"), "policies")
     policies = list(dict.fromkeys(table["policy"]))
     regions = list(dict.fromkeys(table["region"]))
     side_by_side = style.columns(width, 165, len(policies))
