@@ -142,7 +142,7 @@ def of_sweep(means: pd.DataFrame, keys: Sequence[str], draws: pd.DataFrame | Non
         titles = {key: title for key, title in _titles(table).items() if key in KNOBBED or key.endswith("_par")}
         called = " and ".join(turned[:2])
         draw = _of_table(lambda one, width: plots.knob(one, turned, titles, width=width), lambda: turns)
-        found.append(Figure("knob", f"What {called} does", KNOBS if len(turned) > 1 else KNOB, draw))
+        found.append(Figure("knob", f"What {called} {'do' if len(turned) > 1 else 'does'}", KNOBS if len(turned) > 1 else KNOB, draw))
     return found
 
 

@@ -19,7 +19,8 @@ from glbdes.present.plots import labels, style
 
 COAST: Final = Path(__file__).resolve().parents[1] / "assets" / "coast.json"
 MARGIN_DEG: Final = (24.0, 16.0)  # around the places, in longitude and latitude
-LEAST_HEIGHT: Final = 0.36  # of the width
+LEAST_HEIGHT: Final = (0.36, 0.5)  # of the width, on a desk and on a phone
+SMALL: Final = 500  # px of width, below which dots and names are small
 WHOLE: Final = -1  # the hour that stands for the whole run
 LEAST_SHARE: Final = 0.005  # of all requests, for a flow to be drawn
 POINTS: Final = 24  # of a flow's curve
@@ -38,13 +39,14 @@ def world_map(places: pd.DataFrame, flows: pd.DataFrame, burdens: pd.DataFrame, 
     burdens : hour, footprint, region, amount, relative (to the mean over regions)
     """
     frame = _frame(places)
-    shape = (width - 10, round((width - 10) * max(LEAST_HEIGHT, (frame["north"] - frame["south"]) / frame["span"])))
+    least = LEAST_HEIGHT[width < SMALL]
+    shape = (width - 10, round((width - 10) * max(least, (frame["north"] - frame["south"]) / frame["span"])))
     hours, kinds = sorted(set(flows["hour"]) | set(burdens["hour"])), list(dict.fromkeys(burdens["footprint"]))
     shared: list[Any] = [
         alt.param(name="hour", value=WHOLE, bind=alt.binding_range(min=WHOLE, max=max(hours), step=1, name="hour of the day ")),
         alt.param(name="kind", value=kinds[0], bind=alt.binding_select(options=kinds, name="burden ")),
     ]
-    layers = [_land(), *_flows(places, flows), *_regions(places, burdens), *_names(places, frame, shape)]
+    layers = [_land(), *_flows(places, flows), *_regions(places, burdens, small=width < SMALL), *_names(places, frame, shape)]
     told = "hour < 0 ? 'the whole run' : 'from ' + hour + ' to ' + (hour + 1) + ' o\u2019clock UTC, all days'"
     made: ChartType = (
         alt.layer(*layers)
@@ -158,17 +160,17 @@ def _curve(pair: str, begin: tuple[float, float], end: tuple[float, float]) -> d
     }
 
 
-def _regions(places: pd.DataFrame, burdens: pd.DataFrame) -> list[Any]:
+def _regions(places: pd.DataFrame, burdens: pd.DataFrame, *, small: bool) -> list[Any]:
     at = _where(places, "region")
     table = burdens.assign(
         longitude_deg=[at[name][0] for name in burdens["region"]], latitude_deg=[at[name][1] for name in burdens["region"]]
     )
     most = max(1.5, float(table["relative"].max()))
     apart = max(LEAST_APART, float((table.loc[table["hour"] == WHOLE, "relative"] - 1).abs().max()))
-    size = alt.Size("relative:Q", scale=alt.Scale(domain=[0, most], range=list(SIZES)), legend=None)
+    size = alt.Size("relative:Q", scale=alt.Scale(domain=[0, most], range=[area / (1 + 3 * small) for area in SIZES]), legend=None)
     scale = alt.Scale(scheme=style.DIVERGING, domain=[1 - apart, 1, 1 + apart], clamp=True, reverse=True)
     legend = alt.Legend(
-        title="burden / mean", orient="bottom-left", gradientLength=110, tickCount=3, format=".2~f", direction="horizontal"
+        title="burden / mean", orient="bottom" if small else "bottom-left", gradientLength=110, tickCount=3, format=".2~f", direction="horizontal"
     )
     dots = (
         alt.Chart(table)
@@ -195,7 +197,7 @@ def _names(places: pd.DataFrame, frame: dict[str, float], shape: tuple[int, int]
     west, per_deg = frame["middle"] - frame["span"] / 2, shape[0] / frame["span"]
     centre = (frame["north"] + frame["south"]) / 2
     points = [(((x - west) % 360) * per_deg, shape[1] / 2 - (y - centre) * per_deg) for x, y in at.values()]
-    placed = labels.place(points, list(at), *shape, gap=16)
+    placed = labels.place(points, list(at), *shape, gap=16 if shape[0] > SMALL else 10)
     written = pd.DataFrame({
         "name": list(at),
         "longitude_deg": [(west + x / per_deg + 180) % 360 - 180 for x, _ in placed],
@@ -203,7 +205,7 @@ def _names(places: pd.DataFrame, frame: dict[str, float], shape: tuple[int, int]
     })  # fmt: skip
     base = alt.Chart(written)
     return [
-        base.mark_text(fontSize=11, tooltip=None, **halo).encode(
+        base.mark_text(fontSize=11 if shape[0] > SMALL else 9, tooltip=None, **halo).encode(
             longitude="longitude_deg:Q", latitude="latitude_deg:Q", text="name:N"
         )
         for halo in style.HALO
