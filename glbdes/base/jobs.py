@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 from glbdes.errors import GlbdesError
 
@@ -36,20 +36,35 @@ def each(function: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -
     With one worker everything runs in this process. `function` must be importable by name. Whatever it raises is raised
     here, and what was not begun is dropped. Raises `WorkerError` if a worker dies.
     """
-    if workers <= 1 or len(jobs) <= 1:
-        for job in jobs:
-            yield job, function(job)
+    with processes(min(workers, len(jobs))) as run:
+        yield from run(function, jobs)
+
+
+class Each(Protocol[Job, Result]):
+    """`each` on processes that are there."""
+
+    def __call__(self, function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[tuple[Job, Result]]: ...
+
+
+@contextmanager
+def processes(workers: int) -> Iterator[Each[Any, Any]]:
+    """`each`, as often as one likes, on the same `workers` processes, which end with the block."""
+    if workers <= 1:
+        yield lambda function, jobs: ((job, function(job)) for job in jobs)
         return
-    count = min(workers, len(jobs))
-    threads = max(1, processors() // count)
+    threads = max(1, processors() // workers)
     context = get_context("spawn")
     theirs, ours = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(theirs, threads))
-    try:
+    pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(theirs, threads))
+
+    def run(function: Callable[[Any], Any], jobs: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
         with _no_interrupt():  # which those who are born now inherit
             waiting = {pool.submit(function, job): job for job in jobs}
         for future in as_completed(waiting):
             yield waiting[future], future.result()
+
+    try:
+        yield run
     except BrokenProcessPool as error:
         raise WorkerError("a worker process died (killed, or out of memory); try fewer with --workers") from error
     except BaseException:

@@ -14,11 +14,18 @@ from typing import Any
 import click
 from rich.console import Console
 
+<<<<<<< HEAD
+from glbdes.cli.completion import attach, completion
+=======
+from glbdes.cli import sizing
+>>>>>>> clouds
 from glbdes.cli.importing import describe, importing, join
+from glbdes.cli.init import init
 from glbdes.cli.optimum import optimum
 from glbdes.cli.output import Refusal, orderly, say, show, stopped, told
 from glbdes.cli.paths import ANY, FILE, FOLDER
 from glbdes.cli.profile import profile
+from glbdes.cli.regions import regions
 from glbdes.cli.study import COMMANDS, allow_policy
 from glbdes.errors import GlbdesError, PolicyError, RecordsError, brief
 
@@ -67,7 +74,11 @@ def main() -> None:
     """Simulate how LLM inference requests are routed between regions, and who bears the footprint."""
 
 
-for command in (*COMMANDS, optimum, profile, importing):
+<<<<<<< HEAD
+for command in (*COMMANDS, optimum, profile, importing, regions, completion, init):
+=======
+for command in (*COMMANDS, *sizing.COMMANDS, optimum, profile, importing, regions):
+>>>>>>> clouds
     main.add_command(command)
 
 
@@ -111,7 +122,7 @@ def simulate(scenario: str, out: Path | None, as_json: bool, quiet: bool, signal
 @as_json
 def check(scenario: str, overrides: tuple[str, ...], signals: Path | None, as_json: bool, **choices: Any) -> None:
     """Validate SCENARIO and tell what would be simulated. Its policy is loaded, but makes no plan."""
-    from glbdes.present import tables
+    from glbdes.present import preview_tables
     from glbdes.present.preview import preview
     from glbdes.study import run
     from glbdes.world import build
@@ -122,7 +133,7 @@ def check(scenario: str, overrides: tuple[str, ...], signals: Path | None, as_js
     if as_json:
         say(json.dumps(_plain(found), indent=2))
     else:
-        show([*tables.preview(found), "Valid."])
+        show([*preview_tables.preview(found), "Valid."], width=80)
 
 
 @main.command()
@@ -162,6 +173,14 @@ def check_policy(name: str, arguments: tuple[str, ...], allow_policy: tuple[str,
     broken = sum(not one.passed for one in found)
     if broken:
         raise PolicyError(f"policy '{name}' breaks {broken} of {len(found)} rules")
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON schema of scenario files, for editors: begin a file with "#:schema PATH"."""
+    from glbdes.scenario import schema
+
+    say(schema.text().rstrip())
 
 
 @main.command()
@@ -261,6 +280,8 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
+
+attach(main)
 
 if __name__ == "__main__":
     sys.exit(main())

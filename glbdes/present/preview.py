@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from glbdes.scenario import Scenario
+from glbdes.scenario.model import Fault
 from glbdes.units import J_PER_KWH, MS_PER_S, NS_PER_S, S_PER_H
 from glbdes.world import World, compression
 from glbdes.world.limits import row_names
@@ -59,7 +60,7 @@ class Preview(NamedTuple):
     utilisation_mean: float  # of what plans may use of all regions
     utilisation_peak: float  # in the busiest slot
     latency_ms: tuple[float, float, float]  # one way, over allowed pairs: shortest, median, longest
-    faults: int
+    faults: tuple[str, ...]  # a line each
     notes: tuple[str, ...]  # what moves figures without being seen in them
     warnings: tuple[str, ...]  # of what cannot be right in compressed time
 
@@ -89,10 +90,15 @@ def preview(scenario: Scenario, world: World) -> Preview:
         utilisation_mean=float(total_rps.mean() / capacity_rps),
         utilisation_peak=float(total_rps.max() / capacity_rps),
         latency_ms=(float(latency_ms.min()), float(np.median(latency_ms)), float(latency_ms.max())),
-        faults=len(scenario.faults),
+        faults=tuple(map(_fault, scenario.faults)),
         notes=remarks(scenario, world),
         warnings=tuple(compression.warnings(scenario, world)),
     )
+
+
+def _fault(fault: Fault) -> str:
+    what = "is down" if fault.signal is None else f"has no {fault.signal} signal"
+    return f"{fault.region} {what} from {fault.start_h:g} h to {fault.end_h:g} h"
 
 
 def _gateway(scenario: Scenario, world: World, g: int) -> GatewayPreview:

@@ -16,7 +16,6 @@ from glbdes.hardware import Profile
 from glbdes.hardware.chunked import Chunked
 from glbdes.hardware.physics import NO_PLAN
 from glbdes.policy.contract import Check
-from glbdes.present.preview import Preview
 from glbdes.records import Summary
 from glbdes.records.books import TOLERANCE
 from glbdes.records.metrics import LATENCIES, QUANTILES
@@ -63,7 +62,7 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
 
 
-def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str | Text]], *, text: int = 1) -> Table:
+def table(title: str | None, headings: Sequence[str], rows: Iterable[Sequence[str | Text]], *, text: int = 1) -> Table:
     """A table whose first `text` columns are words, and the others figures."""
     made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for i, heading in enumerate(headings):
@@ -79,7 +78,7 @@ def summary(figures: Summary) -> Iterator[RenderableType]:
     origin = f": policy {routed}, engine {figures['engine']}, seed {figures['seed']}"
     yield Text.assemble((figures["scenario"], "bold"), origin)
     yield from ignored(figures["policy"], figures["dispatch"])
-    yield from _warnings(figures["warnings"])
+    yield from warned(figures["warnings"])
     yield _requests(figures) if figures["requests_per_s"] is not None else "Load as a flow: no requests, no latency"
     if figures["warmup_s"]:
         span = f"{number(figures['warmup_s'])} s before each slot counts"
@@ -101,7 +100,7 @@ def summary(figures: Summary) -> Iterator[RenderableType]:
     yield _footprints(figures)
     yield _regions(figures["regions"])
     yield from _checks(figures)
-    yield from map(_note, figures["notes"])
+    yield from map(note, figures["notes"])
 
 
 def _cache(figures: Summary) -> str:
@@ -148,7 +147,7 @@ def _requests(figures: Summary) -> Table:
     return table(title, headings, [[number(value) for value in counts.values()]], text=0)
 
 
-def _warnings(found: Iterable[str]) -> Iterator[RenderableType]:
+def warned(found: Iterable[str]) -> Iterator[RenderableType]:
     for warning in found:
         yield Text.assemble(("Warning: ", "bold yellow"), warning)
 
@@ -171,7 +170,7 @@ def _facility_differs(figures: Summary) -> bool:
     return bool(totals["facility_kwh"] != totals["it_kwh"])
 
 
-def _note(text: str) -> Text:
+def note(text: str) -> Text:
     return Text.assemble(("Note: ", "bold"), text)
 
 
@@ -203,71 +202,6 @@ def _checks(figures: Summary) -> Iterator[RenderableType]:
     yield Text.assemble(rule, verdict)
     speed = figures["requests_per_s"]
     yield f"Took {number(figures['wall_s'], 3)} s" + (f", {speed:,.0f} requests/s" if speed is not None else "")
-
-
-def preview(found: Preview) -> Iterator[RenderableType]:
-    """What a scenario would simulate (`preview.preview`)."""
-    yield Text.assemble((found.name, "bold"), f": {found.description}" if found.description else "")
-    shown = Table(box=None, show_header=False, pad_edge=False)
-    for key, value in _facts(found):
-        shown.add_row(key, value)
-    yield shown
-    yield from ignored(found.policy, found.dispatch)
-    yield _gateway_previews(found)
-    yield _region_previews(found)
-    yield from _warnings(found.warnings)
-    yield from map(_note, found.notes)
-
-
-def _facts(found: Preview) -> Iterator[tuple[str, str]]:
-    mean, peak = percent(found.utilisation_mean), percent(found.utilisation_peak)
-    requests = "none" if found.requests is None else f"about {found.requests:,.0f}"
-    latency = "{:.1f} / {:.1f} / {:.1f} ms one way (shortest / median / longest)"
-    yield "engine, policy", f"{found.engine}, {routed_by(found.policy, found.dispatch)}"
-    yield "horizon", f"{found.slots} slots, {number(found.horizon_h)} h; simulated: {number(found.simulated_s)} s"
-    yield "warm-up", f"{number(found.warmup_s)} s of each slot before it counts ({found.warmup_from})"
-    yield "requests", f"{requests}, each stands for {number(found.weight, 3)}"
-    yield "load", f"{mean} of what plans may use, {peak} in the busiest slot"
-    yield "network", latency.format(*found.latency_ms)
-    yield "faults", number(found.faults)
-
-
-def _gateway_previews(found: Preview) -> Table:
-    headings = ["", "nearest region", "mean", "peak", "regions", "nearest, ms", "farthest, ms"]
-    rows = [
-        [
-            gateway.name,
-            gateway.nearest,
-            number(gateway.load_mean),
-            number(gateway.load_peak),
-            number(gateway.regions),
-            f"{gateway.nearest_ms:.1f}",
-            f"{gateway.farthest_ms:.1f}",
-        ]
-        for gateway in found.gateways
-    ]
-    return table(f"Gateways (load in {found.load_unit})", headings, rows, text=2)
-
-
-def _region_previews(found: Preview) -> Table:
-    headings = ["", "profile", "replicas", "batch", "capacity", "J/request", "USD/kWh", "g/kWh", "L/kWh", "PUE"]
-    rows = [
-        [
-            region.name,
-            region.profile or "-",
-            number(region.replicas),
-            number(region.max_batch),
-            number(region.capacity),
-            number(region.request_j),
-            number(region.price_usd_per_kwh, 3),
-            number(region.carbon_g_per_kwh, 3),
-            number(region.water_l_per_kwh, 3),
-            number(region.pue, 3),
-        ]
-        for region in found.regions
-    ]
-    title = f"Regions (capacity in {found.load_unit} that plans may use; means of the signals)"
-    return table(title, headings, rows, text=2)
 
 
 def checks(name: str, found: Sequence[Check]) -> Table:

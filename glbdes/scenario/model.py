@@ -156,6 +156,7 @@ class Region(Pool, Place):
     carbon_g_per_kwh: NonNegative | None = None
     wue_l_per_kwh: NonNegative | None = None
     ewif_l_per_kwh: NonNegative | None = None
+    cloud: Label | None = None  # "aws:eu-central-1": what it lends is in `clouds`
     signal: Label | None = None  # what it is called in the source of signals, if not by its own name
 
 

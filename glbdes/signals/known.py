@@ -29,6 +29,7 @@ class Environment(NamedTuple):
 
     truth: Signals
     seen: Signals  # the last known value where a signal was missing
+    lent: tuple[tuple[str, str], ...]  # (region, signal) of each that its cloud region lends
     price_ahead_slots: Ints | None  # [s] how many slots beyond this one prices are known; None: 0
 
 
@@ -41,8 +42,8 @@ def environment(
     folder: Path | None,
 ) -> Environment:
     """The signals of `regions` over the horizon. Raises `SignalError` as `table.load` and `seen` do."""
-    truth = table.load(source, regions, time, folder)
-    return Environment(truth, seen(truth, faults, tuple(regions), time), price_ahead_slots(ahead, time))
+    truth, lent = table.told(source, regions, time, folder)
+    return Environment(truth, seen(truth, faults, tuple(regions), time), lent, price_ahead_slots(ahead, time))
 
 
 def seen(signals: Signals, faults: Sequence[Fault], region_names: Sequence[str], time: Time) -> Signals:

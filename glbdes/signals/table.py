@@ -7,7 +7,7 @@ Steps and slots: a table has one fixed step. Slots may divide it (a value holds 
 it (a slot gets the mean of its steps). `start_utc` must fall on a boundary of the coarser of the two.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from glbdes.errors import MOST_PROBLEMS, SignalError, brief, nearest
 from glbdes.resources import find, shipped
+from glbdes.scenario import clouds
 from glbdes.scenario.model import Region, SignalsSource, Time
 from glbdes.scenario.sizes import MOST
 from glbdes.signals import synthetic
@@ -58,7 +59,8 @@ def load(source: SignalsSource, regions: Mapping[str, Region], time: Time, folde
     `source.source` is "constant", "synthetic", a file or a folder in the authors' layout, `source.sources` files to be
     joined; relative paths start at `folder`, and a bare file name may be a shipped trace. The source gives the slotwise
     values, of the region's own name or its `signal`; a region's own constants fill what the source lacks. Both for the
-    same signal is an error, but for PUE, where the region's own wins.
+    same signal is an error, but for PUE, where the region's own wins. A region with a `cloud` has the values of its
+    grid zone if its own name is not there, and the published PUE and WUE where nobody gives one.
 
     Raises
     ------
@@ -66,12 +68,20 @@ def load(source: SignalsSource, regions: Mapping[str, Region], time: Time, folde
         A source that cannot be found or read; a region or signal that nobody gives; values that are missing (unless
         `source.missing = "hold"`), twice there, unsorted or out of range; too few slots; a step that does not fit.
     """
+    return told(source, regions, time, folder)[0]
+
+
+def told(
+    source: SignalsSource, regions: Mapping[str, Region], time: Time, folder: Path | None
+) -> tuple[Signals, tuple[tuple[str, str], ...]]:
+    """The signals as in `load`, and (region, signal) of each that its cloud region lends."""
     constants = {name: _constants(region) for name, region in regions.items()}
+    spare = {name: cloud.constants for name, region in regions.items() if (cloud := clouds.of(region.cloud))}
     if source.source == "constant" and source.sources is None:
         if named := [name for name, region in regions.items() if region.signal is not None]:
             told = f"regions.{named[0]}.signal = '{brief(regions[named[0]].signal)}'"
             raise SignalError(f"{told}, but signals.source = 'constant' has no names: name a file")
-        return _assemble({}, constants, time, "constant")
+        return _assemble({}, constants, spare, time, "constant")
     if source.sources is not None:
         table, place = join([_path(one, folder) for one in source.sources], "").table, ", ".join(source.sources)
     elif source.source == SYNTHETIC:
@@ -81,15 +91,21 @@ def load(source: SignalsSource, regions: Mapping[str, Region], time: Time, folde
     series = {}
     known = set(table["region"])
     for name, region in regions.items():
-        theirs = region.signal or name
+        theirs = region.signal or (name if name in known else _zone(region, known) or name)
         if theirs in known:
             series[name] = _region(table[table["region"] == theirs], _Grid(table, time, place, theirs), source)
         elif region.signal is not None:
             told = f"has no region '{brief(theirs)}'{nearest(theirs, known)}"
             raise SignalError(f"{place}: {told} (regions.{name}.signal)")
-        elif len(constants[name]) < len(SIGNALS):
+        elif len(constants[name] | spare.get(name, {})) < len(SIGNALS):
             raise SignalError(f"{place}: has no region '{name}'{nearest(name, known)}")
-    return _assemble(series, constants, time, place)
+    return _assemble(series, constants, spare, time, place)
+
+
+def _zone(region: Region, known: Collection[str]) -> str | None:
+    """The grid zone of its cloud region under the name that the source has it by."""
+    cloud = clouds.of(region.cloud)
+    return None if cloud is None else next((zone for zone in cloud.zones if zone in known), None)
 
 
 def _drawn(source: SignalsSource, time: Time) -> pd.DataFrame:
@@ -124,19 +140,23 @@ def _constants(region: Region) -> dict[str, float]:
 def _assemble(
     series: dict[str, tuple[dict[str, Floats], NDArray[np.int64]]],
     constants: dict[str, dict[str, float]],
+    spare: dict[str, dict[str, float]],
     time: Time,
     place: str,
-) -> Signals:
-    """Columns of regions side by side; every problem with who gives what in one report."""
+) -> tuple[Signals, tuple[tuple[str, str], ...]]:
+    """Columns of regions side by side, and what of them is `spare`; every problem with who gives what in one report."""
     arrays = {column: np.full((time.slots, len(constants)), np.nan) for column in SIGNALS}
     stale = np.zeros((time.slots, len(constants)), dtype=np.int64)
-    problems = []
+    problems, lent = [], []
     for r, (name, own) in enumerate(constants.items()):
         given, ages = series.get(name, ({}, stale[:, r]))
         stale[:, r] = ages
         for column in SIGNALS:
             if column in given and column in own and column != "pue":
                 problems.append(f"regions.{name}.{column} = {own[column]:g}, but {place} gives it too: remove one")
+            elif column not in given and column not in own and column in spare.get(name, {}):
+                arrays[column][:, r] = spare[name][column]
+                lent.append((name, column))
             elif column not in given and column not in own:
                 problems.append(f"regions.{name}.{column} is given neither there nor by signals.source = '{place}'")
             else:
@@ -144,7 +164,7 @@ def _assemble(
     if problems:
         more = ["and more"] * (len(problems) > MOST_PROBLEMS)
         raise SignalError("\n".join(problems[:MOST_PROBLEMS] + more))
-    return Signals(**arrays, stale_slots=stale)
+    return Signals(**arrays, stale_slots=stale), tuple(lent)
 
 
 class _Grid:

@@ -165,7 +165,7 @@ def sweep(
     """
     found = sweep_file.load(file, allow_policy)
     folder = Path(out) if out is not None else Path("runs") / found.name
-    with _claimed(folder):
+    with begun(folder, "sweep"):
         done = {point.key: result for point in found.points if (result := _read(folder, point.key)) is not None}
         work = None if dask else folder / WORK
         jobs = [Job(p.key, p.plan, found.signals, work) for p in found.points if p.key not in done]
@@ -220,10 +220,13 @@ def _on_dask(jobs: Sequence[Job], address: str) -> Iterator[tuple[Job, Result]]:
 
 
 @contextmanager
-def _claimed(folder: Path) -> Iterator[None]:
-    """The sweep's folder, made if need be, for this process alone; what a killed one left half done is removed."""
+def begun(folder: Path, what: str) -> Iterator[None]:
+    """The folder of a `what`, made if need be, for this process alone; what a killed one left half done is removed.
+
+    Raises `RecordsError` if it is something else's, cannot be made or is in use.
+    """
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / POINTS).is_dir())):
-        raise RecordsError(f"{folder}: exists already and is no sweep's; choose another name")
+        raise RecordsError(f"{folder}: exists already and is no {what}'s; choose another name")
     try:
         (folder / POINTS).mkdir(parents=True, exist_ok=True)
         (folder / LOCK).touch()
@@ -231,7 +234,7 @@ def _claimed(folder: Path) -> Iterator[None]:
         raise RecordsError(f"{folder}: cannot be made: {reason(error)}") from error
     with claimed(folder / LOCK) as ours:
         if not ours:
-            raise RecordsError(f"{folder}: another sweep is writing there")
+            raise RecordsError(f"{folder}: another {what} is writing there")
         shutil.rmtree(folder / WORK, ignore_errors=True)
         for half in [*folder.glob(f"*{HALF}*"), *(folder / POINTS).glob(f"*{HALF}*")]:
             half.unlink()

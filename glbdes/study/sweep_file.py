@@ -161,7 +161,7 @@ def _points(
             if len(problems) > MOST_PROBLEMS:
                 break
             continue
-        point = Point(_key(plan, signals), settings, plan)
+        point = Point(key(plan, signals), settings, plan)
         if point.key in points:
             problems[f"two points are the same run: {_told(points[point.key].settings)}; {_told(settings)}"] = None
         points[point.key] = point
@@ -190,7 +190,7 @@ def _toml(value: Any) -> str:
     return json.dumps(value) if isinstance(value, str | bool | int | float) else str(value)
 
 
-def _key(plan: Plan, signals: Path | None) -> str:
+def key(plan: Plan, signals: Path | None) -> str:
     """A hash of the version, of all in the scenario that is not as by default, and of where its signals come from."""
     document = plan.scenario.model_dump(mode="json", exclude_defaults=True)
     text = json.dumps([version("glbdes"), document, None if signals is None else str(signals)], sort_keys=True)

@@ -68,6 +68,7 @@ class World:
     waiting: Waiting | None = None  # expected, by load; None: not reckoned with
     steps: StepTables | None = None  # how replicas schedule in chunks; None: prompts first, one at a time
     assumed: tuple[str, ...] = ()  # what of the replicas nobody measured, in words
+    lent: tuple[tuple[str, str], ...] = ()  # (region, signal) of each that its cloud region lends
     beyond_measurement: Floats | None = None  # [r] share of expected prompt tokens in prompts longer than any measured
     marginal_kwh: Floats | None = None  # [r] the least that a request adds to `rest_w`; None: `it_kwh_per_request`
     rest_w: Floats | None = None  # [r] of all replicas without any work, without host power; None: 0

@@ -76,6 +76,7 @@ def _world(scenario: Scenario, folder: Path) -> World:
         rest_w=service.rest_w,
         requests=asked.requests,
         assumed=service.assumed,
+        lent=known.lent,
         steps=service.steps,
         price_ahead_slots=known.price_ahead_slots,
         warmup_ns=warmup_ns,

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from glbdes.scenario import Scenario
+from glbdes.scenario import Scenario, clouds
 from glbdes.world.arrays import World
 
 LEAST_SHARE: Final = 0.01  # of prompt tokens beyond measurement that is worth a word
@@ -13,7 +13,7 @@ LEAST_SHARE: Final = 0.01  # of prompt tokens beyond measurement that is worth a
 
 def remarks(scenario: Scenario, world: World) -> tuple[str, ...]:
     """One line for each assumption of `scenario`, built as `world`, that moves figures without being seen in them."""
-    return (*_environment(scenario, world), *_places(scenario), *_fleet(scenario, world))
+    return (*_environment(scenario, world), *_places(scenario), *_clouds(scenario, world), *_fleet(scenario, world))
 
 
 def _environment(scenario: Scenario, world: World) -> Iterator[str]:
@@ -35,6 +35,22 @@ def _places(scenario: Scenario) -> Iterator[str]:
         if silent:
             where = _listed(silent, gateways, "gateways")
             yield f"No time_zone or utc_offset_h for {where}: their days are those of UTC"
+
+
+def _clouds(scenario: Scenario, world: World) -> Iterator[str]:
+    """What each region has from its cloud region, and from which page."""
+    for name, region in scenario.regions.items():
+        cloud = clouds.of(region.cloud)
+        if cloud is None:
+            continue
+        theirs = (region.latitude_deg, region.longitude_deg) == (cloud.latitude_deg, cloud.longitude_deg)
+        filled = [f"coordinates of {cloud.place}"] if theirs else []
+        lent = [f"{column} = {cloud.constants[column]:g}" for of, column in world.lent if of == name]
+        if lent:
+            page = clouds.sources()[cloud.provider]["efficiency"]
+            filled.append(f"{' and '.join(lent)} (of {cloud.of}, {cloud.year}: {page})")
+        if filled:
+            yield f"{name} has from {cloud.name}: {', '.join(filled)}"
 
 
 def _fleet(scenario: Scenario, world: World) -> Iterator[str]:

@@ -129,6 +129,21 @@ def test_check_tells_what_would_be_simulated_and_simulates_nothing(scenario):
     assert [region["name"] for region in found["regions"]] == ["here", "there"]
 
 
+def test_check_fits_80_columns_with_names_whole_and_faults_told():
+    faults = "faults=[{region='sweden', start_h=1, end_h=2}, {region='utah', signal='carbon', start_h=3, end_h=4.5}]"
+    told = call("check", "tiny", "--set", faults, "--set", "regions.sweden.profile=h200_qwen32b").stdout
+    assert max(map(len, told.splitlines())) <= 80
+    for name in ("vancouver", "singapore", "h100_llama8b", "h200_qwen32b"):
+        assert f" {name} " in told
+    assert "Fault: sweden is down from 1 h to 2 h\nFault: utah has no carbon signal from 3 h to 4.5 h\n" in told
+
+
+def test_check_tells_once_what_is_alike_in_all_regions():
+    told = call("check", "llm10").stdout
+    assert "in every region: profile h100_llama8b; replicas" in told.replace("\n", " ").replace("  ", " ")
+    assert told.count("h100_llama8b") == 2  # there, and in the note on its prefill
+
+
 def test_check_finds_a_policy_that_is_not_there(scenario):
     assert "unknown argument" in call("check", scenario, "--set", "policy.carbon_usd=1", code=2).stderr
 

@@ -37,5 +37,5 @@ def test_preview_says_how_long_slots_warm_up_and_who_says_so() -> None:
     assert told.warnings == ()
     told = previewed("tiny", "time.warmup_s=2", "fleet.wake_s=4")
     assert (told.warmup_s, told.warmup_from) == (2.0, "time.warmup_s")
-    assert [line.split(":")[0] for line in told.warnings] == ["compressed time, all 3 regions"]
+    assert [line.split(":")[0] for line in told.warnings] == ["compressed time, all 5 regions"]
     assert previewed("tiny", "time.slot_s=30").warmup_from == "by rule: none at 1:1"

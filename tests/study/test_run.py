@@ -176,7 +176,7 @@ def test_the_package_shows_its_few_names():
 def test_tiny_runs_from_start_to_end(tmp_path):
     done = simulate("tiny", out=Path(tmp_path) / "out")
     assert done.summary["requests"]["total"] > 1000
-    assert set(done.summary["regions"]) == {"oregon", "sweden", "singapore"}
+    assert set(done.summary["regions"]) == {"utah", "vancouver", "germany", "sweden", "singapore"}
 
 
 OVERLOADED = ("workload.load_scale=2.5", "dispatch.overload=allow", "fleet.wake_s=3.0")

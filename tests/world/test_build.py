@@ -14,26 +14,26 @@ from glbdes.units import NS_PER_S, S_PER_H
 from glbdes.world import network
 from glbdes.world.build import build
 from tests.paper import FOLDER, PARTIAL, paper_world
-from tests.world.built import SHORT, made
+from tests.world.built import SHORT, THREE, made
 
 # Time
 
 
 def test_a_compressed_slot_is_shorter_and_weighs_more() -> None:
-    world = made("tiny", SHORT, "time.slot_s=3600", "time.simulated_s_per_slot=30")
+    world = made("three", SHORT, "time.slot_s=3600", "time.simulated_s_per_slot=30")
     assert (world.slots, world.slot_ns, world.slot_s, world.weight) == (3, 30 * NS_PER_S, 3600.0, 120.0)
 
 
 def test_every_duration_is_a_multiple_of_the_clock() -> None:
     settings = ("time.clock_ns=7000000", "dispatch.telemetry_s=0.5", "dispatch.timeout_s=10", "fleet.sleep_after_s=9")
-    world = made("tiny", SHORT, *settings, "fleet.wake_s=2")
+    world = made("three", SHORT, *settings, "fleet.wake_s=2")
     times = [world.slot_ns, world.telemetry_ns, world.timeout_ns, *world.latency_ns.ravel()]
     times += [*world.fleet.sleep_after_ns, *world.fleet.wake_ns]
     assert all(time > 0 and time % 7_000_000 == 0 for time in times)
 
 
 def test_what_is_not_set_never_happens() -> None:
-    world = made("tiny", SHORT)
+    world = made("three", SHORT)
     assert world.timeout_ns == NEVER_NS
     assert (world.fleet.sleep_after_ns == NEVER_NS).all()
     assert (world.fleet.max_queue == NEVER_NS).all()
@@ -46,31 +46,31 @@ def test_what_is_not_set_never_happens() -> None:
 
 def test_load_counts_in_the_capacity_of_the_home_region() -> None:
     settings = ("workload.shape=constant", "regions.sweden.replicas=3", "gateways.oregon.home=sweden")
-    world = made("tiny", SHORT, *settings, "dispatch.max_utilisation=0.9", "gateways.singapore.load=0.3")
+    world = made("three", SHORT, *settings, "dispatch.max_utilisation=0.9", "gateways.singapore.load=0.3")
     one = world.capacity_rps[0] / 0.9
     assert world.expected_rps == pytest.approx(np.tile([0.6 * 3 * one, 0.6 * 3 * one, 0.3 * one], (3, 1)))
 
 
 def test_a_rate_in_requests_needs_no_home() -> None:
     settings = ("workload.shape=constant", "gateways.lima={rate_per_s=0.25,latitude_deg=-12.05,longitude_deg=-77.04}")
-    assert made("tiny", SHORT, *settings).expected_rps[:, 3] == pytest.approx(0.25)
+    assert made("three", SHORT, *settings).expected_rps[:, 3] == pytest.approx(0.25)
 
 
 def test_requests_come_at_the_expected_rate() -> None:
-    world = made("tiny")
+    world = made("three")
     drawn = sum(len(world.requests(slot)) for slot in range(world.slots))
     expected = world.expected_rps.sum() * world.period_ns / NS_PER_S
     assert drawn == pytest.approx(expected, abs=4 * expected**0.5)
 
 
 def test_the_same_scenario_makes_the_same_world() -> None:
-    one, other = made("tiny", SHORT), made("tiny", SHORT)
+    one, other = made("three", SHORT), made("three", SHORT)
     for name in ("arrival_ns", "gateway", "prompt_tokens", "output_tokens", "uniform"):
         assert (getattr(one.requests(2), name) == getattr(other.requests(2), name)).all()
 
 
 def test_seed_changes_requests_and_nothing_else() -> None:
-    one, other = made("tiny", SHORT), made("tiny", SHORT, "seed=2")
+    one, other = made("three", SHORT), made("three", SHORT, "seed=2")
     assert (
         len(one.requests(0)) != len(other.requests(0))
         or (one.requests(0).arrival_ns != other.requests(0).arrival_ns).any()
@@ -83,7 +83,7 @@ def test_seed_changes_requests_and_nothing_else() -> None:
     [
         (
             ["workload.load_scale=2", "workload.shape=constant"],
-            r"scenario 'tiny', slot 0: expected load of all 3 gateways = .* requests/s, must be <= .* requests/s: "
+            r"scenario 'three', slot 0: expected load of all 3 gateways = .* requests/s, must be <= .* requests/s: "
             r"dispatch.max_utilisation = 0.9 of all 3 regions, where it may go",
         ),
         (
@@ -98,8 +98,8 @@ def test_seed_changes_requests_and_nothing_else() -> None:
 )
 def test_load_that_does_not_fit_is_refused_and_may_be_allowed(settings: list[str], message: str) -> None:
     with pytest.raises(InfeasibleError, match=message):
-        made("tiny", SHORT, *settings)
-    assert made("tiny", SHORT, *settings, "dispatch.overload=allow").slots == 3
+        made("three", SHORT, *settings)
+    assert made("three", SHORT, *settings, "dispatch.overload=allow").slots == 3
 
 
 # What the comments of llm10 invite to
@@ -132,7 +132,7 @@ def test_faults_that_llm10_shows_are_valid(tmp_path: Path) -> None:
 
 
 def test_latency_is_the_networks_on_the_clock() -> None:
-    loaded, path = scenario.load("tiny", [SHORT, "time.clock_ns=1000"])
+    loaded, path = scenario.load(THREE, [SHORT, "time.clock_ns=1000"])
     world = build(loaded, path.parent)
     assert world.latency_s == pytest.approx(
         network.latency_s(loaded.network, loaded.gateways, loaded.regions), abs=0.5e-6
@@ -140,18 +140,18 @@ def test_latency_is_the_networks_on_the_clock() -> None:
 
 
 def test_even_the_nearest_region_is_a_tick_away() -> None:
-    assert made("tiny", SHORT, "network.base_s=0").latency_ns.min() == 1
+    assert made("three", SHORT, "network.base_s=0").latency_ns.min() == 1
 
 
 def test_mask_and_dispatch_are_those_of_the_scenario() -> None:
     settings = ("gateways.sweden.regions=['sweden', 'oregon']", "dispatch.rule=least_loaded", "dispatch.demand=last")
-    world = made("tiny", SHORT, *settings, "records.attribution=full")
+    world = made("three", SHORT, *settings, "records.attribution=full")
     assert world.allowed.tolist() == [[True, True, True], [True, True, False], [True, True, True]]
     assert (world.dispatch, world.demand, world.full_attribution) == (LEAST_LOADED, "last", True)
 
 
 def test_objective_is_in_the_worlds_units() -> None:
-    world = made("tiny", SHORT)
+    world = made("three", SHORT)
     assert (world.carbon_usd_per_kg, world.water_usd_per_l) == pytest.approx((1.5, 0.06))
 
 
@@ -165,7 +165,7 @@ def test_policies_do_not_see_a_missing_signal_and_the_books_do() -> None:
 
 
 def test_arrays_of_a_world_are_read_only() -> None:
-    world = made("tiny", SHORT)
+    world = made("three", SHORT)
     arrays = [getattr(world, field.name) for field in fields(world)]
     arrays = [
         array for array in [*arrays, *world.fleet, *vars(world.signals).values()] if isinstance(array, np.ndarray)
@@ -185,7 +185,7 @@ def test_arrays_of_a_world_are_read_only() -> None:
 def test_files_and_signals_that_are_not_there_are_reported(setting: str, error: type[Exception], message: str) -> None:
     constants = "regions.sweden={pue=1.1}" if "pue" in setting else SHORT
     with pytest.raises(error, match=message):
-        made("tiny", constants, setting)
+        made("three", constants, setting)
 
 
 # Megawatts

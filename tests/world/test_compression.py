@@ -10,7 +10,7 @@ from glbdes.scenario.model import Time
 from glbdes.units import NS_PER_S
 from glbdes.world import SlotRecord, World, compression
 from glbdes.world.arrays import METER_DTYPE
-from tests.world.built import SHORT, made
+from tests.world.built import SHORT, THREE, made
 
 SERVERS, CAPACITY_RPS = np.array([48, 96]), np.array([12.0, 16.0])
 
@@ -38,16 +38,16 @@ def test_the_rule_rounds_up_to_tenths() -> None:
 
 
 def test_a_world_has_it_on_its_clock_and_a_flow_has_none() -> None:
-    world = made("tiny", SHORT, "time.warmup_s=2.25", "time.clock_ns=100000000")
+    world = made("three", SHORT, "time.warmup_s=2.25", "time.clock_ns=100000000")
     assert (world.warmup_ns, world.period_ns, world.horizon_ns) == (2_300_000_000, 32_300_000_000, 96_900_000_000)
-    assert made("tiny", SHORT).warmup_ns == 18 * NS_PER_S
-    assert made("tiny", SHORT, "time.slot_s=30").warmup_ns == 0
-    assert made("tiny", SHORT, "engine=fluid", "time.warmup_s=5").warmup_ns == 0
+    assert made("three", SHORT).warmup_ns == 18 * NS_PER_S
+    assert made("three", SHORT, "time.slot_s=30").warmup_ns == 0
+    assert made("three", SHORT, "engine=fluid", "time.warmup_s=5").warmup_ns == 0
 
 
 def warned(*settings: str) -> list[str]:
-    chosen, _ = scenario.load("tiny", (SHORT, *settings))
-    return compression.warnings(chosen, made("tiny", SHORT, *settings))
+    chosen, _ = scenario.load(THREE, (SHORT, *settings))
+    return compression.warnings(chosen, made("three", SHORT, *settings))
 
 
 OVERLOAD = ("dispatch.overload=allow", "workload.load_scale=3")
@@ -80,7 +80,7 @@ def planned(world: World, slot: int, weights: np.ndarray) -> SlotRecord:
 
 
 def test_a_run_warns_of_what_was_planned() -> None:
-    world = made("tiny", SHORT)
+    world = made("three", SHORT)
     utilisation = 0.9
     full_rps = world.capacity_rps / utilisation
     world = replace(world, expected_rps=np.tile(full_rps, (3, 1)))

@@ -9,6 +9,7 @@ from glbdes.scenario import model as scenario
 from glbdes.scenario.model import Place
 from glbdes.units import EARTH_RADIUS_KM
 from glbdes.world import network
+from tests.world.built import THREE
 
 LONDON = Place(latitude_deg=51.5074, longitude_deg=-0.1278)
 NEW_YORK = Place(latitude_deg=40.7128, longitude_deg=-74.0060)
@@ -48,7 +49,7 @@ def test_a_table_takes_the_place_of_the_map() -> None:
     table = "{oregon = %s, sweden = %s, singapore = %s}"
     row = "{singapore = %g, oregon = %g, sweden = %g}"
     rows = table % (row % (3, 1, 2), row % (6, 4, 5), row % (9, 7, 8))
-    loaded, _ = scenario.load("tiny", [f"network.latency_s={rows}"])
+    loaded, _ = scenario.load(THREE, [f"network.latency_s={rows}"])
     latency_s = network.latency_s(loaded.network, loaded.gateways, loaded.regions)
     assert latency_s.tolist() == [
         [1, 2, 3],

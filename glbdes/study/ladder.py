@@ -1,0 +1,91 @@
+"""The lowest rung on which limits are kept, where it is the easier to keep them the higher one stands.
+
+A rung is a whole number: of replicas, or of steps down in load. First quick runs of one draw say whereabouts, then
+runs of several draws say where for certain. That higher is easier is taken for granted of rungs that were not asked for.
+"""
+
+from collections.abc import Callable, Sequence
+from math import ceil, floor, inf, isfinite, log
+from typing import Final, NamedTuple
+
+from glbdes.study.limits import Verdict
+
+STEEPNESS: Final = 0.02  # what a rung brings (of the logarithm of a figure over its limit), where nothing says more
+
+
+class Confirmed(NamedTuple):
+    """What several draws say of a rung: the verdict, and how far the worst limit is exceeded, its interval included."""
+
+    verdict: Verdict
+    over: float
+
+
+Probe = Callable[[Sequence[int]], Sequence[float]]  # of each rung, how far the worst limit is exceeded: <= 1 is kept
+Confirm = Callable[[int], Confirmed]
+
+
+def lowest(probe: Probe, confirm: Confirm, start: int, least: int, most: int, stride: int) -> int | None:
+    """The lowest rung of `least` to `most` that `confirm` finds met, so that the one below is not; None if none is.
+
+    Looks from `start` on, `stride` rungs at first.
+    """
+    seen = _whereabouts(probe, start, least, most, stride)
+    steep = _steepness(seen)
+    beyond = max((k for k, over in seen.items() if over > 1), default=least - 1)
+    rung = min((k for k, over in seen.items() if over <= 1 and k > beyond), default=min(beyond + 1, most))
+    below, above = least - 1, None
+    while True:
+        found = confirm(rung)
+        jump = min(max(_jump(found.over, steep), -2 * stride), 2 * stride)
+        if found.verdict == "met":
+            above, rung = rung, rung + min(jump, -1)
+        else:
+            below, rung = rung, rung + max(jump, 1)
+        if above is None:
+            if below >= most:
+                return None
+            rung = min(rung, most)
+        elif above - below == 1:
+            return above
+        else:
+            rung = min(max(rung, below + 1), above - 1)
+
+
+def _whereabouts(probe: Probe, start: int, least: int, most: int, stride: int) -> dict[int, float]:
+    """Quick looks, two at a time, until two rungs next to each other differ, or all that there are are alike."""
+    seen: dict[int, float] = {}
+
+    def look(*rungs: int) -> None:
+        new = [rung for rung in dict.fromkeys(rungs) if least <= rung <= most and rung not in seen]
+        seen.update(zip(new, probe(new), strict=True))
+
+    look(start, min(start + stride, most))
+    while min(seen.values()) > 1 and max(seen) < most:
+        top, stride = max(seen), 2 * stride
+        look(min(top + stride, most), min(top + 2 * stride, most))
+    while min(seen.values()) <= 1:
+        above = min(rung for rung, over in seen.items() if over <= 1)
+        below = max((rung for rung in seen if rung < above), default=least - 1)
+        gap = above - below
+        if gap <= 1:
+            break
+        look(below + max(1, gap // 3), above - max(1, gap // 3))
+    return seen
+
+
+def _steepness(seen: dict[int, float]) -> float:
+    """How much the logarithm falls a rung, over the two rungs around the limit; a guess where it does not fall."""
+    known = sorted((rung, over) for rung, over in seen.items() if isfinite(over) and over > 0)
+    pairs = [(k, a, m, b) for k, a in known for m, b in known if k < m and a > b]
+    if not pairs:
+        return STEEPNESS
+    k, a, m, b = max(pairs, key=lambda pair: pair[2] - pair[0])
+    return max(log(a / b) / (m - k), STEEPNESS / 10)
+
+
+def _jump(over: float, steep: float) -> int:
+    """How many rungs up bring a figure that is `over` its limit to it; down if it is below."""
+    if over == inf or over <= 0:
+        return 1 if over == inf else -1
+    rungs = log(over) / steep
+    return ceil(rungs) if rungs > 0 else -floor(-rungs)

@@ -1,0 +1,281 @@
+"""The smallest fleet that keeps limits, and the largest load that a fleet bears within them.
+
+The load stays what the scenario as written asks for, in requests/s, whatever the fleet. Replicas are added in proportion to
+the scenario's own, one at a time, to where several draws of requests keep every limit with confidence; then each region
+loses one as long as that is so. The answer is a fleet that no single region can give a replica of, as far as the draws tell.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from math import log
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from glbdes.base import seals
+from glbdes.base.files import put
+from glbdes.errors import ScenarioError, brief, nearest
+from glbdes.scenario import Scenario, validate
+from glbdes.scenario.sizes import MOST_REPLICAS
+from glbdes.study import ladder, run, written
+from glbdes.study.ladder import Confirmed
+from glbdes.study.limits import parse
+from glbdes.study.run import Plan
+from glbdes.study.search import Fleet, Search, Step, Tell, mean_over, over
+from glbdes.study.trials import trials
+from glbdes.units import NS_PER_S
+from glbdes.world import build
+
+MOST_TIMES: Final = 16  # the scenario's replicas, or its load: where the search ends
+MARKS: Final = {"size": "size.json", "saturate": "saturate.json"}
+FORMAT: Final = 1
+
+
+class Answer(NamedTuple):
+    """What a search found."""
+
+    kind: str  # "size" or "saturate"
+    value: Fleet | float | None  # None: nothing within reach keeps the limits
+    step: Step | None  # that confirmed it
+    fewer: tuple[Step, ...]  # one replica fewer in each region; or a little more load
+    steps: tuple[Step, ...]
+    path: Path
+    wall_s: float
+    simulated: int  # runs, without those that an earlier call had measured
+
+
+def size(
+    source: str | Path | Scenario,
+    vary: Sequence[str],
+    until: Sequence[str],
+    *,
+    seeds: int = 4,
+    out: str | Path | None = None,
+    workers: int = 1,
+    overrides: Sequence[str] = (),
+    policy: str | None = None,
+    signals: str | Path | None = None,
+    allow_policy: str | Sequence[str] = (),
+    tell: Tell | None = None,
+) -> Answer:
+    """The smallest fleet of the regions in `vary` ("regions.*.replicas") that keeps the limits `until`.
+
+    Kept with confidence: by the whole 95 % interval of the mean over `seeds` draws of requests, the same for all fleets.
+    Everything goes to the folder `out`, by default NAME-size in runs/; called again it goes on where it was.
+
+    Raises a `GlbdesError` for what cannot be asked or simulated.
+    """
+    begin_s = time.perf_counter()
+    at = None if signals is None else Path(signals)
+    plan = _plan(source, policy, overrides, allow_policy)
+    names = _varied(vary, plan.scenario)
+    asked = parse(until, plan.scenario)
+    _check_seeds(seeds)
+    plan = _steady(plan, at)
+    folder = Path(out) if out is not None else Path("runs") / f"{plan.scenario.name}-size"
+    weights = {name: plan.scenario.regions[name].replicas or plan.scenario.fleet.replicas or 1 for name in names}
+    with trials(folder, at, workers, "search") as measured:
+        search = Search(plan, asked, seeds, measured, tell or (lambda text: None))
+        fleet = _proportional(search, weights)
+        fewer: tuple[Step, ...] = ()
+        if fleet is not None:
+            fleet, fewer = _trimmed(search, fleet)
+        answer = _answer(search, "size", fleet, fewer, folder, begin_s)
+        _write(answer, search, list(vary))
+    return answer
+
+
+def saturate(
+    source: str | Path | Scenario,
+    until: Sequence[str],
+    *,
+    within: float = 0.01,
+    seeds: int = 4,
+    out: str | Path | None = None,
+    workers: int = 1,
+    overrides: Sequence[str] = (),
+    policy: str | None = None,
+    signals: str | Path | None = None,
+    allow_policy: str | Sequence[str] = (),
+    tell: Tell | None = None,
+) -> Answer:
+    """The largest `workload.load_scale`, to the share `within`, that keeps the limits `until`; else as `size`."""
+    begin_s = time.perf_counter()
+    at = None if signals is None else Path(signals)
+    plan = _plan(source, policy, overrides, allow_policy)
+    asked = parse(until, plan.scenario)
+    _check_seeds(seeds)
+    if not 1e-4 <= within <= 0.5:
+        raise ScenarioError(f"--within {within:g}: must be >= 0.0001 and <= 0.5")
+    if plan.scenario.workload.arrivals == "replay":
+        raise ScenarioError("workload.arrivals = 'replay': its rate is the trace's, and no load_scale changes it")
+    plan = _steady(plan, at, load=False)
+    folder = Path(out) if out is not None else Path("runs") / f"{plan.scenario.name}-saturate"
+    base, rung = plan.scenario.workload.load_scale, log(1 + within)
+
+    def scale(steps: int) -> float:
+        return float(f"{base * (1 + within) ** -steps:.6g}")
+
+    with trials(folder, at, workers, "search") as measured:
+        search = Search(plan, asked, seeds, measured, tell or (lambda text: None))
+        reach = int(log(MOST_TIMES) / rung)
+        found = _climb(search, scale, 0, -reach, 2 * reach, max(1, round(log(1.2) / rung)))
+        more = tuple(search.ask(["a little more"], [scale(found - 1)], seeds)) if found is not None else ()
+        answer = _answer(search, "saturate", None if found is None else scale(found), more, folder, begin_s)
+        _write(answer, search, ["workload.load_scale"])
+    return answer
+
+
+def _plan(
+    source: str | Path | Scenario, policy: str | None, overrides: Sequence[str], allow_policy: str | Sequence[str]
+) -> Plan:
+    plan = run.prepare(source, policy=policy, overrides=overrides, allow_policy=allow_policy)
+    if not plan.scenario.by_request:
+        raise ScenarioError("engine = 'fluid': a flow has no latency and no queues, must be 'auto', 'simpy' or 'fast'")
+    run.router(plan)
+    return plan
+
+
+def _check_seeds(seeds: int) -> None:
+    if not 1 <= seeds <= 1000:
+        raise ScenarioError(f"--seeds {seeds}: must be >= 1 and <= 1000")
+
+
+def _varied(vary: Sequence[str], scenario: Scenario) -> list[str]:
+    """The regions that `vary` names. Raises `ScenarioError` with everything else in it."""
+    found: dict[str, None] = {}
+    problems = [] if vary else ["--vary: nothing to vary; e.g. regions.*.replicas"]
+    for text in vary:
+        parts = text.strip().split(".")
+        if len(parts) != 3 or parts[0] != "regions" or parts[2] != "replicas":
+            problems.append(f"--vary '{brief(text)}': must be regions.*.replicas or regions.NAME.replicas")
+        elif parts[1] == "*":
+            found |= dict.fromkeys(scenario.regions)
+        elif parts[1] not in scenario.regions:
+            problems.append(f"--vary '{brief(text)}': no such region{nearest(parts[1], scenario.regions)}")
+        else:
+            found[parts[1]] = None
+    if problems:
+        raise ScenarioError(problems)
+    return [name for name in scenario.regions if name in found]
+
+
+def _steady(plan: Plan, signals: Path | None, load: bool = True) -> Plan:
+    """`plan` compiled, without records of requests, its warm-up as it is for the scenario's own fleet and, with `load`,
+    the rates of gateways in requests/s."""
+    document = plan.scenario.model_dump()
+    document["dispatch"]["overload"] = "allow"
+    open_plan = validate(document)
+    world = build.build(open_plan, plan.folder, signals)
+    document["dispatch"]["overload"] = plan.scenario.dispatch.overload
+    document["records"]["requests"] = "none"
+    document["engine"] = "fast"
+    document["time"]["warmup_s"] = world.warmup_ns / NS_PER_S
+    if load:
+        capacity = dict(
+            zip(plan.scenario.regions, world.capacity_rps / plan.scenario.dispatch.max_utilisation, strict=True)
+        )
+        for name, gateway in document["gateways"].items():
+            if gateway["load"] is not None:
+                gateway["rate_per_s"] = float(gateway["load"] * capacity[gateway["home"] or name])
+                gateway["load"] = None
+    return replace(plan, scenario=validate(document))
+
+
+def _climb(search: Search, value: Callable[[int], Any], start: int, least: int, most: int, stride: int) -> int | None:
+    """The lowest rung whose `value` keeps the limits with confidence."""
+
+    def probe(rungs: Sequence[int]) -> list[float]:
+        steps = search.ask(["quick look"] * len(rungs), [value(rung) for rung in rungs], 1, quick=True)
+        return [mean_over(step) for step in steps]
+
+    def confirm(rung: int) -> Confirmed:
+        (step,) = search.ask(["confirm"], [value(rung)], search.seeds)
+        return Confirmed(step.verdict, over(step))
+
+    return ladder.lowest(probe, confirm, start, least, most, stride)
+
+
+def _proportional(search: Search, weights: Fleet) -> Fleet | None:
+    """The smallest fleet in proportion to `weights`, replicas given one by one to whom most is due, that will do."""
+    order = _order(weights, MOST_TIMES * sum(weights.values()))
+    start = sum(weights.values())
+
+    def fleet(replicas: int) -> Fleet:
+        found = dict.fromkeys(weights, 1)
+        for name in order[: replicas - len(weights)]:
+            found[name] += 1
+        return found
+
+    most = min(len(weights) + len(order), MOST_REPLICAS)
+    rung = _climb(search, fleet, start, len(weights), most, max(1, start // 5))
+    return None if rung is None else fleet(rung)
+
+
+def _order(weights: Fleet, most: int) -> list[str]:
+    """Whose turn it is, after one each: the largest weight / (2 replicas + 1), as seats are given by Sainte-Lague."""
+    have, order = dict.fromkeys(weights, 1), []
+    for _ in range(most - len(weights)):
+        due = max(have, key=lambda name: weights[name] / (2 * have[name] + 1))
+        have[due] += 1
+        order.append(due)
+    return order
+
+
+def _trimmed(search: Search, fleet: Fleet) -> tuple[Fleet, tuple[Step, ...]]:
+    """`fleet` less what single regions can give, and what giving one more comes to in each region."""
+    while True:
+        names = [name for name in fleet if fleet[name] > 1]
+        titles = [f"one fewer: {name}" for name in names]
+        smaller = [{**fleet, name: fleet[name] - 1} for name in names]
+        first = search.ask(titles, smaller, 1)
+        hopeful = sorted((i for i in range(len(names)) if mean_over(first[i]) <= 1), key=lambda i: mean_over(first[i]))
+        found = next((i for i in hopeful[:2] if _met(search, titles[i], smaller[i])), None)
+        if found is None:
+            steps = search.ask(titles, smaller, search.seeds)
+            met = [i for i in range(len(steps)) if steps[i].verdict == "met"]
+            if not met:
+                return fleet, tuple(steps)
+            found = min(met, key=lambda i: over(steps[i]))
+        fleet = smaller[found]
+
+
+def _met(search: Search, title: str, fleet: Fleet) -> bool:
+    return search.ask([title], [fleet], search.seeds)[0].verdict == "met"
+
+
+def _answer(
+    search: Search, kind: str, value: Fleet | float | None, fewer: tuple[Step, ...], folder: Path, begin_s: float
+) -> Answer:
+    confirmed = [step for step in search.steps if step.value == value and step.verdict == "met"]
+    step = max(confirmed, key=lambda one: one.seeds, default=None)
+    wall_s = time.perf_counter() - begin_s
+    return Answer(kind, value, step, fewer, tuple(search.steps), folder, wall_s, search.trials.simulated)
+
+
+def _write(answer: Answer, search: Search, vary: Sequence[str]) -> None:
+    """The answer as JSON, its steps as CSV, and the scenario that it is."""
+    table = written.steps(answer.steps, search.limits)
+    put(answer.path / "steps.csv", table)
+    if answer.value is not None:
+        chosen = search.scenario(answer.value, search.plan.scenario.seed)
+        put(answer.path / f"{answer.kind}.toml", written.scenario_toml(chosen))
+    info = {
+        "format": FORMAT,
+        "scenario": search.plan.scenario.name,
+        "policy": search.plan.scenario.policy.name,
+        "vary": list(vary),
+        "until": [str(limit) for limit in search.limits],
+        "seeds": search.seeds,
+        "value": answer.value,
+        "figures": [] if answer.step is None else written.judged(answer.step),
+        "fewer": [
+            {"what": step.what, "verdict": step.verdict, "figures": written.judged(step)} for step in answer.fewer
+        ],
+        "simulated": answer.simulated,
+        "wall_s": answer.wall_s,
+        "version": version("glbdes"),
+    }
+    put(answer.path / MARKS[answer.kind], seals.sealed(json.loads(json.dumps(info))))
