@@ -14,11 +14,8 @@ from typing import Any
 import click
 from rich.console import Console
 
-<<<<<<< HEAD
 from glbdes.cli.completion import attach, completion
-=======
 from glbdes.cli import sizing
->>>>>>> clouds
 from glbdes.cli.importing import describe, importing, join
 from glbdes.cli.init import init
 from glbdes.cli.optimum import optimum
@@ -74,11 +71,8 @@ def main() -> None:
     """Simulate how LLM inference requests are routed between regions, and who bears the footprint."""
 
 
-<<<<<<< HEAD
 for command in (*COMMANDS, optimum, profile, importing, regions, completion, init):
-=======
 for command in (*COMMANDS, *sizing.COMMANDS, optimum, profile, importing, regions):
->>>>>>> clouds
     main.add_command(command)
 
 

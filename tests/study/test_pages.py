@@ -29,6 +29,7 @@ start_h = 4.0
 end_h = 6.0
 """
 KNOB = """scenario = "little.toml"
+set = ["time.slots=12"]
 [[grid]]
 policy.name = ["eglb", "cost_carbon"]
 objective.carbon_usd_per_t = [0.0, 1000.0, 4000.0]
