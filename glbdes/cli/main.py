@@ -14,8 +14,8 @@ from typing import Any
 import click
 from rich.console import Console
 
-from glbdes.cli.completion import attach, completion
 from glbdes.cli import sizing
+from glbdes.cli.completion import attach, completion
 from glbdes.cli.importing import describe, importing, join
 from glbdes.cli.init import init
 from glbdes.cli.optimum import optimum
@@ -71,8 +71,7 @@ def main() -> None:
     """Simulate how LLM inference requests are routed between regions, and who bears the footprint."""
 
 
-for command in (*COMMANDS, optimum, profile, importing, regions, completion, init):
-for command in (*COMMANDS, *sizing.COMMANDS, optimum, profile, importing, regions):
+for command in (*COMMANDS, *sizing.COMMANDS, optimum, profile, importing, regions, completion, init):
     main.add_command(command)
 
 
