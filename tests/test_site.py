@@ -15,7 +15,9 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCS = REPOSITORY / "docs"
-PAGES = sorted([*DOCS.glob("*.md"), REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", REPOSITORY / "CHANGELOG.md"])
+PAGES = sorted(
+    [*DOCS.glob("*.md"), REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", REPOSITORY / "CHANGELOG.md"]
+)
 FENCE = re.compile(r"^```.*?^```\n", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"<!-- run(: slow)?,?(?: python above as (\S+))? -->\n```\n(.*?)```", re.DOTALL)

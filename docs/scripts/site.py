@@ -79,6 +79,11 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     return relinked(markdown, "docs")
 
 
+def on_page_content(html: str, **_: Any) -> str:
+    """mkdocs-click shows what click has for "no default" as if it were one."""
+    return html.replace("<code>Sentinel.UNSET</code>", "")
+
+
 def relinked(text: str, folder: str) -> str:
     """`text` of a page in `folder` of the repository, whose links work in the site."""
 
@@ -100,7 +105,11 @@ def outside(text: str) -> set[str]:
     """Files of the repository, outside docs/, that a page links to, or linked to before it was `relinked`."""
     paths = (match.group(2) for match in LINK.finditer(text))
     found = {path.removeprefix("files/") if path.startswith("files/") else path.removeprefix("../") for path in paths}
-    return {path for path in found if not path.startswith((".", "docs/")) and path not in PAGES and "/" in path or path == "LICENSE"}
+    return {
+        path
+        for path in found
+        if (not path.startswith((".", "docs/")) and path not in PAGES and "/" in path) or path == "LICENSE"
+    }
 
 
 def keys(found: dict[str, Any]) -> str:
@@ -147,7 +156,7 @@ def _table(heading: str, table: dict[str, Any], found: dict[str, Any]) -> str:
 
 def _default(entry: dict[str, Any]) -> str:
     value = entry.get("default")
-    return "*none*" if value is None or value == {} or value == [] else f"`{value}`"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`" if value or value in (0, False) else "*none*"
 
 
 def _kind(entry: dict[str, Any], found: dict[str, Any]) -> str:
@@ -160,7 +169,13 @@ def _kind(entry: dict[str, Any], found: dict[str, Any]) -> str:
         return ", ".join(f"`{one}`" for one in entry.get("enum", [entry.get("const")]))
     if entry.get("type") == "array":
         return f"list: {_kind(entry['items'], found)}" if isinstance(entry.get("items"), dict) else "list"
-    kind = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false", "object": "table"}
+    kind = {
+        "integer": "whole number",
+        "number": "number",
+        "string": "text",
+        "boolean": "true or false",
+        "object": "table",
+    }
     limits = [f"{sign} {entry[key]:g}" for key, sign in LIMITS.items() if key in entry and abs(entry[key]) < MOST]
     return ", ".join([kind.get(str(entry.get("type")), "any"), *limits])
 

@@ -142,7 +142,11 @@ def of_sweep(means: pd.DataFrame, keys: Sequence[str], draws: pd.DataFrame | Non
         titles = {key: title for key, title in _titles(table).items() if key in KNOBBED or key.endswith("_par")}
         called = " and ".join(turned[:2])
         draw = _of_table(lambda one, width: plots.knob(one, turned, titles, width=width), lambda: turns)
-        found.append(Figure("knob", f"What {called} {'do' if len(turned) > 1 else 'does'}", KNOBS if len(turned) > 1 else KNOB, draw))
+        found.append(
+            Figure(
+                "knob", f"What {called} {'do' if len(turned) > 1 else 'does'}", KNOBS if len(turned) > 1 else KNOB, draw
+            )
+        )
     return found
 
 
@@ -166,7 +170,10 @@ def _points(
     by = "seed" if draws is None else headline.drawn_by(draws)
     if draws is not None and by in draws and draws[by].nunique() > 1:
         parts += [
-            own.groupby(list(keys), sort=False, dropna=False)[list(headline.FIGURES)].mean().reset_index().assign(draw=f"{by} {value}")
+            own.groupby(list(keys), sort=False, dropna=False)[list(headline.FIGURES)]
+            .mean()
+            .reset_index()
+            .assign(draw=f"{by} {value}")
             for value, own in draws.groupby(by, sort=True)
         ]
     points = pd.concat(parts, ignore_index=True)
@@ -224,7 +231,7 @@ def notebook(
 
 def spec(chart: ChartType) -> dict[str, Any]:
     """`chart` as Vega-Lite."""
-    made: dict[str, Any] = chart.to_dict()
+    made: dict[str, Any] = chart.to_dict(validate=False)  # which takes longer than all the rest; tests do
     return made
 
 

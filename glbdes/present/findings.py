@@ -41,7 +41,9 @@ def of_run(summary: Summary) -> list[str]:
             f"95 % of the served requests have their first token within {waits['ttft']['p95']:.2g} s and their answer "
             f"within {waits['e2e']['p95']:.2g} s; {100 * met:.3g} % of all meet their SLO."
         )
-    said.append(f"Energy cost {number(summary['totals']['cost_usd'])} USD, with priced footprints {number(summary['objective_usd'])} USD.")
+    said.append(
+        f"Energy cost {number(summary['totals']['cost_usd'])} USD, with priced footprints {number(summary['objective_usd'])} USD."
+    )
     lost = sum(summary["requests"][key] for key in LOST)
     if lost:
         said.append(f"{lost:,} of {summary['requests']['total']:,} requests were not served.")
@@ -77,7 +79,9 @@ def _of_rows(table: pd.DataFrame, rows: str, *, priced: bool = False) -> list[st
         said.append(_best(fair.loc[fair["objective_usd"].idxmin()]))
     on = pareto(table["cost_usd"].to_numpy(float), table["carbon_par"].to_numpy(float)) if "carbon_par" in table else []
     if rows == "settings" and len(on):
-        said.append(f"{int(np.sum(on))} of {len(table)} settings are on the front of cost and carbon PAR: nothing is as fair for less.")
+        said.append(
+            f"{int(np.sum(on))} of {len(table)} settings are on the front of cost and carbon PAR: nothing is as fair for less."
+        )
     said += _lost(table)
     return list(dict.fromkeys(said))
 
@@ -86,9 +90,7 @@ def _best(one: "pd.Series[Any]") -> str:
     above = ""
     if np.isfinite(one.get("over_bound", np.nan)):
         above = f", {100 * one['over_bound']:.2g} % above what no plan can meter less than"
-    return (
-        f"{one['policy']} has the least objective (cost and priced footprints): {number(one['objective_usd'])} USD{above}."
-    )
+    return f"{one['policy']} has the least objective (cost and priced footprints): {number(one['objective_usd'])} USD{above}."
 
 
 def _fairest(one: "pd.Series[Any]", cheapest: "pd.Series[Any]", column: str) -> str:

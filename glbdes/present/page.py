@@ -90,7 +90,9 @@ def table(one: Rows) -> str:
     body = ""
     for i, row in enumerate(one.rows):
         marked = one.best[i] if one.best else [False] * len(row)
-        cells = "".join(f"<td{' class=best' if mark else ''}>{_cell(cell)}</td>" for cell, mark in zip(row, marked, strict=True))
+        cells = "".join(
+            f"<td{' class=best' if mark else ''}>{_cell(cell)}</td>" for cell, mark in zip(row, marked, strict=True)
+        )
         body += f"<tr{' class=less' if row[0].startswith(' ') else ''}>{cells}</tr>"
     kind = " class=head" if one.best else ""
     return f'<div class="wide"><table><thead><tr{kind}>{head}</tr></thead><tbody>{body}</tbody></table></div>'

@@ -121,7 +121,12 @@ def incidents(records: Records) -> pd.DataFrame:
     start = pd.Timestamp(records.info["scenario"]["time"]["start_utc"])
     start = start.tz_convert(None) if start.tzinfo else start
     rows = [
-        (one["region"], "region down", start + pd.Timedelta(hours=one["start_h"]), start + pd.Timedelta(hours=one["end_h"]))
+        (
+            one["region"],
+            "region down",
+            start + pd.Timedelta(hours=one["start_h"]),
+            start + pd.Timedelta(hours=one["end_h"]),
+        )
         for one in records.info["scenario"]["faults"]
         if one["signal"] is None
     ]

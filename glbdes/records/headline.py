@@ -169,7 +169,9 @@ def paired(table: pd.DataFrame, keys: Sequence[str], along: str) -> pd.DataFrame
         for value, own in by_value.items():
             made: dict[str, Any] = {**dict(zip(others, values, strict=True)), along: value}
             apart = own - first
-            made |= {f"{key}_paired95": half_width(apart[key].dropna()) if own is not first else np.nan for key in FIGURES}
+            made |= {
+                f"{key}_paired95": half_width(apart[key].dropna()) if own is not first else np.nan for key in FIGURES
+            }
             rows.append(made)
     return pd.DataFrame(rows) if rows else None
 

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import pandas as pd
 import vl_convert
+from altair.utils.schemapi import debug_mode
 
 from glbdes import records
 from glbdes.base import folders
@@ -87,7 +88,8 @@ def render(found: Contents) -> str:
 def _section(one: Figure) -> page.Section:
     widths = (style.NARROW, style.WIDTH) if one.half else (style.NARROW, style.WIDTH, style.FULL)
     draw = one.live or one.draw
-    sizes = {width: figures.spec(draw(width)) for width in widths}
+    with debug_mode(False):  # altair would hold each part of a figure to the schema of Vega-Lite whenever it is copied
+        sizes = {width: figures.spec(draw(width)) for width in widths}
     return page.Section(one.name, one.title, one.how + one.more, sizes, one.half)
 
 

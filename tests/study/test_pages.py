@@ -114,7 +114,9 @@ def test_the_theme_changes_and_the_window_may_be_turned(pages, chromium):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kept", ["comparison-1400-dark", "comparison-1400-light", "comparison-390-light", "sweep-1400-light"])
+@pytest.mark.parametrize(
+    "kept", ["comparison-1400-dark", "comparison-1400-light", "comparison-390-light", "sweep-1400-light"]
+)
 def test_a_page_looks_as_it_did(pages, chromium, kept):
     shape, picture = (PICTURES / f"{kept}.png").read_bytes(), shot(chromium, pages, kept)
     difference, ratio = browser.apart(chromium, shape, picture)

@@ -9,8 +9,8 @@ from glbdes.present.plots.equity import burden, front
 from glbdes.present.plots.explore import MEAN, explorer
 from glbdes.present.plots.flow import by_hour, matrix
 from glbdes.present.plots.knob import knob
-from glbdes.present.plots.service import energy, latency
 from glbdes.present.plots.over_time import timeline
+from glbdes.present.plots.service import energy, latency
 
 __all__ = [
     "MEAN",

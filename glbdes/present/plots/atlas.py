@@ -31,7 +31,9 @@ LAND: Final = "#e9ecef"
 SIZES: Final = (40, 900)  # px2 of a region's dot
 
 
-def world_map(places: pd.DataFrame, flows: pd.DataFrame, burdens: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
+def world_map(
+    places: pd.DataFrame, flows: pd.DataFrame, burdens: pd.DataFrame, *, width: int = style.WIDTH
+) -> ChartType:
     """Regions sized by their footprint and coloured by it relative to the mean; flows with their directions.
 
     places : kind (gateway, region), name, latitude_deg, longitude_deg
@@ -43,14 +45,20 @@ def world_map(places: pd.DataFrame, flows: pd.DataFrame, burdens: pd.DataFrame, 
     shape = (width - 10, round((width - 10) * max(least, (frame["north"] - frame["south"]) / frame["span"])))
     hours, kinds = sorted(set(flows["hour"]) | set(burdens["hour"])), list(dict.fromkeys(burdens["footprint"]))
     shared: list[Any] = [
-        alt.param(name="hour", value=WHOLE, bind=alt.binding_range(min=WHOLE, max=max(hours), step=1, name="hour of the day ")),
+        alt.param(
+            name="hour", value=WHOLE, bind=alt.binding_range(min=WHOLE, max=max(hours), step=1, name="hour of the day ")
+        ),
         alt.param(name="kind", value=kinds[0], bind=alt.binding_select(options=kinds, name="burden ")),
     ]
-    layers = [_land(), *_flows(places, flows), *_regions(places, burdens, small=width < SMALL), *_names(places, frame, shape)]
+    layers = [
+        _land(),
+        *_flows(places, flows),
+        *_regions(places, burdens, small=width < SMALL),
+        *_names(places, frame, shape),
+    ]
     told = "hour < 0 ? 'the whole run' : 'from ' + hour + ' to ' + (hour + 1) + ' o\u2019clock UTC, all days'"
-    made: ChartType = (
-        alt.layer(*layers)
-        .add_params(*shared)
+    made = (
+        style.with_params(alt.layer(*layers), shared)
         .properties(width=shape[0], height=shape[1], title=alt.TitleParams(alt.expr(told)))
         .project(
             type="equirectangular",
@@ -70,8 +78,16 @@ def _frame(places: pd.DataFrame) -> dict[str, float]:
     widest = int(np.argmax(gaps))
     span = min(360.0, 360.0 - float(gaps[widest]) + 2 * MARGIN_DEG[0])
     middle = float(degrees[widest]) + float(gaps[widest]) / 2 + 180.0
-    south, north = float(places["latitude_deg"].min()) - MARGIN_DEG[1], float(places["latitude_deg"].max()) + MARGIN_DEG[1]
-    return {"middle": (middle + 180) % 360 - 180, "span": max(span, 60.0), "south": max(south, -60), "north": min(north, 80)}
+    south, north = (
+        float(places["latitude_deg"].min()) - MARGIN_DEG[1],
+        float(places["latitude_deg"].max()) + MARGIN_DEG[1],
+    )
+    return {
+        "middle": (middle + 180) % 360 - 180,
+        "span": max(span, 60.0),
+        "south": max(south, -60),
+        "north": min(north, 80),
+    }
 
 
 @cache
@@ -97,7 +113,11 @@ def _flows(places: pd.DataFrame, flows: pd.DataFrame) -> list[Any]:
         .transform_lookup(lookup="pair", from_=alt.LookupData(data=curves, key="pair", fields=fields))
     )
     wide = alt.Scale(domain=[0, 1], range=[0.3, 6])
-    tips = [alt.Tooltip("gateway:N", title="from"), alt.Tooltip("region:N", title="to"), alt.Tooltip("requests:Q", format=",")]
+    tips = [
+        alt.Tooltip("gateway:N", title="from"),
+        alt.Tooltip("region:N", title="to"),
+        alt.Tooltip("requests:Q", format=","),
+    ]
     lines = base.mark_geoshape(filled=False, stroke=style.COLOURS[6], strokeOpacity=0.65, strokeCap="round", clip=True)
     arrows = base.mark_point(shape="triangle-up", filled=True, color=style.COLOURS[6], opacity=0.95, clip=True)
     return [
@@ -163,14 +183,22 @@ def _curve(pair: str, begin: tuple[float, float], end: tuple[float, float]) -> d
 def _regions(places: pd.DataFrame, burdens: pd.DataFrame, *, small: bool) -> list[Any]:
     at = _where(places, "region")
     table = burdens.assign(
-        longitude_deg=[at[name][0] for name in burdens["region"]], latitude_deg=[at[name][1] for name in burdens["region"]]
+        longitude_deg=[at[name][0] for name in burdens["region"]],
+        latitude_deg=[at[name][1] for name in burdens["region"]],
     )
     most = max(1.5, float(table["relative"].max()))
     apart = max(LEAST_APART, float((table.loc[table["hour"] == WHOLE, "relative"] - 1).abs().max()))
-    size = alt.Size("relative:Q", scale=alt.Scale(domain=[0, most], range=[area / (1 + 3 * small) for area in SIZES]), legend=None)
+    size = alt.Size(
+        "relative:Q", scale=alt.Scale(domain=[0, most], range=[area / (1 + 3 * small) for area in SIZES]), legend=None
+    )
     scale = alt.Scale(scheme=style.DIVERGING, domain=[1 - apart, 1, 1 + apart], clamp=True, reverse=True)
     legend = alt.Legend(
-        title="burden / mean", orient="bottom" if small else "bottom-left", gradientLength=110, tickCount=3, format=".2~f", direction="horizontal"
+        title="burden / mean",
+        orient="bottom" if small else "bottom-left",
+        gradientLength=110,
+        tickCount=3,
+        format=".2~f",
+        direction="horizontal",
     )
     dots = (
         alt.Chart(table)

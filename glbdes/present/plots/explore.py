@@ -49,7 +49,7 @@ def explorer(table: pd.DataFrame, titles: Mapping[str, str], *, width: int = sty
         panels.append(_panel(table, n, told, names, marked, draws=len(draws) > 1, width=size))
     with warnings.catch_warnings():  # that both panels share `marked` is meant
         warnings.simplefilter("ignore", UserWarning)
-        made: ChartType = alt.concat(*panels, columns=side_by_side, spacing=34).add_params(*shared)
+        made = style.with_params(alt.concat(*panels, columns=side_by_side, spacing=34), shared)
     return style.styled(made.resolve_scale(color="shared", shape="shared"), width, names)
 
 
@@ -76,10 +76,9 @@ def _panel(
     draws: bool,
     width: int,
 ) -> ChartType:
-    base = _reckoned(alt.Chart(table), n, draws=draws)
     across, up = (alt.Scale(nice=False, zero=False, padding=pad) for pad in (40, 34))
     axis = alt.Axis(title=None, tickCount=6, labelOverlap=True, labelFlush=True)
-    place = base.encode(x=alt.X("x:Q", scale=across, axis=axis), y=alt.Y("y:Q", scale=up, axis=axis))
+    place = alt.Chart().encode(x=alt.X("x:Q", scale=across, axis=axis), y=alt.Y("y:Q", scale=up, axis=axis))
     seen = alt.condition(marked, alt.value(1.0), alt.value(0.15))
     colour, shape = style.colour(names), style.shape(names, legend=True)
     tips = [alt.Tooltip("setting:N")]
@@ -94,7 +93,9 @@ def _panel(
     ]
     if table["order"].notna().any():
         joined = place.transform_filter("isValid(datum.order)").mark_line(strokeWidth=1.6)
-        layers.append(joined.encode(color=colour, order="order:Q", opacity=alt.condition(marked, alt.value(0.7), alt.value(0.1))))
+        layers.append(
+            joined.encode(color=colour, order="order:Q", opacity=alt.condition(marked, alt.value(0.7), alt.value(0.1)))
+        )
     if any(f"{key}{HALF}" in table for key in titles):
         bar = {"color": style.FAINT, "strokeWidth": 1.2}
         layers.append(place.mark_rule(**bar).encode(x="x_low:Q", x2="x_high:Q"))
@@ -106,7 +107,8 @@ def _panel(
     layers.append(front.mark_point(**point, filled=True).encode(color=colour, shape=shape, tooltip=tips, opacity=seen))
     layers += _names(place)
     text = alt.expr(f"titles[y{n}] + ' ↑  against  ' + titles[x{n}] + ' →'")
-    made: ChartType = alt.layer(*layers).properties(width=width, height=HEIGHT, title=alt.TitleParams(text))
+    made = alt.layer(*layers, data=table, width=width, height=HEIGHT, title=alt.TitleParams(text))
+    made.transform = _reckoned(alt.Chart(), n, draws=draws).transform  # once for all layers
     return made
 
 
@@ -153,12 +155,17 @@ def _names(place: Any) -> list[Any]:
     """Names of the front's points, below it, where no point can be; and of a series' ends, above."""
     made = []
     for rule, text in (
-        (f"datum.on_front && (datum.far || datum.is_end) && datum.along > {LEFT}", {"align": "right", "dx": -8, "dy": 11}),
-        (f"datum.on_front && (datum.far || datum.is_end) && datum.along <= {LEFT}", {"align": "left", "dx": 7, "dy": 13}),
+        (
+            f"datum.on_front && (datum.far || datum.is_end) && datum.along > {LEFT}",
+            {"align": "right", "dx": -8, "dy": 11},
+        ),
+        (
+            f"datum.on_front && (datum.far || datum.is_end) && datum.along <= {LEFT}",
+            {"align": "left", "dx": 7, "dy": 13},
+        ),
         (f"!datum.on_front && datum.is_end && datum.along > {LEFT}", {"align": "right", "dx": -8, "dy": -9}),
         (f"!datum.on_front && datum.is_end && datum.along <= {LEFT}", {"align": "left", "dx": 8, "dy": -9}),
     ):
         written = place.transform_calculate(name=f"{rule} ? datum.label : ''")
         made += [written.mark_text(fontSize=11, **text, **halo).encode(text="name:N") for halo in style.HALO]
     return made
-

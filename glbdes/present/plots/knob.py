@@ -38,14 +38,25 @@ def short(key: str) -> str:
 def _panel(table: pd.DataFrame, key: str, figure: str, title: str, series: Sequence[str], width: int) -> Any:
     kept = ["policy", key, figure] + [f"{figure}{PAIRED}"] * (f"{figure}{PAIRED}" in table)
     shown = table[kept].dropna(subset=[key, figure]).rename(columns={key: "value", f"{figure}{PAIRED}": "half"})
-    x = alt.X("value:Q", title=short(key), scale=alt.Scale(zero=False, padding=10), axis=alt.Axis(tickCount=5, labelOverlap=True))
+    x = alt.X(
+        "value:Q",
+        title=short(key),
+        scale=alt.Scale(zero=False, padding=10),
+        axis=alt.Axis(tickCount=5, labelOverlap=True),
+    )
     axis = alt.Axis(tickCount=4, labelOverlap=True, format=".2%" if figure.endswith("share") else alt.Undefined)
     y = alt.Y(f"{figure}:Q", title=None, scale=alt.Scale(zero=False, padding=8), axis=axis)
     base = alt.Chart(shown)
-    tips = ["policy:N", alt.Tooltip("value:Q", title=short(key)), alt.Tooltip(f"{figure}:Q", title=title, format=",.4~g")]
+    tips = [
+        "policy:N",
+        alt.Tooltip("value:Q", title=short(key)),
+        alt.Tooltip(f"{figure}:Q", title=title, format=",.4~g"),
+    ]
     layers: list[Any] = []
     if "half" in shown and (shown["half"] > 0).any():
-        ends = shown.assign(low=shown[figure] - shown["half"], high=shown[figure] + shown["half"]).dropna(subset=["low"])
+        ends = shown.assign(low=shown[figure] - shown["half"], high=shown[figure] + shown["half"]).dropna(
+            subset=["low"]
+        )
         layers.append(
             alt.Chart(ends)
             .mark_rule(strokeWidth=1.4, opacity=0.6)
@@ -62,9 +73,16 @@ def _panel(table: pd.DataFrame, key: str, figure: str, title: str, series: Seque
 
 
 def _maps(
-    table: pd.DataFrame, keys: Sequence[str], shown: Sequence[str], titles: Mapping[str, str], series: Sequence[str], width: int
+    table: pd.DataFrame,
+    keys: Sequence[str],
+    shown: Sequence[str],
+    titles: Mapping[str, str],
+    series: Sequence[str],
+    width: int,
 ) -> ChartType:
-    table = table[["policy", *keys, *shown]].dropna(subset=list(keys)).rename(columns={keys[0]: "across", keys[1]: "up"})
+    table = (
+        table[["policy", *keys, *shown]].dropna(subset=list(keys)).rename(columns={keys[0]: "across", keys[1]: "up"})
+    )
     series = [one for one in series if (table["policy"] == one).any()]
     many = [len(table[key].unique()) for key in ("across", "up")]
     side_by_side = style.columns(width, 300, min(4, len(shown)))
@@ -93,5 +111,5 @@ def _maps(
         )
     choice = alt.param(name="series", value=series[0], bind=alt.binding_select(options=series, name="series "))
     shared = [choice] if len(series) > 1 else [alt.param(name="series", value=series[0])]
-    made: ChartType = alt.concat(*panels, columns=side_by_side, spacing=20).add_params(*shared)
+    made = style.with_params(alt.concat(*panels, columns=side_by_side, spacing=20), shared)
     return style.styled(made, width)

@@ -107,20 +107,32 @@ def panel(width: int, side_by_side: int, margin: int = 62) -> int:
     return max(60, width // side_by_side - margin)
 
 
+def with_params(chart: Any, params: Sequence[Any]) -> Any:
+    """`chart` with parameters of the whole figure; altair would copy all of it for each of its parts."""
+    known = [] if chart.params is alt.Undefined else list(chart.params)
+    chart.params = known + [one.param for one in params]
+    return chart
+
+
 def styled(chart: ChartType, width: int = WIDTH, names: Sequence[Any] = ()) -> ChartType:
     """`chart` in the house style, its legend of `names` no wider than it. Only a whole figure can be styled."""
     longest = max((len(str(name)) for name in names), default=20)
     side_by_side = max(1, min(len(names) or 4, width // (LEGEND_PX + LETTER_PX * longest)))
-    made: ChartType = (
-        chart.configure(font="Helvetica, Arial, sans-serif", background="white")
-        .configure_view(stroke=None)
-        .configure_axis(
-            gridColor=GRID, domainColor=QUIET, tickColor=QUIET, labelColor=INK, titleColor=INK, titleFontWeight="normal"
-        )
-        .configure_header(labelColor=INK, titleColor=INK, labelFontSize=12, labelFontWeight="bold")
-        .configure_legend(
-            labelColor=INK, titleColor=INK, labelFontSize=12, orient="top", columns=side_by_side, labelLimit=260, symbolStrokeWidth=2
-        )
-        .configure_title(anchor="start", color=INK, fontSize=12)
+    named = {"labelColor": INK, "titleColor": INK}
+    made: ChartType = chart.configure(  # all at once: altair copies the chart each time
+        font="Helvetica, Arial, sans-serif",
+        background="white",
+        view={"stroke": None},
+        axis={"gridColor": GRID, "domainColor": QUIET, "tickColor": QUIET, "titleFontWeight": "normal", **named},
+        header={"labelFontSize": 12, "labelFontWeight": "bold", **named},
+        legend={
+            "labelFontSize": 12,
+            "orient": "top",
+            "columns": side_by_side,
+            "labelLimit": 260,
+            "symbolStrokeWidth": 2,
+            **named,
+        },
+        title={"anchor": "start", "color": INK, "fontSize": 12},
     )
     return made
