@@ -23,7 +23,7 @@ from glbdes.records.extracts import Runs
 FORESIGHT = "offline"  # knows the future, so details are of another policy if there is one
 
 BURDEN = (
-    "A bar is what a region bears over the whole run, the dashed line the mean over regions. The largest bar is marked: "
+    "A bar is what a region bears over the whole run, the dashed line the mean of regions. The largest bar is marked: "
     "divided by the mean it is the PAR, and 1 would be even."
 )
 FRONT = (
@@ -54,9 +54,9 @@ ENERGY = (
 )
 MAP = (
     "Dots are regions, larger with what they bear; purple ones bear more than the mean, green ones less. Curves are "
-    "requests served elsewhere than where they entered, wider with their number; each bends to the right of its way, and "
-    "the arrow points to where they are served. The slider is the hour of the day, left of 0 the whole run. Flows under "
-    "0.5 % are left out. Coasts: Natural Earth."
+    "requests served elsewhere than where they entered, wider with their number; each bends to the right of its way, "
+    "and the arrow points to where they are served. The slider is the hour of the day, left of 0 the whole run. Flows "
+    "under 0.5 % are left out. Coasts: Natural Earth."
 )
 EXPLORE = (
     " Choose what is on the axes; point at a mark for its figures, click in the legend to single it out, drag to move, "
@@ -68,8 +68,8 @@ KNOB = (
 )
 KNOBS = "Each cell is a setting of both parameters, with its figure; the stronger the colour, the larger."
 SERVICE = (
-    "A row a region, a column a stretch of time; the stronger the colour, the worse or the more. Blank: no request was sent "
-    "there. Drag over the "
+    "A row a region, a column a stretch of time; the stronger the colour, the worse or the more. Blank: no request was "
+    "sent there. Drag over the "
     "strip to choose a time for all panels, click into it to see all. Frames are outages and signals that came late."
 )
 

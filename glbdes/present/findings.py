@@ -9,6 +9,7 @@ import pandas as pd
 from glbdes.present.tables import number
 from glbdes.records.headline import pareto
 from glbdes.records.metrics import Summary
+from glbdes.world import Bools
 
 FORESIGHT: Final = "offline"  # knows the future, so it is no answer where there is another
 PAR: Final = "_par"
@@ -32,7 +33,8 @@ def of_run(summary: Summary) -> list[str]:
         most, least = max(amounts, key=amounts.__getitem__), min(amounts, key=amounts.__getitem__)
         mean = float(np.mean(list(amounts.values())))
         said.append(
-            f"{kind} PAR {par:.3g}: {most} bears {par:.3g} times the mean over regions, {least} {amounts[least] / mean:.2g} times."
+            f"{kind} PAR {par:.3g}: {most} bears {par:.3g} times the mean over regions, "
+            f"{least} {amounts[least] / mean:.2g} times."
         )
     waits = summary["latency_s"]
     if waits["ttft"]["p95"] is not None:
@@ -42,7 +44,8 @@ def of_run(summary: Summary) -> list[str]:
             f"within {waits['e2e']['p95']:.2g} s; {100 * met:.3g} % of all meet their SLO."
         )
     said.append(
-        f"Energy cost {number(summary['totals']['cost_usd'])} USD, with priced footprints {number(summary['objective_usd'])} USD."
+        f"Energy cost {number(summary['totals']['cost_usd'])} USD, "
+        f"with priced footprints {number(summary['objective_usd'])} USD."
     )
     lost = sum(summary["requests"][key] for key in LOST)
     if lost:
@@ -62,35 +65,43 @@ def of_sweep(means: pd.DataFrame, numbers: Sequence[str]) -> list[str]:
     return said
 
 
-def _of_rows(table: pd.DataFrame, rows: str, *, priced: bool = False) -> list[str]:
-    """On any table of alternatives: the fairest of each footprint, the quickest, the best by objective, who was lost."""
+def _of_rows(table: Any, rows: str, *, priced: bool = False) -> list[str]:
+    """On any table of alternatives: the fairest of each footprint, the quickest, the best, and who was lost."""
     table = table[table["cost_usd"].notna()].reset_index(drop=True)
     if len(table) < 2:
         return []
     fair = table[table["policy"] != FORESIGHT] if (table["policy"] != FORESIGHT).any() else table
     cheapest = table.loc[table["cost_usd"].idxmin()]
     said = []
-    for column in [name for name in table if name.endswith(PAR)]:
+    for column in _pars(table):
         if fair[column].notna().any():
             said.append(_fairest(fair.loc[fair[column].idxmin()], cheapest, column))
     if table["ttft_p95_s"].notna().any():
         said.append(_quickest(table, cheapest))
     if not priced:
         said.append(_best(fair.loc[fair["objective_usd"].idxmin()]))
-    on = pareto(table["cost_usd"].to_numpy(float), table["carbon_par"].to_numpy(float)) if "carbon_par" in table else []
+    on: Sequence[bool] | Bools = (
+        pareto(table["cost_usd"].to_numpy(float), table["carbon_par"].to_numpy(float)) if "carbon_par" in table else []
+    )
     if rows == "settings" and len(on):
         said.append(
-            f"{int(np.sum(on))} of {len(table)} settings are on the front of cost and carbon PAR: nothing is as fair for less."
+            f"{int(np.sum(on))} of {len(table)} settings are on the front of cost and carbon PAR: "
+            "nothing is as fair for less."
         )
     said += _lost(table)
     return list(dict.fromkeys(said))
+
+
+def _pars(table: Any) -> list[str]:
+    return [str(name) for name in table if str(name).endswith(PAR)]
 
 
 def _best(one: "pd.Series[Any]") -> str:
     above = ""
     if np.isfinite(one.get("over_bound", np.nan)):
         above = f", {100 * one['over_bound']:.2g} % above what no plan can meter less than"
-    return f"{one['policy']} has the least objective (cost and priced footprints): {number(one['objective_usd'])} USD{above}."
+    usd = number(one["objective_usd"])
+    return f"{one['policy']} has the least objective (cost and priced footprints): {usd} USD{above}."
 
 
 def _fairest(one: "pd.Series[Any]", cheapest: "pd.Series[Any]", column: str) -> str:
@@ -101,12 +112,12 @@ def _fairest(one: "pd.Series[Any]", cheapest: "pd.Series[Any]", column: str) -> 
     more = one["cost_usd"] / cheapest["cost_usd"] - 1 if cheapest["cost_usd"] > 0 else np.nan
     price = _more(more, "cost") if np.isfinite(more) else f"{number(one['cost_usd'])} USD"
     return (
-        f"{one['policy']}: {kind} PAR {one[column]:.3g} instead of {cheapest[column]:.3g} for {price} than the cheapest "
-        f"({cheapest['policy']}){wait}."
+        f"{one['policy']}: {kind} PAR {one[column]:.3g} instead of {cheapest[column]:.3g} for {price} than the "
+        f"cheapest ({cheapest['policy']}){wait}."
     )
 
 
-def _quickest(table: pd.DataFrame, cheapest: "pd.Series[Any]") -> str:
+def _quickest(table: Any, cheapest: "pd.Series[Any]") -> str:
     one = table.loc[table["ttft_p95_s"].idxmin()]
     slowest = table.loc[table["ttft_p95_s"].idxmax()]
     said = f"{one['policy']} is the quickest: p95 TTFT {one['ttft_p95_s']:.2g} s"
@@ -115,7 +126,7 @@ def _quickest(table: pd.DataFrame, cheapest: "pd.Series[Any]") -> str:
     return f"{said}; the slowest is {slowest['policy']} with {slowest['ttft_p95_s']:.2g} s."
 
 
-def _lost(table: pd.DataFrame) -> list[str]:
+def _lost(table: Any) -> list[str]:
     known = [key for key in LOST if key in table]
     lost = table[known].sum(axis=1)
     some = table[lost > 0]
@@ -126,10 +137,10 @@ def _lost(table: pd.DataFrame) -> list[str]:
     return [f"Not all requests were served: under {table.loc[worst, 'policy']} {100 * share:.2g} % were lost."]
 
 
-def _sure(table: pd.DataFrame) -> list[str]:
+def _sure(table: Any) -> list[str]:
     """Whether the difference in equity from the reference is more than chance."""
     said = []
-    for column in [name for name in table if name.endswith(PAR)]:
+    for column in _pars(table):
         if f"{column}_difference" not in table or len(table) < 2:
             continue
         one = table.loc[table[column].idxmin()]
@@ -140,18 +151,18 @@ def _sure(table: pd.DataFrame) -> list[str]:
         middle, half = one[f"{column}_difference"], (high - low) / 2
         kind = column.removesuffix(PAR)
         said.append(
-            f"Over {int(one['draws'])} draws, {one['policy']} less {table['policy'].iloc[0]} is {middle:+.3g} ± {half:.2g} in {kind} "
-            f"PAR (95 %, paired), which {sure}."
+            f"Over {int(one['draws'])} draws, {one['policy']} less {table['policy'].iloc[0]} is {middle:+.3g} ± {half:.2g} "
+            f"in {kind} PAR (95 %, paired), which {sure}."
         )
     return said
 
 
-def _along(series: str, own: pd.DataFrame, key: str) -> str:
+def _along(series: str, own: Any, key: str) -> str:
     """What a parameter does from its least to its greatest value."""
     first, last = own.iloc[0], own.iloc[-1]
     name = key.rsplit(".", 1)[-1]
     changes = [_more(last["cost_usd"] / first["cost_usd"] - 1, "cost")] if first["cost_usd"] > 0 else []
-    told = [(name, name.removesuffix(PAR) + " PAR", "") for name in own if name.endswith(PAR)]
+    told = [(name, f"{name.removesuffix(PAR)} PAR", "") for name in _pars(own)]
     for column, called, unit in (*told, ("ttft_p95_s", "p95 TTFT", " s")):
         if np.isfinite(first[column]) and np.isfinite(last[column]):
             changes.append(f"{called} {first[column]:.3g} to {last[column]:.3g}{unit}")

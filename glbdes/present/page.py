@@ -107,7 +107,8 @@ def _table(one: Rows) -> str:
     words = " ".join(f"<b>{_safe(term)}</b>: {_safe(meaning)}." for term, meaning in one.words.items())
     words = f'<p class="words">{words}</p>' if words else ""
     if one.folded:
-        return f"<section class=folded><details><summary>{_safe(one.title)}</summary>{table(one)}{words}</details></section>"
+        body = f"<summary>{_safe(one.title)}</summary>{table(one)}{words}"
+        return f"<section class=folded><details>{body}</details></section>"
     return f"<section><h2>{_safe(one.title)}</h2>{table(one)}{words}</section>"
 
 

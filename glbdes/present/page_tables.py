@@ -45,11 +45,11 @@ def main(title: str, names: Sequence[str], found: pd.DataFrame) -> Rows:
 
 
 def settings(found: pd.DataFrame) -> Rows:
-    """Those settings of a sweep (`figures.labelled`) that are on the front of money and equity, or all if they are few."""
+    """Those settings of a sweep (`figures.labelled`) on the front of money and equity, or all if they are few."""
     title = "In figures"
     if len(found) > MOST_ROWS:
         on = np.zeros(len(found), dtype=bool)
-        for key in [name for name in found if name.endswith("_par")]:
+        for key in [str(name) for name in found if str(name).endswith("_par")]:
             on |= pareto(found["cost_usd"].to_numpy(float), found[key].to_numpy(float))
         found = found[on].sort_values("cost_usd").head(MOST_ROWS)
         title = "In figures: settings on a front of cost and equity, the cheapest first"

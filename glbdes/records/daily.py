@@ -30,7 +30,7 @@ def moved(records: Records) -> pd.DataFrame:
 
 
 def burdens(records: Records) -> pd.DataFrame:
-    """A row an hour of the day (and `WHOLE`), footprint and region: its amount, and that relative to the regions' mean."""
+    """A row an hour of the day (and `WHOLE`), footprint and region: its amount, and relative to the mean."""
     slots = records.read(SLOTS_FILE, ["slot", "region", *BURDENS]).to_pandas()
     slots["hour"] = slots["slot"].map(_hours(records))
     both = pd.concat([slots.assign(hour=WHOLE), slots]).rename(columns=BURDENS)
@@ -145,4 +145,5 @@ def incidents(records: Records) -> pd.DataFrame:
 def _hours(records: Records) -> "pd.Series[Any]":
     """The hour of the day (UTC) in which each slot begins."""
     time = records.read(SLOTS_FILE, ["slot", "time_utc"]).to_pandas().drop_duplicates("slot").set_index("slot")
-    return time["time_utc"].dt.hour
+    hours: pd.Series[Any] = time["time_utc"].dt.hour
+    return hours

@@ -155,8 +155,8 @@ def over_seeds(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
 
 
 def paired(table: pd.DataFrame, keys: Sequence[str], along: str) -> pd.DataFrame | None:
-    """Half the 95 % confidence interval of the difference from the least value of the key `along`, paired by draw: a row
-    a combination of `keys`, columns `FIGURES` with `_paired95` (NaN at the least value). None without several draws.
+    """Half the 95 % confidence interval of the difference from the least value of `along`, paired by draw: a row a
+    combination of `keys`, columns `FIGURES` with `_paired95` (NaN at the least value). None without several draws.
     """
     draw = drawn_by(table)
     if draw not in table or table[draw].nunique() < 2:
@@ -170,7 +170,8 @@ def paired(table: pd.DataFrame, keys: Sequence[str], along: str) -> pd.DataFrame
             made: dict[str, Any] = {**dict(zip(others, values, strict=True)), along: value}
             apart = own - first
             made |= {
-                f"{key}_paired95": half_width(apart[key].dropna()) if own is not first else np.nan for key in FIGURES
+                f"{key}_paired95": half_width(apart[key].dropna().to_numpy()) if own is not first else np.nan
+                for key in FIGURES
             }
             rows.append(made)
     return pd.DataFrame(rows) if rows else None

@@ -64,7 +64,7 @@ def test_each_figure_is_there_for_a_phone_and_a_desk_with_how_to_read_it(page):
     assert len(names) == 10
     assert page.read_text().count("How to read it.") == 10
     for one in data["figures"]:
-        assert list(one["sizes"])[0] == "358"
+        assert next(iter(one["sizes"])) == "358"
         for spec in one["sizes"].values():
             assert set(re.findall(r'"name":\s*"(data-[0-9a-f]+)"', json.dumps(spec))) <= set(data["datasets"])
 

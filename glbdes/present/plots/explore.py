@@ -25,7 +25,8 @@ TOLD: Final = ("cost_usd", "ttft_p95_s", "e2e_p95_s", "slo_share")  # of a point
 def explorer(table: pd.DataFrame, titles: Mapping[str, str], *, width: int = style.FULL) -> ChartType:
     """Two panels of any two figures each.
 
-    `table` has a row a point and draw: `policy`, a colour and shape each; `label`; `setting`, its whole name; `draw` ("mean" among them); `order`,
+    `table` has a row a point and draw: `policy`, a colour and shape each; `label`; `setting`, its
+    whole name; `draw` ("mean" among them); `order`,
     the value of the parameter by which points of a policy are joined, NaN if by none; the figures in `titles`, column
     to title, with their `_half95` for bars if they are known.
     """
@@ -97,10 +98,10 @@ def _panel(
             joined.encode(color=colour, order="order:Q", opacity=alt.condition(marked, alt.value(0.7), alt.value(0.1)))
         )
     if any(f"{key}{HALF}" in table for key in titles):
-        bar = {"color": style.FAINT, "strokeWidth": 1.2}
+        bar: dict[str, Any] = {"color": style.FAINT, "strokeWidth": 1.2}
         layers.append(place.mark_rule(**bar).encode(x="x_low:Q", x2="x_high:Q"))
         layers.append(place.mark_rule(**bar).encode(y="y_low:Q", y2="y_high:Q"))
-    point = {"size": 80, "strokeWidth": 2}
+    point: dict[str, Any] = {"size": 80, "strokeWidth": 2}
     hollow = place.mark_point(**point, fill="white").encode(color=colour, shape=shape, tooltip=tips, opacity=seen)
     zoom = alt.selection_interval(name=f"zoom{n}", bind="scales", zoom="wheel![event.shiftKey]")
     layers.append(hollow.add_params(marked, zoom))

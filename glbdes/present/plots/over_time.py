@@ -1,5 +1,6 @@
 """Service over time: what users and machines saw by hour and region, beside the footprints, linked by a brush."""
 
+from itertools import pairwise
 from typing import Any, Final
 
 import altair as alt
@@ -34,7 +35,7 @@ def timeline(table: pd.DataFrame, incidents: pd.DataFrame, *, width: int = style
     shown = [key for key in PANELS if table[key].notna().any() and (table[key] != 0).any()]
     time = _ms(table["time_utc"])
     begins = sorted(set(time))
-    step = min((b - a for a, b in zip(begins, begins[1:], strict=False)), default=3_600_000)
+    step = min((b - a for a, b in pairwise(begins)), default=3_600_000)
     table = table.assign(time=time, until=time + step)[["time", "until", "region", *shown]]
     table[shown] = table[shown].map(lambda value: float(f"{value:.4g}"))
     amiss = incidents.assign(begin=_ms(incidents["from_utc"]), end=_ms(incidents["to_utc"]))
@@ -43,7 +44,7 @@ def timeline(table: pd.DataFrame, incidents: pd.DataFrame, *, width: int = style
     side_by_side = style.columns(width, 340, 3)
     each = max(60, width // side_by_side - room - 16)
     long = begins[-1] - begins[0] > FIRST_MS
-    value = {"x": [begins[0], begins[0] + FIRST_MS]} if long else alt.Undefined
+    value: Any = {"x": [begins[0], begins[0] + FIRST_MS]} if long else alt.Undefined
     brush = alt.selection_interval(name="brush", encodings=["x"], value=value)
     panels = [_panel(table, key, amiss, regions, brush, each, first=n == 0) for n, key in enumerate(shown)]
     below: ChartType = alt.concat(*panels, columns=side_by_side, spacing=14).resolve_scale(color="independent")
