@@ -151,7 +151,8 @@ def _sure(table: Any) -> list[str]:
         middle, half = one[f"{column}_difference"], (high - low) / 2
         kind = column.removesuffix(PAR)
         said.append(
-            f"Over {int(one['draws'])} draws, {one['policy']} less {table['policy'].iloc[0]} is {middle:+.3g} ± {half:.2g} "
+            f"Over {int(one['draws'])} draws, {one['policy']} less {table['policy'].iloc[0]} is "
+            f"{middle:+.3g} ± {half:.2g} "
             f"in {kind} PAR (95 %, paired), which {sure}."
         )
     return said

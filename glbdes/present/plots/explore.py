@@ -25,10 +25,9 @@ TOLD: Final = ("cost_usd", "ttft_p95_s", "e2e_p95_s", "slo_share")  # of a point
 def explorer(table: pd.DataFrame, titles: Mapping[str, str], *, width: int = style.FULL) -> ChartType:
     """Two panels of any two figures each.
 
-    `table` has a row a point and draw: `policy`, a colour and shape each; `label`; `setting`, its
-    whole name; `draw` ("mean" among them); `order`,
-    the value of the parameter by which points of a policy are joined, NaN if by none; the figures in `titles`, column
-    to title, with their `_half95` for bars if they are known.
+    `table` has a row a point and draw: `policy`, a colour and shape each; `label`; `setting`, its whole name; `draw`
+    ("mean" among them); `order`, the value of the parameter by which points of a policy are joined, NaN if by none; the
+    figures in `titles`, column to title, with their `_half95` for bars if they are known.
     """
     columns = [key for key in titles if key in table and table[key].notna().any()]
     first, second, up = _choice(columns)
