@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from mkdocs.structure.files import File, Files
 
+import glbdes
 from glbdes.scenario.schema import schema
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -28,28 +29,18 @@ Every command, from the code. `glbdes COMMAND --help` says the same.
     :depth: 1
     :style: table
 """
-API: Final = """# Python
+HOMES: Final = glbdes._HOMES | glbdes._ROOMS
+API: Final = f"""# Python
 
-`import glbdes` has seven names; what they return has the rest. Everything else may change.
+What `import glbdes` offers. Everything else may change.
 
-::: glbdes.study.run.simulate
-::: glbdes.study.run.Run
-::: glbdes.study.comparison.compare
-::: glbdes.study.comparison.Comparison
-::: glbdes.study.sweep.sweep
-::: glbdes.study.sweep.Swept
-::: glbdes.study.report.write
-::: glbdes.scenario.model.load
-::: glbdes.scenario.model.Scenario
-    options:
-      members: false
+{"".join(f"::: glbdes.{'.'.join(HOMES[name])}{chr(10)}" for name in sorted(glbdes.__all__, key=str.lower) if name in HOMES)}
 
 ## For policies
 ::: glbdes.world.view.View
 ::: glbdes.policy.contract.check
 
 ## Errors
-::: glbdes.errors.GlbdesError
 ::: glbdes.errors.ScenarioError
 ::: glbdes.errors.PolicyError
 ::: glbdes.errors.RecordsError

@@ -52,6 +52,8 @@ class _Fleet:
     weight: float = 1.0  # of the last region's footprints
     norm: float = np.inf
     delay_usd_per_s: float = 0.0
+    past: Signals | None = None  # from before the first slot
+    elastic: bool = False  # do plans say how many replicas are awake?
 
 
 def check(factory: Factory, name: str = "policy") -> list[Check]:
@@ -178,7 +180,7 @@ def _plans(factory: Factory, fleet: _Fleet, name: str, watch: bool = False) -> l
     for slot in range(SLOTS):
         view = _view(theirs, slot, sums)
         before = _bytes(theirs, view) if watch else {}
-        weights, _ = ask(policy, view, name)
+        weights = ask(policy, view, name).weights
         if watch:
             _must_be(before, _bytes(theirs, view), f"slot {slot}: plan() changed its input: ")
         outcome = _outcome(_view(fleet, slot, sums), weights)
@@ -198,6 +200,8 @@ def _bytes(fleet: _Fleet, shown: View | Outcome) -> dict[str, bytes]:
     past = getattr(shown, "past", None)
     if isinstance(past, Signals):
         parts.append(("view.past", past))
+    if fleet.past is not None:
+        parts.append(("the history", fleet.past))
     found = [(f"{place}.{field.name}", getattr(part, field.name)) for place, part in parts for field in fields(part)]
     return {name: value.tobytes() for name, value in found if isinstance(value, np.ndarray)}
 
@@ -223,7 +227,7 @@ def _view(fleet: _Fleet, slot: int, sums: Floats) -> View:
         **now,
         latency_s=np.abs(np.arange(gateways)[:, None] - np.arange(regions)) * 0.01,
         mask=fleet.mask[slot],
-        past=fleet.signals.upto(slot),
+        past=fleet.signals.upto(slot) if fleet.past is None else fleet.signals.upto(slot).after(fleet.past),
         past_demand_rps=fleet.demand_rps[:slot],
         cost_usd=sums[0].copy(),
         carbon_kg=sums[1].copy(),
@@ -236,8 +240,24 @@ def _view(fleet: _Fleet, slot: int, sums: Floats) -> View:
         delay_usd_per_s=fleet.delay_usd_per_s,
         waiting=None,
     )
+    view = _elastic(view) if fleet.elastic else view
     freeze(view)
     return view
+
+
+def _elastic(view: View) -> View:
+    """The same where regions have three replicas each, one of which always sleeps in every fourth slot."""
+    three = np.full(len(view.capacity_rps), 3)
+    replica_rps, awake_kwh = view.capacity_rps / 3.5, np.linspace(0.4, 0.3, len(three))
+    return replace(
+        view,
+        it_kwh_per_request=view.it_kwh_per_request + awake_kwh / (replica_rps * view.slot_s),
+        replicas=three,
+        awake_least=0 * three,
+        awake_most=three - (view.slot % 4 == 0),
+        replica_rps=replica_rps,
+        awake_kwh=awake_kwh,
+    )
 
 
 def _outcome(view: View, weights: Floats) -> Outcome:
@@ -277,6 +297,8 @@ def _fleets() -> list[_Fleet]:
         _fleet("one gateway", 1, 4),
         dry,
         free,
+        replace(usual, name="plans say how many replicas are awake", elastic=True),
+        replace(usual, name="a past before the first slot", past=_fleet("", 4, 5, seed=3).signals),
     ]
 
 
@@ -290,9 +312,11 @@ def _objectives(usual: _Fleet) -> list[_Fleet]:
     ]
 
 
-def _fleet(name: str, gateways: int, regions: int, load: float = 0.6, mask: Bools | None = None) -> _Fleet:
+def _fleet(
+    name: str, gateways: int, regions: int, load: float = 0.6, mask: Bools | None = None, seed: int = 1
+) -> _Fleet:
     """Signals and demand that vary by slot and region, prices below 0 among them; `load` as a share of all capacity."""
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seed)
     shape = (SLOTS, regions)
     signals = Signals(
         price_usd_per_kwh=rng.uniform(-0.02, 0.3, shape),

@@ -31,6 +31,7 @@ class Environment(NamedTuple):
     seen: Signals  # the last known value where a signal was missing
     lent: tuple[tuple[str, str], ...]  # (region, signal) of each that its cloud region lends
     price_ahead_slots: Ints | None  # [s] how many slots beyond this one prices are known; None: 0
+    past: Signals | None  # [h, r] of the slots before the first one, that policies see; None: nothing
 
 
 def environment(
@@ -41,20 +42,25 @@ def environment(
     time: Time,
     folder: Path | None,
 ) -> Environment:
-    """The signals of `regions` over the horizon. Raises `SignalError` as `table.load` and `seen` do."""
-    truth, lent = table.told(source, regions, time, folder)
-    return Environment(truth, seen(truth, faults, tuple(regions), time), lent, price_ahead_slots(ahead, time))
+    """The signals of `regions` over the horizon, and before it. Raises `SignalError` as `table.told` and `seen` do."""
+    true, lent = table.told(source, regions, time, folder)
+    history, horizon = slice(-time.slots), slice(-time.slots, None)
+    told = seen(true, faults, tuple(regions), time)
+    past = told.part(history) if len(true.pue) > time.slots else None
+    return Environment(true.part(horizon), told.part(horizon), lent, price_ahead_slots(ahead, time), past)
 
 
 def seen(signals: Signals, faults: Sequence[Fault], region_names: Sequence[str], time: Time) -> Signals:
     """What policies see of `signals` (model section 7): the last known value while a signal is missing.
 
-    A signal is missing in the slots that begin within [start_h, end_h). `stale_slots` is the age of the oldest value.
+    `signals` may begin with a history, before the `time.slots` slots. A signal is missing in the slots that begin
+    within [start_h, end_h). `stale_slots` is the age of the oldest value.
 
-    Raises `SignalError` for a signal that is missing from the first slot on: no value is known by then.
+    Raises `SignalError` for a signal that is missing from the very first slot on: no value is known by then.
     """
-    begins_h = np.arange(time.slots) * time.slot_s / S_PER_H
-    known = np.arange(time.slots)[:, None].repeat(len(region_names), axis=1)  # the slot whose value is seen
+    slots = len(signals.pue)
+    begins_h = (np.arange(slots) - (slots - time.slots)) * time.slot_s / S_PER_H
+    known = np.arange(slots)[:, None].repeat(len(region_names), axis=1)  # the slot whose value is seen
     last = {column: known.copy() for columns in HIDES.values() for column in columns}
     for fault in (fault for fault in faults if fault.signal is not None):
         r = list(region_names).index(fault.region)

@@ -1,7 +1,8 @@
 """Price, carbon intensity and water factors of each slot and region.
 
-This module owns how a tidy table of signals becomes arrays [slot, region] over the horizon: alignment, gaps, constants
-from the regions' own tables. Reading files is in `tidy` and `authors`, what policies know of the signals in `known`.
+This module owns how a tidy table of signals becomes arrays [slot, region] over the horizon and the history before it:
+alignment, gaps, constants from the regions' own tables. Reading files is in `tidy` and `authors`, what policies know of
+the signals in `known`.
 
 Steps and slots: a table has one fixed step. Slots may divide it (a value holds over its whole step) or be a multiple of
 it (a slot gets the mean of its steps). `start_utc` must fall on a boundary of the coarser of the two.
@@ -21,7 +22,7 @@ from glbdes.errors import MOST_PROBLEMS, SignalError, brief, nearest
 from glbdes.resources import find, shipped
 from glbdes.scenario import clouds
 from glbdes.scenario.model import Region, SignalsSource, Time
-from glbdes.scenario.sizes import MOST
+from glbdes.scenario.sizes import MOST, MOST_CELLS
 from glbdes.signals import synthetic
 from glbdes.signals.authors import is_authors, read_authors
 from glbdes.signals.join import join
@@ -50,11 +51,28 @@ class Signals:
 
     def upto(self, slot: int) -> "Signals":
         """The slots before `slot`, as views."""
-        return Signals(*(getattr(self, name)[:slot] for name in self.__dataclass_fields__))
+        return self.part(slice(slot))
+
+    def after(self, past: "Signals | None") -> "Signals":
+        """The slots of `past` and then these, in arrays of their own."""
+        first = self.part(slice(0)) if past is None else past
+        return Signals(*(np.concatenate((getattr(first, k), getattr(self, k))) for k in self.__dataclass_fields__))
+
+    def part(self, slots: slice) -> "Signals":
+        """Some of the slots, as views."""
+        return Signals(*(getattr(self, name)[slots] for name in self.__dataclass_fields__))
 
 
 def load(source: SignalsSource, regions: Mapping[str, Region], time: Time, folder: Path | None) -> Signals:
-    """The signals of `regions`, in their order, over the horizon.
+    """The signals of `regions`, in their order, over the horizon alone; all else as `read`."""
+    return read(source, regions, time, folder).part(slice(-time.slots, None))
+
+
+def read(source: SignalsSource, regions: Mapping[str, Region], time: Time, folder: Path | None) -> Signals:
+    """The signals of `regions`, in their order: of the history, oldest first, and then of the `time.slots` slots.
+
+    The history are the slots before `time.start_utc`, up to `source.history_h`, of which every value is there in every
+    region (or may be held); none if no source says anything of a region.
 
     `source.source` is "constant", "synthetic", a file or a folder in the authors' layout, `source.sources` files to be
     joined; relative paths start at `folder`, and a bare file name may be a shipped trace. The source gives the slotwise
@@ -74,7 +92,7 @@ def load(source: SignalsSource, regions: Mapping[str, Region], time: Time, folde
 def told(
     source: SignalsSource, regions: Mapping[str, Region], time: Time, folder: Path | None
 ) -> tuple[Signals, tuple[tuple[str, str], ...]]:
-    """The signals as in `load`, and (region, signal) of each that its cloud region lends."""
+    """The signals as in `read`, and (region, signal) of each that its cloud region lends."""
     constants = {name: _constants(region) for name, region in regions.items()}
     spare = {name: cloud.constants for name, region in regions.items() if (cloud := clouds.of(region.cloud))}
     if source.source == "constant" and source.sources is None:
@@ -90,10 +108,11 @@ def told(
         table, place = _table(source.source, folder)
     series = {}
     known = set(table["region"])
+    wanted = _wanted(source, len(regions), time)
     for name, region in regions.items():
         theirs = region.signal or (name if name in known else _zone(region, known) or name)
         if theirs in known:
-            series[name] = _region(table[table["region"] == theirs], _Grid(table, time, place, theirs), source)
+            series[name] = _region(table[table["region"] == theirs], _Grid(table, time, place, theirs), source, wanted)
         elif region.signal is not None:
             told = f"has no region '{brief(theirs)}'{nearest(theirs, known)}"
             raise SignalError(f"{place}: {told} (regions.{name}.signal)")
@@ -106,6 +125,11 @@ def _zone(region: Region, known: Collection[str]) -> str | None:
     """The grid zone of its cloud region under the name that the source has it by."""
     cloud = clouds.of(region.cloud)
     return None if cloud is None else next((zone for zone in cloud.zones if zone in known), None)
+
+
+def _wanted(source: SignalsSource, regions: int, time: Time) -> int:
+    """Slots of history at most: those of `history_h`, and no more than may be held in memory beside the horizon."""
+    return max(min(int(source.history_h * S_PER_H / time.slot_s + 1e-9), MOST_CELLS // regions - time.slots), 0)
 
 
 def _drawn(source: SignalsSource, time: Time) -> pd.DataFrame:
@@ -145,12 +169,14 @@ def _assemble(
     place: str,
 ) -> tuple[Signals, tuple[tuple[str, str], ...]]:
     """Columns of regions side by side, and what of them is `spare`; every problem with who gives what in one report."""
-    arrays = {column: np.full((time.slots, len(constants)), np.nan) for column in SIGNALS}
-    stale = np.zeros((time.slots, len(constants)), dtype=np.int64)
+    slots = min((len(ages) for given, ages in series.values() if given), default=time.slots)  # and those of the history
+    arrays = {column: np.full((slots, len(constants)), np.nan) for column in SIGNALS}
+    stale = np.zeros((slots, len(constants)), dtype=np.int64)
     problems, lent = [], []
     for r, (name, own) in enumerate(constants.items()):
         given, ages = series.get(name, ({}, stale[:, r]))
-        stale[:, r] = ages
+        if given:
+            stale[:, r] = ages[-slots:]
         for column in SIGNALS:
             if column in given and column in own and column != "pue":
                 problems.append(f"regions.{name}.{column} = {own[column]:g}, but {place} gives it too: remove one")
@@ -160,7 +186,7 @@ def _assemble(
             elif column not in given and column not in own:
                 problems.append(f"regions.{name}.{column} is given neither there nor by signals.source = '{place}'")
             else:
-                arrays[column][:, r] = own[column] if column in own else given[column]
+                arrays[column][:, r] = own[column] if column in own else given[column][-slots:]
     if problems:
         more = ["and more"] * (len(problems) > MOST_PROBLEMS)
         raise SignalError("\n".join(problems[:MOST_PROBLEMS] + more))
@@ -241,19 +267,25 @@ class _Grid:
         return self.start + pd.Timedelta(slot * self.slot, unit="ns")
 
 
-def _region(rows: pd.DataFrame, grid: _Grid, source: SignalsSource) -> tuple[dict[str, Floats], NDArray[np.int64]]:
-    """The columns that the table gives for one region, [slot], and how old the oldest value in force is."""
-    stale = np.zeros(grid.time.slots, dtype=np.int64)
-    arrays = {}
+def _region(
+    rows: pd.DataFrame, grid: _Grid, source: SignalsSource, wanted: int
+) -> tuple[dict[str, Floats], NDArray[np.int64]]:
+    """The columns that the table gives for one region, [slot], and how old the oldest value in force is.
+
+    The last `time.slots` are those of the horizon; before them, up to `wanted` of the history.
+    """
+    stale = np.zeros(wanted + grid.time.slots, dtype=np.int64)
+    arrays: dict[str, Floats] = {}
     for column in SIGNALS:
         if column not in rows or rows[column].isna().all():
             continue
         _check_range(rows, column, grid)
         held, age = _hold(grid.slots(rows[column].to_numpy(dtype=np.float64)), column, grid, source)
-        _no_clock_hole(age, column, grid)
+        _no_clock_hole(age[-grid.time.slots :], column, grid)
         arrays[column] = held
-        stale = np.maximum(stale, age)
-    return arrays, stale
+        shortest = min(len(stale), len(age))
+        stale = np.maximum(stale[-shortest:], age[-shortest:])
+    return {column: held[-len(stale) :] for column, held in arrays.items()}, stale
 
 
 def _no_clock_hole(age: NDArray[np.int64], column: str, grid: _Grid) -> None:
@@ -288,15 +320,16 @@ def _check_range(rows: pd.DataFrame, column: str, grid: _Grid) -> None:
 
 
 def _hold(slots: Floats, column: str, grid: _Grid, source: SignalsSource) -> tuple[Floats, NDArray[np.int64]]:
-    """The horizon's values, gaps filled by the last known one, and how many slots old each is."""
+    """The values, gaps filled by the last known one, and how many slots old each is: all of the horizon's, and of the
+    slots before it those after the last one that could not be filled."""
     order = np.arange(len(slots))
     known = np.maximum.accumulate(np.where(np.isnan(slots), -1, order))
     age = order - known
     first = len(slots) - grid.time.slots
     limit = source.max_stale_slots if source.missing == "hold" else 0
-    bad = (age[first:] > limit) | (known[first:] < 0)
-    if bad.any():
-        slot = int(np.argmax(bad))
+    missing = (age > limit) | (known < 0)
+    if missing[first:].any():
+        slot = int(np.argmax(missing[first:]))
         rule = {
             "error": 'must be there (signals.missing = "hold" would hold the last known value)',
             "hold": f"and so were the {limit} slots before it (signals.max_stale_slots)"
@@ -304,4 +337,5 @@ def _hold(slots: Floats, column: str, grid: _Grid, source: SignalsSource) -> tup
             else "and there is no earlier value to hold",
         }[source.missing]
         raise SignalError(f"{grid.place}: region {grid.region}, {grid.moment(slot)}: {column} is missing, {rule}")
-    return slots[known[first:]], age[first:].astype(np.int64)
+    begin = int(np.flatnonzero(missing)[-1]) + 1 if missing.any() else 0
+    return slots[known[begin:]], age[begin:].astype(np.int64)

@@ -47,7 +47,7 @@ def make(folder):
     (folder / "in" / "knob.toml").write_text(KNOB)
     sweep(folder / "in" / "knob.toml", out=folder / "sweep")
     sources = {"comparison": "comparison", "run": "comparison/runs/eglb-seed7", "sweep": "sweep"}
-    return {name: report.write(folder / at, folder / f"{name}.html", [])[0] for name, at in sources.items()}
+    return {name: report.report(folder / at, folder / f"{name}.html", [])[0] for name, at in sources.items()}
 
 
 @pytest.fixture(scope="module")

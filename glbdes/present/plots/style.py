@@ -32,7 +32,7 @@ SHAPES: Final = (
     "triangle-left",
 )
 DASHES: Final = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 2], [1, 3], [10, 3], [6, 2, 1, 2, 1, 2])
-PARTS: Final = {"prefill": "#08519C", "decode": "#6BAED6", "idle": "#D9D9D9", "host": "#8C8C8C"}  # dark to light, twice
+PARTS: Final = {"prefill": "#08519C", "decode": "#6BAED6", "idle": "#D9D9D9", "sleep": "#F0E6CC", "host": "#8C8C8C"}
 LIGHT_TEXT, DARK_TEXT = "#fdfdfd", "#1b1b1b"  # on the strong colours of a map's cells, and on the weak ones
 DARK: Final = {  # what colours become on a dark page
     INK: "#e8e8e8",
