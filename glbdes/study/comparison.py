@@ -224,15 +224,18 @@ def compare(
     first = plans[0].scenario
     drawn_by_seed = [None] if signal_seeds is None else draws.seeds(plans[0], at, signal_seeds)
     targets = numbered(Path("runs") / f"{first.name}-comparison") if out is None else iter([Path(out)])
+    if dask is not None:  # whose workers are in folders of their own
+        at = None if at is None else at.absolute()
+        source = source if isinstance(source, Scenario) or plans[0].source is None else Path(plans[0].source).absolute()
     with fresh(targets, tell=tell) as folder:
         begin_s = time.perf_counter()
-        jobs = []
+        jobs, into = [], folder.path.absolute() / "runs"
         for drawn_by in drawn_by_seed:
             changes = (*overrides, *draws.settings(drawn_by))
             reference = _reference(run.prepare(source, policy=policies[0], **choices | {"overrides": changes}), at)
             of, told = (drawn_by, engine, changes, at), (reference, plans[0].allow_policy)
             jobs += [
-                Job(source, policy, seed, *of, folder.path / "runs" / called(policy, seed, drawn_by), *told)
+                Job(source, policy, seed, *of, into / called(policy, seed, drawn_by), *told)
                 for seed in range(first.seed, first.seed + seeds)
                 for policy in policies
             ]
