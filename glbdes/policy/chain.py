@@ -43,7 +43,7 @@ from glbdes.policy.window import Window, served
 from glbdes.units import G_PER_KG, H_PER_DAY, S_PER_H
 from glbdes.world import Floats, Ints, Outcome, View
 
-MOST_APART = 96  # slots of the past that play in a slot where gateways may use different regions
+MOST_APART = 48  # slots of the past that play in a slot where gateways may use different regions
 SIMPLEX_STEP = 0.5  # of `eglb_simplex`, whose multipliers are mixed in
 
 

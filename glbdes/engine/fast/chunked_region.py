@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from glbdes.base.compiled import either, helper
+from glbdes.base.compiled import either, helper, inlined
 from glbdes.engine.fast.awake import tell
 from glbdes.engine.fast.books import end, population_area, queue_area, spend
 from glbdes.engine.fast.cache import clear
@@ -45,7 +45,7 @@ def with_prefix(st, g, q, now):
 replica_for = either("mine", with_prefix, with_fewest)
 
 
-@helper
+@inlined
 def arrive(st, g, q, now):
     """Request q reaches region g: it waits at the replica with the fewest requests, or is sent off."""
     met, reg, req, crep, links = st.met, st.reg, st.req, st.crep, st.links
@@ -90,7 +90,7 @@ def arrive(st, g, q, now):
             st.rep[k, STATE] = WAKING
             schedule(st, k, now + reg[g, WAKE_NS])
         else:
-            begin(st, k, now)
+            begin(st, k, now)  # it had no event
     elif crep[k, WAIT_COUNT] == 1:
         look_again(st, g, k, now)
 
