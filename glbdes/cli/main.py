@@ -6,21 +6,22 @@ anything else is a bug, and shows its traceback. Commands import what they need,
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import click
-from rich.console import Console
 
-from glbdes.cli import sizing
+from glbdes.cli import export, sizing
+from glbdes.cli.completion import attach, completion
 from glbdes.cli.importing import describe, importing, join
+from glbdes.cli.init import init
 from glbdes.cli.optimum import optimum
 from glbdes.cli.output import Refusal, orderly, say, show, stopped, told
 from glbdes.cli.paths import ANY, FILE, FOLDER
 from glbdes.cli.profile import profile
 from glbdes.cli.regions import regions
+from glbdes.cli.serve import serve
 from glbdes.cli.study import COMMANDS, allow_policy
 from glbdes.errors import GlbdesError, PolicyError, RecordsError, brief
 
@@ -70,7 +71,18 @@ def main() -> None:
     """Simulate how LLM inference requests are routed between regions, and who bears the footprint."""
 
 
-for command in (*COMMANDS, *sizing.COMMANDS, optimum, profile, importing, regions):
+for command in (
+    *COMMANDS,
+    *export.COMMANDS,
+    *sizing.COMMANDS,
+    optimum,
+    profile,
+    serve,
+    importing,
+    regions,
+    completion,
+    init,
+):
     main.add_command(command)
 
 
@@ -92,9 +104,9 @@ def simulate(scenario: str, out: Path | None, as_json: bool, quiet: bool, signal
 
     if choices["overwrite"] and out is None:
         raise click.UsageError("--overwrite needs -o DIR: a run without a folder of its own replaces none")
-    with _progress(quiet) as (progress, tell):
-        choices |= {"runs": Path("runs"), "signals": signals}
-        finished = run.simulate(scenario, out=out, progress=progress, tell=tell, **choices)
+    told = None if quiet or sys.stderr.isatty() else lambda text: click.echo(f"({text})", err=True)
+    choices |= {"runs": Path("runs"), "signals": signals, "progress": False if quiet else None, "tell": told}
+    finished = run.simulate(scenario, out=out, **choices)
     if as_json:
         say(json.dumps({**finished.summary, "path": str(finished.path)}, indent=2, allow_nan=False))
     elif quiet:
@@ -189,13 +201,22 @@ def check_policy(name: str, arguments: tuple[str, ...], allow_policy: tuple[str,
 
 
 @main.command()
+def schema() -> None:
+    """Print the JSON schema of scenario files, for editors: begin a file with "#:schema PATH"."""
+    from glbdes.scenario import schema
+
+    say(schema.text().rstrip())
+
+
+@main.command()
 def scenarios() -> None:
     """List the scenarios that come with the package."""
-    from glbdes import resources, scenario
+    from glbdes import resources
     from glbdes.present import tables
+    from glbdes.scenario import load
 
     folder = resources.root("scenarios")
-    rows = [[name, scenario.load(folder / f"{name}.toml")[0].description] for name in resources.shipped("scenarios")]
+    rows = [[name, load(folder / f"{name}.toml")[0].description] for name in resources.shipped("scenarios")]
     show([tables.table("Scenarios", ["name", "what"], rows, text=2)])
 
 
@@ -249,34 +270,6 @@ def fit_signals(record: Path, load_record: Path | None, max_gap_h: int, out: Pat
     say(f"Wrote {out}")
 
 
-@contextmanager
-def _progress(quiet: bool) -> Iterator[tuple[Callable[[int, int], None] | None, Callable[[str], None] | None]]:
-    """A progress bar on stderr, if somebody is looking: what advances it, and what tells of anything else."""
-    if quiet:
-        yield None, None
-        return
-    if not sys.stderr.isatty():
-        yield None, lambda text: click.echo(f"({text})", err=True)
-        return
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.completed:,.0f} requests, {task.fields[speed]:,.0f}/s, left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None, speed=0.0)
-
-        def advance(ended: int, expected: int) -> None:
-            elapsed_s = bar.tasks[task].elapsed or 0.0
-            speed = ended / elapsed_s if elapsed_s > 0 else 0.0
-            bar.update(task, completed=ended, total=max(expected, ended), speed=speed)
-
-        yield advance, lambda text: bar.console.print(f"({text})")
-
-
 def _plain(value: Any) -> Any:
     """Named tuples as tables, all the way down."""
     if hasattr(value, "_asdict"):
@@ -285,6 +278,8 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
+
+attach(main)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,7 +5,7 @@ Units are in the names. Energies and footprints of slots are scaled to real time
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -14,16 +14,21 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from glbdes.hardware import physics
+from glbdes.records import further
 from glbdes.records.books import SlotBook, Warmup
 from glbdes.units import J_PER_KWH, NS_PER_S
-from glbdes.world import Bools, Floats, SlotRecord, World
+from glbdes.world import Bools, Floats, Ints, SlotRecord, World, meter
+from glbdes.world.footprints import Footprint
 
 NAME: Final = pa.dictionary(pa.int16(), pa.string())
+KINDS: Final = ("prefill", "decode", "idle", "sleep", "host", "it")  # of IT energy; the last is all of it
 _CAUSED: Final = ("cost_usd", "carbon_kg", "water_l")
 
 REQUESTS: Final = pa.schema(
     [
         ("request_id", pa.int64()),
+        ("slot", pa.int32()),  # in which it arrived at its gateway
+        ("time_utc", pa.timestamp("ms")),  # the real time at which that slot begins
         ("gateway", NAME),
         ("region", NAME),  # the last one it was sent to; null: none
         ("replica", pa.int32()),
@@ -50,6 +55,8 @@ REQUESTS: Final = pa.schema(
     ]
 )
 
+REQUESTS_IN_SESSIONS: Final = REQUESTS.append(pa.field("session", pa.int64()))  # of a run that has any; null: in none
+
 SLOTS: Final = pa.schema(
     [
         ("slot", pa.int32()),
@@ -57,18 +64,22 @@ SLOTS: Final = pa.schema(
         ("region", NAME),
         ("load", pa.float64()),  # requests dispatched there / what a plan may use of its capacity
         ("utilisation", pa.float64()),  # busy share of powered replica time; null: none, or not simulated
+        ("awake", pa.float64()),  # mean number of replicas that were powered and not asleep; null: not simulated
+        ("awake_planned", pa.int64()),  # replicas that were to be awake as the slot began; null: nobody said
+        ("wakes", pa.int64()),  # times that a replica began to wake up
         ("arrived", pa.int64()),
         *((name, pa.int64()) for name in physics.STATUS_NAMES),
         ("queue_mean", pa.float64()),
         ("queue_max", pa.int64()),
         ("in_system_mean", pa.float64()),
-        *((f"{kind}_kwh", pa.float64()) for kind in ("prefill", "decode", "idle", "host")),
+        *((f"{kind}_kwh", pa.float64()) for kind in ("prefill", "decode", "idle", "sleep", "host")),
         *((f"{kind}_kwh", pa.float64()) for kind in ("it", "attributed", "unattributed", "facility")),
         *((name, pa.float64()) for name in ("cost_usd", "carbon_kg", "water_l")),
         *((f"unattributed_{name}", pa.float64()) for name in ("cost_usd", "carbon_kg", "water_l")),
         *((name, pa.float64()) for name in ("price_usd_per_kwh", "carbon_g_per_kwh")),  # true, not as policies saw them
         *((name, pa.float64()) for name in ("wue_l_per_kwh", "ewif_l_per_kwh", "pue")),
         ("network_s", pa.float64()),  # that requests dispatched in the slot spend on the network, both ways
+        ("embodied_kg", pa.float64()),  # of making its replicas, by the slot's share of their lives; beside carbon_kg
         ("waiting_s", pa.float64()),  # in the region's queue during the slot; of a flow, as expected
         ("stale_slots", pa.int64()),  # how old the value was that policies saw
         ("carbon_dual_usd_per_kg", pa.float64()),  # null: the policy shows none
@@ -79,6 +90,19 @@ SLOTS: Final = pa.schema(
         *((f"warmup_unattributed_{name}", pa.float64()) for name in ("kwh", *_CAUSED)),
     ]
 )
+
+
+def requests_schema(more: Sequence[Footprint], *, in_sessions: bool = False) -> Any:
+    """`REQUESTS`, or those in sessions, and a column for each further footprint."""
+    return pa.schema(
+        [*(REQUESTS_IN_SESSIONS if in_sessions else REQUESTS), *((one.column, pa.float64()) for one in more)]
+    )
+
+
+def slots_schema(more: Sequence[Footprint]) -> Any:
+    """`SLOTS`, and the columns of each further footprint."""
+    return pa.schema([*SLOTS, *((column, pa.float64()) for one in more for column in further.names(one))])
+
 
 PLANS: Final = pa.schema(
     [
@@ -97,8 +121,6 @@ PLANS: Final = pa.schema(
 DURATION_BITS: Final = 20  # relative error 5e-7
 AMOUNT_BITS: Final = 29  # relative error 9.4e-10: energy and footprints still add up to the meters within 1e-9
 
-_DUALS: Final = (("carbon", "carbon_dual_usd_per_kg"), ("water", "water_dual_usd_per_l"))
-
 
 class Names(NamedTuple):
     """What the numbers of a world stand for."""
@@ -108,10 +130,15 @@ class Names(NamedTuple):
     slo: tuple[str, ...]
 
 
-def request_columns(chunk: NDArray[Any], world: World, names: Names) -> dict[str, Any]:
-    """Columns of `REQUESTS` for `chunk`, `REQUEST_DTYPE` [n] (docs/model.md, section 3)."""
+def request_columns(chunk: NDArray[Any], world: World, names: Names, start: datetime) -> dict[str, Any]:
+    """Columns of `REQUESTS` for `chunk`, `REQUEST_DTYPE` [n] (docs/model.md, section 3); slot 0 begins at `start`."""
     durations = durations_s(chunk, world).items()
+    session = {"session": pa.array(chunk["session"], mask=chunk["session"] < 0)} if world.in_sessions else {}
+    slot = chunk["arrival_ns"] // world.period_ns
     return {
+        **session,
+        "slot": slot.astype(np.int32),
+        "time_utc": begins_utc(slot, world, start),
         **{key: chunk[key] for key in ("request_id", "attempts", "prompt_tokens", "output_tokens", "arrival_ns")},
         **{key: chunk[key] for key in ("preemptions", "cached_tokens")},
         "gateway": _named(chunk["gateway"] // world.classes, names.gateways),
@@ -123,9 +150,17 @@ def request_columns(chunk: NDArray[Any], world: World, names: Names) -> dict[str
         **{f"{key}_s": pa.array(_rounded(s, DURATION_BITS), mask=~defined) for key, (s, defined) in durations},
         "energy_kwh": _rounded(chunk["energy_j"] / J_PER_KWH, AMOUNT_BITS),
         **{key: _rounded(chunk[key], AMOUNT_BITS) for key in ("carbon_g", "water_l", "cost_usd")},
+        **{one.column: _rounded(chunk["further"][:, k], AMOUNT_BITS) for k, one in enumerate(world.further)},
         "request_weight": np.full(len(chunk), world.weight),
         "warmup": ~world.counted(chunk["arrival_ns"]),
     }
+
+
+def begins_utc(slot: Ints, world: World, start: datetime) -> NDArray[np.datetime64]:
+    """The real times [n] at which slots [n] begin, to the millisecond; slot 0 at `start`."""
+    first, last = (int(slot.min()), int(slot.max())) if len(slot) else (0, 0)
+    times = [start + timedelta(seconds=one * world.slot_s) for one in range(first, last + 1)]
+    return np.array(times, dtype="datetime64[ms]")[slot - first]
 
 
 def durations_s(chunk: NDArray[Any], world: World) -> dict[str, tuple[Floats, Bools]]:
@@ -152,7 +187,7 @@ def _rounded(values: Floats, bits: int) -> Floats:
 def slot_columns(
     record: SlotRecord, book: SlotBook, world: World, names: Names, start: datetime, by_request: bool
 ) -> dict[str, Any]:
-    """Columns of `SLOTS` for one slot, a row a region."""
+    """Columns of `SLOTS` for one slot, a row a region; slot 0 begins at `start`."""
     meters, slot, n = record.meters, record.slot, world.regions
     busy_ns = meters["prefill_ns"] + meters["decode_ns"]
     powered_ns = busy_ns + meters["idle_ns"]
@@ -161,26 +196,32 @@ def slot_columns(
     signals = ("price_usd_per_kwh", "carbon_g_per_kwh", "wue_l_per_kwh", "ewif_l_per_kwh", "pue")
     columns = {
         "slot": np.full(n, slot, dtype=np.int32),
-        "time_utc": np.full(n, np.datetime64(start, "ms")),
+        "time_utc": np.full(n, begins_utc(np.array([slot]), world, start)[0]),
         "region": _each(names.regions),
         "load": dispatched_rps / world.capacity_rps,
+        "awake": pa.array(
+            (powered_ns - meters["asleep_ns"]) / world.slot_ns, mask=np.full(n, not by_request, dtype=bool)
+        ),
+        "awake_planned": pa.nulls(n, pa.int64()) if record.awake is None else record.awake,
+        "wakes": meters["wakes"],
         "utilisation": pa.array(busy_ns / np.maximum(powered_ns, 1), mask=unmeasured),
         **{key: meters[key] for key in ("arrived", *physics.STATUS_NAMES, "queue_max")},
         "queue_mean": meters["queue_area_ns"] / world.slot_ns,
         "in_system_mean": meters["system_area_ns"] / world.slot_ns,
-        **{f"{kind}_kwh": getattr(book.energy, f"{kind}_kwh") for kind in ("prefill", "decode", "idle", "host", "it")},
+        **{f"{kind}_kwh": getattr(book.energy, f"{kind}_kwh") for kind in KINDS},
         "attributed_kwh": book.energy.attributed_kwh,
         "unattributed_kwh": book.unattributed_kwh,
         "facility_kwh": book.metered.facility_kwh,
         **{key: getattr(book.metered, key) for key in ("cost_usd", "carbon_kg", "water_l")},
         **{f"unattributed_{key}": getattr(book.unattributed, key) for key in ("cost_usd", "carbon_kg", "water_l")},
         **{key: getattr(world.signals, key)[slot] for key in signals},
+        "embodied_kg": meter.embodied_kg(world),
         **dict(zip(("network_s", "waiting_s"), delay_s(record, world, by_request), strict=True)),
         "stale_slots": world.seen.stale_slots[slot],
     }
-    for key, column in _DUALS:
-        columns[column] = record.duals[key] if key in record.duals else pa.nulls(n, pa.float64())
-    return columns | _warmup_columns(record, book.warmup, n)
+    for one in world.footprints:
+        columns[one.dual_column] = record.duals[one.name] if one.name in record.duals else pa.nulls(n, pa.float64())
+    return columns | _warmup_columns(record, book.warmup, n) | further.columns(record, book, world)
 
 
 def _warmup_columns(record: SlotRecord, book: Warmup | None, n: int) -> dict[str, Any]:

@@ -10,36 +10,56 @@ import numpy as np
 import pandas as pd
 
 from glbdes.records.writer import PLANS_FILE, SLOTS_FILE, Records, reading
+from glbdes.world import footprints
+from glbdes.world.footprints import Footprint
 
 MOST_ROWS: Final = 4000  # of a table over time; altair refuses to draw more than 5000
-PARTS: Final = {"prefill_kwh": "prefill", "decode_kwh": "decode", "idle_kwh": "idle", "host_kwh": "host"}
+PARTS: Final = {f"{kind}_kwh": kind for kind in ("prefill", "decode", "idle", "sleep", "host")}
 LEVELS: Final = np.concatenate((np.linspace(0, 0.9, 46), np.linspace(0.91, 0.99, 17), np.linspace(0.991, 0.999, 9)))
 
 Runs = Mapping[str, Records]
 
 
 def regional(runs: Runs) -> pd.DataFrame:
-    """A row a policy and region: cost_usd, carbon_kg, water_l, and the parts of its IT energy in kWh."""
-    columns = ["cost_usd", "carbon_kg", "water_l", *PARTS]
+    """A row a policy and region: cost_usd, carbon_kg, water_l, further footprints, and IT energy in kWh by parts."""
+    columns = ["cost_usd", *_amounts(runs), *PARTS]
     return _over(runs, lambda one: _slots(one, columns).groupby("region", sort=False, observed=True).sum())
 
 
 def over_time(runs: Runs) -> pd.DataFrame:
-    """A row a policy, time and region: carbon_kg and water_l from the start to then, at evenly spread slots' ends."""
+    """A row a policy, time and region: footprints from the start to then, at evenly spread slots' ends."""
+    columns = _amounts(runs)
     points = max(2, MOST_ROWS // max(1, sum(_regions(one) for one in runs.values())))
 
     def one(records: Records) -> pd.DataFrame:
-        wide = _slots(records, ["slot", "time_utc", "carbon_kg", "water_l"]).sort_values(["slot"], kind="stable")
-        wide[["carbon_kg", "water_l"]] = wide.groupby("region", observed=True)[["carbon_kg", "water_l"]].cumsum()
+        wide = _slots(records, ["slot", "time_utc", *columns]).sort_values(["slot"], kind="stable")
+        wide[columns] = wide.groupby("region", observed=True)[columns].cumsum()
         wide["time_utc"] += pd.Timedelta(seconds=records.info["scenario"]["time"]["slot_s"])
         return _thinned(wide, points)
 
     return _over(runs, one)
 
 
+# Of an hour, what adds up and what is a mean.
+SUMS: Final = ("arrived", "served", "it_kwh", "facility_kwh", "cost_usd", "carbon_kg", "water_l")
+MEANS: Final = ("load", "price_usd_per_kwh", "carbon_g_per_kwh", "wue_l_per_kwh", "ewif_l_per_kwh", "pue")
+
+
+def hourly(records: Records) -> pd.DataFrame:
+    """A row an hour of real time (`time_utc`, its beginning) and region: `requests` and `served` real ones, amounts of
+    real time, and means of load and signals over the hour's slots. A slot counts in the hour in which it begins.
+    """
+    frame = _slots(records, ["time_utc", *SUMS, *MEANS])
+    frame["time_utc"] = frame["time_utc"].dt.floor("h")
+    frame[["arrived", "served"]] *= float(records.info["request_weight"])
+    by_hour = frame.groupby(["time_utc", "region"], sort=False)
+    found = by_hour.agg({**dict.fromkeys(SUMS, "sum"), **dict.fromkeys(MEANS, "mean")}).reset_index()
+    return found.rename(columns={"arrived": "requests"})
+
+
 def duals(runs: Runs) -> pd.DataFrame:
-    """A row a policy that shows duals, time and region: carbon_usd_per_kg and water_usd_per_l. Empty if none does."""
-    columns = {"carbon_dual_usd_per_kg": "carbon_usd_per_kg", "water_dual_usd_per_l": "water_usd_per_l"}
+    """A row a policy that shows duals, time and region: carbon_usd_per_kg, water_usd_per_l, ... Empty if none does."""
+    columns = {one.dual_column: f"{one.name}_usd_per_{one.unit}" for one in _named(runs)}
     shown = {
         label: one
         for label, one in runs.items()
@@ -105,6 +125,16 @@ def places(records: Records) -> pd.DataFrame:
             where = {key: place.get(key) or 0.0 for key in ("latitude_deg", "longitude_deg")}
             rows.append({"kind": kind, "name": name, **where, "requests": int(count.get(name, 0))})
     return pd.DataFrame(rows)
+
+
+def _named(runs: Runs) -> tuple[Footprint, ...]:
+    """All footprints; those of the first run's scenario, for it is that of all."""
+    return footprints.every(next(iter(runs.values())).info["scenario"])
+
+
+def _amounts(runs: Runs) -> list[str]:
+    """Their columns."""
+    return [one.column for one in _named(runs)]
 
 
 def _over(runs: Runs, extract: Any) -> pd.DataFrame:

@@ -4,13 +4,13 @@ Answers may be anything. What is let through are new arrays of finite numbers in
 `PolicyError` with the rule that it breaks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from glbdes.base import portable
 from glbdes.errors import PolicyError
-from glbdes.world.arrays import FOOTPRINTS, Bools, Floats
+from glbdes.world.arrays import FOOTPRINTS, Bools, Floats, Ints
 
 PLAN_TOLERANCE = 1e-6
 
@@ -30,6 +30,20 @@ def checked_plan(weights: object, mask: Bools) -> Floats:
     return np.asarray(plan / sums[:, None], dtype=np.float64)
 
 
+def checked_awake(awake: object, least: Ints, most: Ints) -> Ints:
+    """`awake`, the replicas that a plan wants awake, as a new array [r], or `PolicyError`."""
+    given = _numbers(awake, "plan() returned as awake", least.shape, "(regions,)")
+    for rule, bad in (
+        ("must be a whole number", ~(np.isfinite(given) & (given == np.round(given)))),
+        ("must be >= {least}, the fewest that the region keeps awake", given < least),
+        ("must be <= {most}, what the region has or may have awake", given > most),
+    ):
+        if bad.any():
+            r = int(np.argmax(bad))
+            raise PolicyError(f"awake[{r}] = {given[r]:g} replicas, {rule.format(least=least[r], most=most[r])}")
+    return given.astype(np.int64)
+
+
 def _broken(plan: Floats, mask: Bools) -> str:
     """The first rule that a weight of `plan` breaks."""
     for rule, bad in (
@@ -44,7 +58,7 @@ def _broken(plan: Floats, mask: Bools) -> str:
     raise AssertionError("a plan that breaks no rule")
 
 
-def checked_duals(shown: object, regions: int) -> dict[str, Floats]:
+def checked_duals(shown: object, regions: int, footprints: Sequence[str] = FOOTPRINTS) -> dict[str, Floats]:
     """`shown`, the attribute `duals` of a policy, as new arrays [r] by footprint. Raises `PolicyError`."""
     if shown is None:
         return {}
@@ -52,9 +66,9 @@ def checked_duals(shown: object, regions: int) -> dict[str, Floats]:
         raise PolicyError(f"duals is a {type(shown).__name__}, must map footprints to prices [region]")
     duals: dict[str, Floats] = {}
     for key, value in shown.items():
-        name = next((known for known in FOOTPRINTS if type(key) is str and key == known), None)
+        name = next((known for known in footprints if type(key) is str and key == known), None)
         if name is None:
-            raise PolicyError(f"duals[{key!r}]: unknown footprint, must be one of {', '.join(FOOTPRINTS)}")
+            raise PolicyError(f"duals[{key!r}]: unknown footprint, must be one of {', '.join(footprints)}")
         duals[name] = _numbers(value, f"duals['{name}'] is", (regions,), "(regions,)")
         if not np.isfinite(duals[name]).all():
             r = int(np.argmin(np.isfinite(duals[name])))

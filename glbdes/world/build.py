@@ -8,13 +8,17 @@ from pathlib import Path
 
 from glbdes.hardware import Service, megawatts, replicas
 from glbdes.hardware.clock import span_ns, span_or_never_ns
-from glbdes.hardware.physics import DISPATCH_NAMES
+from glbdes.hardware.embodied import embodied_kg_per_h
+from glbdes.hardware.physics import AFFINITY_NAMES, DISPATCH_NAMES
 from glbdes.scenario import Scenario
+from glbdes.scenario.elastic import ELASTIC
+from glbdes.scenario.model import Fault
 from glbdes.signals import environment
 from glbdes.workload import demand, mix_of
-from glbdes.world import compression, network, sizes
-from glbdes.world.arrays import World, freeze
+from glbdes.world import compression, elastic, network, sizes
+from glbdes.world.arrays import World
 from glbdes.world.feasibility import check_load
+from glbdes.world.frozen import freeze
 from glbdes.world.limits import by_class
 from glbdes.world.objective import prices
 from glbdes.world.outages import outages
@@ -43,12 +47,13 @@ def build(scenario: Scenario, folder: Path, signals: Path | None = None) -> Worl
 def _world(scenario: Scenario, folder: Path) -> World:
     """The parts of all rooms, side by side."""
     time, dispatch, regions, gateways = scenario.time, scenario.dispatch, scenario.regions, scenario.gateways
-    known = environment(scenario.signals, regions, scenario.faults, scenario.known_ahead, time, folder)
+    named = scenario.footprints
+    known = environment(scenario.signals, regions, scenario.faults, scenario.known_ahead, time, folder, named)
     service = _service(scenario, folder)
     warmup_s = compression.warmup_s(time, service.servers, service.capacity_rps)
     warmup_ns = span_ns(warmup_s, time.clock_ns) if scenario.by_request else 0
     asked = demand(scenario, service.capacity_rps, folder, warmup_ns)
-    priced = prices(scenario.objective, regions, service, dispatch.max_utilisation)
+    priced = prices(scenario.objective, regions, service, dispatch.max_utilisation, named)
     return World(
         slots=time.slots,
         slot_ns=span_ns(time.simulated_s, time.clock_ns),
@@ -78,8 +83,18 @@ def _world(scenario: Scenario, folder: Path) -> World:
         assumed=service.assumed,
         lent=known.lent,
         steps=service.steps,
+        prefixes=asked.prefixes,
+        sessions=asked.sessions,
+        affinity=AFFINITY_NAMES.index(dispatch.affinity),
+        by_prefix=scenario.serving.replica_choice == "prefix",
         price_ahead_slots=known.price_ahead_slots,
+        past=known.past,
         warmup_ns=warmup_ns,
+        embodied_kg_per_h=None if scenario.in_megawatts else embodied_kg_per_h(scenario.fleet, regions),
+        rest_host_w=service.rest_host_w,
+        added_kwh=service.added_kwh,
+        active_attribution=scenario.records.attribution == "active",
+        scaling=elastic.scaling(scenario, service, warmup_ns),
         **priced._asdict(),
     )
 
@@ -89,4 +104,12 @@ def _service(scenario: Scenario, folder: Path) -> Service:
     if scenario.in_megawatts:
         return megawatts(scenario.regions)
     mix, longest = mix_of(scenario.workload, folder), scenario.workload.lengths.max_tokens
-    return replicas(scenario.fleet, scenario.regions, mix, longest, scenario.time.clock_ns, folder, scenario.serving)
+    elastic = scenario.scaling.rule in ELASTIC
+    sleepers = {name for name in scenario.regions if elastic or any(_caps(fault, name) for fault in scenario.faults)}
+    pools = scenario.fleet, scenario.regions, mix, longest, scenario.time.clock_ns, folder
+    return replicas(*pools, scenario.serving, sleepers)
+
+
+def _caps(fault: Fault, region: str) -> bool:
+    """Whether `fault` sends replicas of `region` to sleep."""
+    return fault.region == region and fault.max_kw is not None

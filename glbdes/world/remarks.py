@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from glbdes.scenario import Scenario, clouds
+from glbdes.units import S_PER_H
 from glbdes.world.arrays import World
 
 LEAST_SHARE: Final = 0.01  # of prompt tokens beyond measurement that is worth a word
@@ -17,11 +18,14 @@ def remarks(scenario: Scenario, world: World) -> tuple[str, ...]:
 
 
 def _environment(scenario: Scenario, world: World) -> Iterator[str]:
-    """What data often merge into other columns, or leave out."""
+    """What data often merge into other columns, or leave out; and what policies know from before the start."""
     if not (world.signals.pue != 1).any():
         yield "PUE = 1 in all regions: no energy for cooling and losses is added"
     if not world.signals.ewif_l_per_kwh.any():
         yield "EWIF = 0 in all regions: off-site water is part of the on-site factor, or left out"
+    if world.history:
+        told = f"{world.history * world.slot_s / S_PER_H:g} h of signals from before the start"
+        yield f"Policies see {told} (at most signals.history_h = {scenario.signals.history_h:g})"
 
 
 def _places(scenario: Scenario) -> Iterator[str]:
@@ -63,6 +67,11 @@ def _fleet(scenario: Scenario, world: World) -> Iterator[str]:
     bare = [names[r] for r in np.flatnonzero(world.fleet.host_w == 0)]
     if bare:
         yield f"host_w = 0 W in {_listed(bare, names)}: the servers around the GPUs draw nothing"
+    if world.scaling is not None:
+        on = world.fleet.host_sleep_w == world.fleet.host_w
+        asleep = [names[r] for r in np.flatnonzero(on & (world.fleet.host_w > 0))]
+        if asleep:
+            yield f"host_sleep_w = host_w in {_listed(asleep, names)}: servers stay on while their replicas sleep"
     yield from world.assumed
     if world.beyond_measurement is None:
         return

@@ -14,6 +14,7 @@ ARGUMENTS = [(name, {}) for name in policy.BUILT_IN]
 ARGUMENTS += [("receding_horizon", {"window_h": 6.0, "forecast": "hourly", "feedback": "metered"})]
 ARGUMENTS += [("eglb", {"map": "euclidean"}), ("eglb", {"feedback": "metered"})]
 ARGUMENTS += [("eglb_simplex", {"feedback": "metered"}), ("eglb_ahead", {"window_h": 6.0})]
+ARGUMENTS += [("eglb_chain", {"feedback": "planned", "simplex": 0.5})]
 ARGUMENTS += [("eglb", {"eta_per_usd": 1e-3, "z_max_usd": [1.0, 2.0]})]
 
 
@@ -21,7 +22,7 @@ ARGUMENTS += [("eglb", {"eta_per_usd": 1e-3, "z_max_usd": [1.0, 2.0]})]
 def test_built_in_keeps_every_rule(name, arguments):
     checks = policy.check(lambda: policy.load(name, arguments), name)
     assert [check for check in checks if not check.passed] == []
-    assert len(checks) == 17
+    assert len(checks) == 18
 
 
 def uniform(view: View) -> np.ndarray:
@@ -217,7 +218,7 @@ BAD = [kind for name, kind in vars(bad_policies).items() if hasattr(kind, "plan"
 @pytest.mark.parametrize("bad", BAD)
 def test_whatever_stops_a_run_fails_the_check(bad):
     checks = policy.check(bad, bad.__name__)
-    assert len(checks) == 17
+    assert len(checks) == 18
     assert not all(check.passed for check in checks)
 
 

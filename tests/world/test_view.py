@@ -112,6 +112,32 @@ def test_nothing_shown_is_the_engines_or_leads_into_the_future():
         assert not any(array.flags.writeable for array in direct if isinstance(array, np.ndarray))
 
 
+class Listener(Steady):
+    """Keeps what it was told of the past."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pasts: list[np.ndarray] = []
+
+    def plan(self, view: View) -> np.ndarray:
+        assert len(view.past_demand_rps) == view.slot
+        self.pasts.append(np.stack([getattr(view.past, field.name) for field in fields(Signals)]))
+        return super().plan(view)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_history_comes_before_the_first_slot_and_changes_nothing_else(engine):
+    drawn = [np.random.default_rng(1).uniform(1, 2, (4, WORLD.regions)) for _ in fields(Signals)[:-1]]
+    past = Signals(*drawn, stale_slots=np.zeros((4, WORLD.regions), dtype=np.int64))
+    bare, told, sinks = Listener(), Listener(), (ListSink(), ListSink())
+    ENGINES[engine](WORLD, bare, sinks[0], policy_name="bare")
+    ENGINES[engine](replace(WORLD, past=past), told, sinks[1], policy_name="told")
+    before = np.stack([getattr(past, field.name) for field in fields(Signals)])
+    for without, with_history in zip(bare.pasts, told.pasts, strict=True):
+        np.testing.assert_array_equal(with_history, np.concatenate((before, without), axis=1))
+    assert sinks[0].table.tobytes() == sinks[1].table.tobytes()
+
+
 class Burglar(Steady):
     """Opens the mask, and sends where it was closed."""
 

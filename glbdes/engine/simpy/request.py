@@ -7,8 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy import Environment, Event
 
-from glbdes.world import REQUEST_DTYPE
-
 NONE = -1
 
 
@@ -40,13 +38,17 @@ class Request:
         "attention_at_j",
         "cached_tokens",
         "carbon_g",
+        "chain",
         "cost_usd",
         "decoded",
         "energy_j",
         "finish_ns",
         "first_token_ns",
+        "further",
+        "further_at",
         "gateway",
         "id",
+        "marked_j",
         "output",
         "owed_j",
         "preemptions",
@@ -54,17 +56,28 @@ class Request:
         "region",
         "replica",
         "rising_at_j",
+        "session",
         "shared_at_j",
         "slo",
         "start_ns",
         "status",
+        "stretch",
         "target",
         "uniform",
         "water_l",
     )
 
     def __init__(
-        self, id: int, gateway: int, slo: int, prompt: int, output: int, arrival_ns: int, uniform: float
+        self,
+        id: int,
+        gateway: int,
+        slo: int,
+        prompt: int,
+        output: int,
+        arrival_ns: int,
+        uniform: float,
+        session: int = NONE,
+        chain: int = NONE,
     ) -> None:
         self.id = id
         self.gateway = gateway
@@ -73,9 +86,15 @@ class Request:
         self.output = output
         self.arrival_ns = arrival_ns
         self.uniform = uniform
+        self.session = session
+        self.chain = chain  # of contents of its first blocks, that others may have too
         self.attempts = self.preemptions = self.cached_tokens = 0
         self.region = self.replica = self.start_ns = self.first_token_ns = NONE
         self.energy_j = self.cost_usd = self.carbon_g = self.water_l = 0.0
+        self.further: list[float] = []  # other footprints, once it is charged
+        self.further_at: list[float] = []  # the same, and its energy, when signals or its region changed last
+        self.marked_j = 0.0
+        self.stretch: tuple[int, ...] = ()  # between such changes
         self.owed_j = 0.0  # used, but not yet charged
         self.decoded = 0  # own iterations charged
         self.shared_at_j = 0.0  # the replica's A then
@@ -88,8 +107,8 @@ class Request:
         self.replica = self.start_ns = self.first_token_ns = NONE
 
 
-def as_records(ended: list[Request]) -> NDArray[Any]:
-    """Ended requests as `REQUEST_DTYPE`."""
+def as_records(ended: list[Request], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Ended requests as records of `dtype`, `World.request_dtype`."""
     rows = [
         (
             r.id,
@@ -111,7 +130,12 @@ def as_records(ended: list[Request]) -> NDArray[Any]:
             r.water_l,
             r.preemptions,
             r.cached_tokens,
-        )
+            r.session,
+        )[: len(dtype.names or ())]
         for r in ended
     ]
-    return np.array(rows, dtype=REQUEST_DTYPE)
+    if "further" not in (dtype.names or ()):
+        return np.array(rows, dtype=dtype)
+    nothing = [0.0] * dtype["further"].shape[0]
+    every = [(*row[: len(dtype.names or ()) - 1], r.further or nothing) for row, r in zip(rows, ended, strict=True)]
+    return np.array(every, dtype=dtype)

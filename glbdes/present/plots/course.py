@@ -6,16 +6,16 @@ from altair.typing import ChartType
 
 from glbdes.present.plots import style
 
-FOOTPRINTS = (("carbon_kg", "carbon so far, kg"), ("water_l", "water so far, L"))
-DUALS = (("carbon_usd_per_kg", "carbon dual, USD/kg"), ("water_usd_per_l", "water dual, USD/L"))
+KEYS = ("policy", "time_utc", "region")
 
 
 def footprints(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
-    """Carbon and water so far, a panel a region, a line a policy (`extracts.over_time`)."""
+    """Every footprint so far, a panel a region, a line a policy (`extracts.over_time`)."""
     policies = list(dict.fromkeys(table["policy"]))
-    means = table.groupby(["policy", "time_utc"], sort=False, observed=True)[["carbon_kg", "water_l"]].mean()
+    columns = [name for name in table.columns if name not in KEYS]
+    means = table.groupby(["policy", "time_utc"], sort=False, observed=True)[columns].mean()
     table = table.merge(means.add_suffix("_mean").reset_index(), on=["policy", "time_utc"])
-    rows = [_small_multiples(table, column, title, policies, width) for column, title in FOOTPRINTS]
+    rows = [_small_multiples(table, column, style.amount(column, "so far"), policies, width) for column in columns]
     made: ChartType = alt.vconcat(*rows, spacing=24)
     return style.styled(made, width, policies)
 
@@ -23,7 +23,8 @@ def footprints(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
 def duals(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
     """The prices that policies put on each region's footprints, slot by slot (`extracts.duals`)."""
     policies = list(dict.fromkeys(table["policy"]))
-    rows = [_small_multiples(table, column, title, policies, width) for column, title in DUALS]
+    columns = [name for name in table.columns if name not in KEYS]
+    rows = [_small_multiples(table, column, style.price(column), policies, width) for column in columns]
     made: ChartType = alt.vconcat(*rows, spacing=24)
     return style.styled(made, width, policies)
 

@@ -31,7 +31,7 @@ SHAPES: Final = (
     "triangle-left",
 )
 DASHES: Final = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 2], [1, 3], [10, 3], [6, 2, 1, 2, 1, 2])
-PARTS: Final = {"prefill": "#08519C", "decode": "#6BAED6", "idle": "#D9D9D9", "host": "#8C8C8C"}  # dark to light, twice
+PARTS: Final = {"prefill": "#08519C", "decode": "#6BAED6", "idle": "#D9D9D9", "sleep": "#F0E6CC", "host": "#8C8C8C"}
 SEQUENCE: Final = "yellowgreenblue"  # light to dark, in print too
 THOUSANDS: Final = 1000  # from which axes count in k
 SHORT_DAYS: Final = 1  # up to which a time axis shows hours
@@ -104,3 +104,19 @@ def styled(chart: ChartType, width: int = WIDTH, names: Sequence[Any] = ()) -> C
         .configure_title(anchor="start", color=INK, fontSize=12)
     )
     return made
+
+
+def amount(column: str, when: str = "") -> str:
+    """The title of a footprint's amounts, by its column: "carbon_kg" is "carbon, kg"."""
+    name, _, unit = column.rpartition("_")
+    return f"{' '.join([name.replace('_', ' '), *([when] if when else [])])}, {_unit(unit)}"
+
+
+def price(column: str) -> str:
+    """The title of a policy's prices of a footprint: "carbon_usd_per_kg" is "carbon dual, USD/kg"."""
+    name, _, unit = column.rpartition("_usd_per_")
+    return f"{name.replace('_', ' ')} dual, USD/{_unit(unit)}"
+
+
+def _unit(unit: str) -> str:
+    return {"l": "L", "usd": "USD"}.get(unit, unit)
