@@ -12,6 +12,7 @@ US_PER_S: Final = 1_000_000
 S_PER_H: Final = 3_600
 H_PER_DAY: Final = 24
 J_PER_KWH: Final = 3.6e6
+W_PER_KW: Final = 1_000.0
 W_PER_MW: Final = 1e6
 KWH_PER_MWH: Final = 1_000.0
 G_PER_KG: Final = 1_000.0

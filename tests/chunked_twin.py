@@ -32,6 +32,7 @@ class Asker:
     preemptions: int = 0
     cached: int = 0
     started: bool = False
+    answer: tuple = ()  # names of its tokens; without them they are its own
 
     def __post_init__(self):
         self.tokens = list(self.prompt)
@@ -154,8 +155,10 @@ class Replica:
             asker.done += count
             asker.ready = asker.done == len(asker.tokens)
             if asker.ready:
-                asker.tokens.append(("answer", asker.name, len(asker.tokens)))
                 answered = len(asker.tokens) - len(asker.prompt)
+                own = ("answer", asker.name, len(asker.tokens))
+                asker.tokens.append(asker.answer[answered] if asker.answer else own)
+                answered += 1
                 if answered == 1:
                     first.append(asker.name)
                 if answered == asker.output:

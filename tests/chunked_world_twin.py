@@ -3,7 +3,8 @@
 What a step is made of comes from `chunked_twin.Replica`; clock, slots, dispatch and outages are those of `twin`. Steps
 without chunks whose batch stays the same follow one another without rounding in between, as docs/model.md says:
 such a row ends when a request is finished, with a step that preempted somebody, before one that does, and with the
-step that is running when the head of those who wait becomes another one while there is a place.
+step that is running when the head of those who wait becomes another one while there is a place. It also ends before a
+step that fills the first block that this head had not found as the row began.
 """
 
 from math import fsum
@@ -32,13 +33,14 @@ class _ChunkedTwin(_Twin):
         steps, fleet = self.world.steps, self.fleet
         blocks = int(fleet.kv_tokens[r]) // steps.block_tokens
         brain = Brain(int(fleet.max_batch[r]), steps.budget, blocks, steps.block_tokens, steps.whole_prompts)
-        replica.brain, replica.people, replica.epoch_s = brain, {}, None
+        replica.brain, replica.people, replica.epoch_s, replica.wanted = brain, {}, None, ()
 
     # Who waits -------------------------------------------------------------------------------------------------
 
     def _region_arrival(self, request: Request) -> None:
         r = request.region
         region, fleet, steps = self.regions[r], self.fleet, self.world.steps
+        region.arrived += 1
         self.meters[self.slot, self.part, r]["arrived"] += 1
         if not region.up:
             self._turn_away(request)
@@ -47,21 +49,37 @@ class _ChunkedTwin(_Twin):
         self.visits.append(request.visit)
         room = (int(fleet.kv_tokens[r]) // steps.block_tokens - 1) * steps.block_tokens
         sizes = [len(replica.people) for replica in region.replicas]
-        crowded = min(sizes) >= int(fleet.max_batch[r]) and len(region.queue) >= int(fleet.max_queue[r])
+        asker = self._asker(request)
+        ready = [i for i in range(len(sizes)) if region.takes(i)] or list(range(max(region.awake, 1)))
+        if self.world.by_prefix:
+            held = {i: len(region.replicas[i].brain.hits(asker)) for i in ready}
+            ready = [i for i in ready if held[i] == max(held.values())]
+        chosen = self._choose_replica(r, ready, sizes.__getitem__)
+        crowded = sizes[chosen] >= int(fleet.max_batch[r]) and len(region.queue) >= int(fleet.max_queue[r])
         if request.prompt + request.output > room or crowded:
             self._end(request, REJECTED)
         elif self._deadline(request) <= self.now:
             self._end(request, TIMED_OUT)
         else:
             self._wait(request)
-            request.replica = sizes.index(min(sizes))
+            request.replica = chosen
+            if region.awake == 0:
+                self._keep_awake(r, 1)
             replica = region.replicas[request.replica]
-            names = tuple((request.request_id, i) for i in range(request.prompt))
-            asker = Asker(request.request_id, names, request.output)
             replica.people[request.request_id] = (request, asker)
             replica.brain.queue.append(asker)
             if len(replica.brain.queue) == 1:
                 self._new_head(replica)
+
+    def _asker(self, request: Request) -> Asker:
+        """Its tokens are called after the blocks that it has in common with others, and after itself."""
+        size, prefixes = self.world.steps.block_tokens, self.world.prefixes
+        blocks = [] if prefixes is None else prefixes.of(request.chain).tolist()
+        own = (("own", request.request_id),) * (request.prompt + request.output)
+        names = [("block", block) for block in blocks for _ in range(size)] + list(own)
+        tokens = tuple((*name, i) for i, name in enumerate(names[: len(own)]))
+        prompt, answer = tokens[: request.prompt], tokens[request.prompt :]
+        return Asker(request.request_id, prompt, request.output, answer=answer)
 
     def _new_head(self, replica: Replica) -> None:
         """The next boundary ends a row of steps, if there is a place; one that falls on this instant is the next."""
@@ -70,6 +88,15 @@ class _ChunkedTwin(_Twin):
                 replica.epoch_s = None
             elif replica.doing == "decode":
                 replica.stop = True
+
+    def _has_work(self, replica: Replica) -> bool:
+        return bool(replica.people)
+
+    def _drain(self, r: int) -> None:
+        """Who waits, waits at a replica."""
+
+    def _served(self, replica: Replica) -> list[Request]:
+        return [replica.people[asker.name][0] for asker, _ in replica.plan]
 
     def _deadline(self, request: Request) -> int:
         """Who has been scheduled once has all the patience in the world."""
@@ -106,7 +133,7 @@ class _ChunkedTwin(_Twin):
         homeless = []
         for replica in region.replicas:
             self._account(r, replica)
-            if replica.ends_ns != NEVER and replica.doing != "wake":
+            if replica.ends_ns != NEVER and replica.doing not in ("wake", "rise"):
                 self._charge_step(r, replica, (self.now - replica.begun_ns) / (replica.ends_ns - replica.begun_ns))
             homeless += [request for request, _ in replica.people.values()]
             self._fresh(r, replica)
@@ -119,7 +146,13 @@ class _ChunkedTwin(_Twin):
     def _look(self, r: int) -> tuple[int, float, int]:
         region = self.regions[r]
         here = sum(len(replica.people) for replica in region.replicas)
-        return len(region.queue), here / (len(region.replicas) * int(self.fleet.max_batch[r])), here
+        return len(region.queue), here / (max(region.awake, 1) * int(self.fleet.max_batch[r])), here
+
+    def _rest(self, r: int, replica: Replica) -> None:
+        """Who is told to sleep forgets what its blocks hold."""
+        super()._rest(r, replica)
+        for block in replica.brain.blocks if replica.doing == "asleep" else ():
+            block.tokens = None
 
     # Steps -----------------------------------------------------------------------------------------------------
 
@@ -127,14 +160,16 @@ class _ChunkedTwin(_Twin):
         brain = replica.brain
         if not replica.people:
             if replica.doing == "free":
-                replica.doing, replica.idle_ns, replica.ends_ns = "idle", self.now, NEVER
+                self._rest(r, replica)
             return
         self._account(r, replica)
         replica.begun_ns = self.now
         asleep = replica.doing == "idle" and self.now - replica.idle_ns >= int(self.fleet.sleep_after_ns[r])
+        self.meters[self.slot, self.part, r]["wakes"] += asleep
         if asleep and int(self.fleet.wake_ns[r]) > 0:
             replica.doing, replica.ends_ns = "wake", self.now + int(self.fleet.wake_ns[r])
             return
+        before = brain.clock
         seen, plan = brain.compose()
         replica.running_step, replica.plan, replica.stop = seen, plan, False
         for name in seen.preempted:
@@ -154,11 +189,22 @@ class _ChunkedTwin(_Twin):
         if seen.chunks:
             replica.doing, replica.ends_ns, replica.epoch_s = "prefill", self.now + self._on_clock(seconds), None
         else:
+            if any(block.tokens == replica.wanted and block.filled > before for block in brain.blocks):
+                replica.epoch_s = None
             if replica.epoch_s is None or seen.preempted:
                 replica.epoch_ns, replica.epoch_s = self.now, 0.0
+                replica.wanted = self._wanted(brain)
             replica.epoch_s += seconds
             replica.doing, replica.ends_ns = "decode", replica.epoch_ns + self._on_clock(replica.epoch_s)
         assert replica.ends_ns > self.now, "a step shorter than the clock's tick: the twin cannot order it"
+
+    def _wanted(self, brain: Brain) -> tuple:
+        """The tokens of the first block that the head of who waits looks for and does not find, if it has a place."""
+        if not brain.queue or len(brain.inside) >= brain.max_batch:
+            return ()
+        head = brain.queue[0]
+        end = (len(brain.hits(head)) + 1) * brain.size
+        return tuple(head.tokens[:end]) if end < len(head.tokens) else ()
 
     def _costs(self, r: int, replica: Replica, unit: str) -> dict[int, float]:
         """What each request pays of the step, eq. 13 term by term, in seconds or in joules."""
@@ -191,10 +237,12 @@ class _ChunkedTwin(_Twin):
         self._account(r, replica)
         done, ended = replica.doing, replica.ends_ns
         assert ended == self.now
-        if done != "wake":
+        if done not in ("wake", "rise"):
             self._charge_step(r, replica, 1.0)
         replica.doing, replica.ends_ns = "free", NEVER
-        if done == "wake":
+        if done in ("wake", "rise"):
+            if not replica.people:
+                self._rest(r, replica)
             return
         first, finished = replica.brain.carry_out(replica.plan)
         for name in first:
@@ -204,6 +252,8 @@ class _ChunkedTwin(_Twin):
             self._end(request, SERVED)
         if finished or replica.stop or replica.running_step.preempted:
             replica.epoch_s = None
+        if not replica.people:
+            self._rest(r, replica)
 
     # Afterwards ------------------------------------------------------------------------------------------------
 

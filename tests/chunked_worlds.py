@@ -6,8 +6,12 @@ import numpy as np
 
 from glbdes.hardware.step_tables import StepTables
 from glbdes.units import NS_PER_S
+from glbdes.workload import Requests
+from glbdes.workload.prefixes import of_contents
 from glbdes.world import World
 from tests.random_worlds import FINE_TICK_NS, random_world
+
+PLAIN = (71, 85)  # worlds whose requests share nothing
 
 
 def make_steps(budget: int = 64, block_tokens: int = 4, whole_prompts: bool = True) -> StepTables:
@@ -61,4 +65,46 @@ def chunked_world(seed: int, clock_ns: int = 1) -> World:
         each_s=rng.uniform(0.0, 1.0, (profiles, 3)) * [0.1 * tick_s, 1e-3 * tick_s, 1e-3 * tick_s],
         each_j=rng.uniform(0.0, 1.0, (profiles, 3)) * [0.1, 1e-3, 1e-3],
     )
-    return replace(world, fleet=fleet._replace(kv_tokens=kv_tokens), steps=steps)
+    made = replace(world, fleet=fleet._replace(kv_tokens=kv_tokens), steps=steps)
+    alike = np.random.default_rng([seed, clock_ns, 8])  # apart: all else stays as it is
+    return in_sessions(made, alike) if seed not in PLAIN and alike.random() < 0.6 else made
+
+
+def in_sessions(world: World, rng: np.random.Generator) -> World:
+    """`world`, whose requests belong to sessions and begin as others do, or go on where they ended."""
+    slots = [world.requests(slot) for slot in range(world.slots)]
+    prompt, output = (
+        np.concatenate([getattr(one, f"{name}_tokens") for one in slots]) for name in ("prompt", "output")
+    )
+    n, size = len(prompt), world.steps.block_tokens
+    chains: list[list[int]] = []
+    session, fresh = np.full(n, -1), 0
+    sessions = int(rng.integers(1, 6))
+    for i in range(n):
+        chain: list[int] = []
+        if i and rng.random() < 0.8:
+            other = int(rng.integers(max(0, i - 8), i))
+            session[i] = session[other]
+            most = min(len(chains[other]), prompt[i] // size)
+            chain = chains[other][: int(rng.integers(0, most + 1)) if rng.random() < 0.5 else most]
+        if session[i] < 0 and rng.random() < 0.9:
+            session[i] = rng.integers(sessions)
+        full = (prompt[i] + (output[i] if rng.random() < 0.7 else 0)) // size
+        own = full - len(chain) if rng.random() < 0.8 else 0
+        chains.append(chain + list(range(fresh, fresh + own)))
+        fresh += own
+    chain = np.where(rng.random(n) < 0.9, np.arange(n) + n * rng.integers(0, 2), -1)
+    first = np.cumsum([0, *map(len, slots)])
+
+    def requests(slot: int) -> Requests:
+        part = slice(int(first[slot]), int(first[slot + 1]))
+        return replace(slots[slot], session=session[part], chain=chain[part])
+
+    return replace(
+        world,
+        requests=requests,
+        prefixes=of_contents([np.array(one, dtype=np.int64) for one in chains]) if rng.random() < 0.9 else None,
+        sessions=sessions,
+        affinity=int(rng.integers(3)),
+        by_prefix=bool(rng.integers(2)),
+    )

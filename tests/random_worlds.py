@@ -6,6 +6,7 @@ two iterations of one epoch must not end together.
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -13,7 +14,8 @@ from glbdes.engine.fast import driver as fast
 from glbdes.engine.simpy import engine as simpy_engine
 from glbdes.hardware.physics import NEVER_NS, PLAN_LEAST_LOADED
 from glbdes.units import NS_PER_S
-from glbdes.world import Policy, View, World
+from glbdes.world import Plan, Policy, View, World
+from glbdes.world.scaling import Cap, Scaling
 from tests.twin import Run, simulate
 from tests.worlds import ListSink, make_fleet, make_requests, make_signals, make_world
 
@@ -24,9 +26,9 @@ EXACT = ("gateway", "region", "replica", "slo", "status", "attempts", "prompt_to
 EXACT += ("preemptions", "cached_tokens")
 TIMES = ("start_ns", "first_token_ns", "finish_ns")
 FOOTPRINTS = ("energy_j", "cost_usd", "carbon_g", "water_l")
-COUNTS = ("arrived", "served", "rejected", "timed_out", "failed", "queue_max")
-AREAS = ("queue_area_ns", "system_area_ns", "prefill_ns", "decode_ns", "idle_ns", "down_ns")
-JOULES = ("prefill_j", "decode_j", "idle_j", "attributed_j")
+COUNTS = ("arrived", "served", "rejected", "timed_out", "failed", "queue_max", "wakes")
+AREAS = ("queue_area_ns", "system_area_ns", "prefill_ns", "decode_ns", "idle_ns", "down_ns", "asleep_ns")
+JOULES = ("prefill_j", "decode_j", "idle_j", "sleep_j", "attributed_j")
 
 
 class Moody:
@@ -36,7 +38,7 @@ class Moody:
         self.seed = seed
         self.told_kg = 0.0
 
-    def plan(self, view: View) -> np.ndarray:
+    def plan(self, view: View) -> np.ndarray | Plan:
         rng = np.random.default_rng([self.seed, view.slot])
         shape = view.mask.shape
         weights = rng.integers(0, 4, shape) / 4 if rng.random() < 0.5 else rng.dirichlet(np.ones(shape[1]), shape[0])
@@ -45,7 +47,10 @@ class Moody:
         weights = weights * view.mask
         empty = weights.sum(axis=1) == 0
         weights[empty] = view.mask[empty]
-        return weights / weights.sum(axis=1, keepdims=True)
+        weights = weights / weights.sum(axis=1, keepdims=True)
+        if view.awake_most is None or rng.random() < 0.3:
+            return weights
+        return Plan(weights, rng.integers(view.awake_least, view.awake_most + 1))
 
     def observe(self, outcome) -> None:
         self.told_kg = float(outcome.carbon_kg[0])
@@ -142,7 +147,48 @@ def random_world(seed: int, clock_ns: int = 1, **forced) -> World:
     )
     if np.random.default_rng([seed, clock_ns, PLAN_LEAST_LOADED]).random() < 0.2:  # apart: all else stays as it is
         arguments["dispatch"] = PLAN_LEAST_LOADED
-    return make_world(requests, **{**arguments, **forced})
+    arguments |= elastic(np.random.default_rng([seed, clock_ns, 54]), arguments, tick, n)
+    arguments |= forced
+    arguments["active_attribution"] = arguments["active_attribution"] and not arguments["full_attribution"]
+    return make_world(requests, **arguments)
+
+
+def elastic(rng: np.random.Generator, arguments: dict, tick: int, n: int) -> dict:
+    """Arguments of a world whose replicas may be told to be awake or asleep, whose requests may pay for hosts."""
+    fleet, regions, clock_ns = arguments["fleet"], arguments["regions"], arguments["clock_ns"]
+    horizon_ns = arguments["slots"] * (arguments["warmup_ns"] + round(arguments["simulated_s"] * NS_PER_S))
+
+    def ticks(low: int, high: int) -> int:
+        return int(rng.uniform(low, high) * tick) // clock_ns * clock_ns
+
+    fleet = fleet._replace(
+        host_sleep_w=fleet.host_w * rng.choice([0.0, 0.3, 1.0]),
+        pack=rng.integers(0, fleet.max_batch + 1) * int(rng.random() < 0.4),
+    )
+    rule = str(rng.choice(["always_on", "idle", "follow", "planned", "planned"]))
+    caps = []
+    for region in range(regions if rng.random() < 0.4 else 0):
+        edges = np.unique([ticks(0, 1 + horizon_ns / tick) for _ in range(4)]).tolist()
+        edges[:1] = [int(rng.choice([edges[0], 0]))]
+        most = int(fleet.replicas[region])
+        caps += [Cap(region, a, b, int(rng.integers(0, most + 1))) for a, b in pairwise(edges)]
+    if rule in ("follow", "planned") and rng.random() < 0.6:
+        fleet = fleet._replace(sleep_after_ns=fleet.sleep_after_ns * 0 + NEVER_NS)
+    scaling = Scaling(
+        rule=rule,
+        least=np.minimum(rng.integers(0, 2, regions), fleet.replicas),
+        utilisation=rng.uniform(0.3, 1.0, regions),
+        replica_rps=rng.uniform(0.2, 1.5, regions) * float(rng.choice([1.0, n / (horizon_ns / NS_PER_S) / regions])),
+        every_ns=ticks(2, 40) + clock_ns,
+        cool_down_ns=int(rng.choice([0, ticks(1, 90)])),
+        age_ns=int(rng.choice([0, ticks(1, 60)])),
+        caps=tuple(caps),
+    )
+    return {
+        "fleet": fleet,
+        "active_attribution": not arguments["full_attribution"] and bool(rng.random() < 0.5),
+        "scaling": scaling if rng.random() < 0.6 else None,
+    }
 
 
 def engine_run(world: World, policy: Policy) -> ListSink:
@@ -189,7 +235,8 @@ def differences(sink: ListSink, twin: Run, exact: bool) -> list[str]:
     def in_amount(a, b):
         return np.isclose(a, b, rtol=1e-9, atol=1e-15)
 
-    for names, close in ((EXACT, equal), (TIMES, in_time), (FOOTPRINTS, in_amount)):
+    exact_names = (*EXACT, *(["session"] if "session" in (table.dtype.names or ()) else []))
+    for names, close in ((exact_names, equal), (TIMES, in_time), (FOOTPRINTS, in_amount)):
         for name in names:
             compare("request", name, table[name], twin.requests[name], close)
     if [record.slot for record in sink.slots] != [record.slot for record in twin.slots]:
@@ -198,6 +245,10 @@ def differences(sink: ListSink, twin: Run, exact: bool) -> list[str]:
         place = f"slot {ours.slot}"
         compare(place, "weights", ours.weights, theirs.weights, in_amount)
         compare(place, "demand_rps", ours.demand_rps, theirs.demand_rps, in_amount)
+        for awake in (ours.awake, theirs.awake):
+            assert (awake is None) == (ours.awake is None)
+        if ours.awake is not None:
+            compare(place, "awake", ours.awake, theirs.awake, equal)
         compare(place, "dispatched", ours.dispatched, theirs.dispatched, equal)
         if len(ours.warmup) != len(theirs.warmup):
             return [*found, f"{place}: {len(ours.warmup)} meters that do not count, the twin has {len(theirs.warmup)}"]

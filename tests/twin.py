@@ -13,11 +13,13 @@ at the end of the instant, because an iteration boundary is open to whatever is 
 import heapq
 from collections import defaultdict
 from dataclasses import dataclass, field
-from math import floor, fsum
+from math import ceil, floor, fsum
 
 import numpy as np
 
 from glbdes.hardware.physics import (
+    BY_REQUEST,
+    BY_SESSION_SLOT,
     FAILED,
     LEAST_LOADED,
     PLAN_LEAST_LOADED,
@@ -27,13 +29,14 @@ from glbdes.hardware.physics import (
     SPILLOVER,
     TIMED_OUT,
 )
-from glbdes.world import METER_DTYPE, REQUEST_DTYPE, Policy, SlotRecord, World
+from glbdes.world import METER_DTYPE, Policy, SlotRecord, World
 from glbdes.world.view import Planner
 
 NEVER = 1 << 62
 REGION_ARRIVAL, GATEWAY_ARRIVAL = 5, 6
 WARMUP, COUNTED, AFTER = range(3)  # parts of a slot; AFTER: of the last one, if there are warm-ups
-TIMES = {"prefill": "prefill_ns", "decode": "decode_ns", "idle": "idle_ns", "wake": "idle_ns", "down": "down_ns"}
+TIMES = {"prefill": "prefill_ns", "decode": "decode_ns", "down": "down_ns"}
+TIMES |= dict.fromkeys(("idle", "wake", "rise", "asleep"), "idle_ns")
 
 
 @dataclass
@@ -58,6 +61,8 @@ class Request:
     output: int
     arrival_ns: int
     uniform: float
+    session: int = -1
+    chain: int = -1
     attempts: int = 0
     region: int = -1
     replica: int = -1
@@ -77,7 +82,7 @@ class Replica:
     """One replica: the requests that it holds, in order of admission, and what it is doing since when until when."""
 
     held: list[Request] = field(default_factory=list)
-    doing: str = "idle"  # idle, wake, prefill, decode, down; "free": between two pieces of work
+    doing: str = "idle"  # idle, wake, rise, asleep, prefill, decode, down; "free": between two pieces of work
     since_ns: int = 0  # start of the present stretch that is not yet on the meter
     begun_ns: int = 0  # start of the present wake-up, prefill or iteration
     ends_ns: int = NEVER
@@ -93,11 +98,17 @@ class Region:
     replicas: list[Replica]
     queue: list[Request] = field(default_factory=list)
     up: bool = True
+    awake: int = 0  # replicas that are to be awake: the first ones
+    arrived: int = 0
+
+    def takes(self, index: int) -> bool:
+        """Whether replica `index` is given requests."""
+        return index < self.awake and self.replicas[index].doing != "rise"
 
 
 @dataclass(eq=False)
 class Run:
-    """What the twin found: REQUEST_DTYPE by request id, the slots as an engine hands them over, and every visit."""
+    """What the twin found: records by request id, the slots as an engine hands them over, and every visit."""
 
     requests: np.ndarray
     slots: list[SlotRecord]
@@ -114,7 +125,11 @@ class _Twin:
         self.world = world
         self.fleet = world.fleet
         self.planner = Planner(world, policy, "twin")
-        self.regions = [Region([Replica() for _ in range(int(n))]) for n in world.fleet.replicas]
+        self.regions = [Region([Replica() for _ in range(int(n))], awake=int(n)) for n in world.fleet.replicas]
+        self.looks: list[tuple[int, list[int]]] = []  # of `follow`: when, and who had arrived by then
+        self.needs: list[tuple[int, list[int]]] = []  # when, and how many replicas it found needed
+        self.moments: list[int] = []  # of the running slot: when replicas are told to be awake or asleep, or may be
+        self.told: list[list[int] | None] = []  # [slot] replicas awake as it began
         self.requests: list[Request] = []
         self.visits: list[Visit] = []
         self.travelling: list[tuple[int, int, int, int, Request]] = []  # (time, kind, region, id): order of section 2
@@ -124,6 +139,7 @@ class _Twin:
         self.slot_due = 0
         self.telemetry_due = 0 if world.telemetry_ns else NEVER
         self.seen: list[tuple[int, float, int]] = []
+        self.homes: dict[int, tuple[int, int]] = {}  # session: region, and the slot in which it was sent there
         self.credit = np.zeros((world.gateways, world.regions))
         self.meters = np.zeros((world.slots, 3, world.regions), dtype=METER_DTYPE)
         self.dispatched = np.zeros((world.slots, 3, world.gateways, world.regions), dtype=np.int64)
@@ -148,7 +164,7 @@ class _Twin:
     def _next_due(self) -> int:
         if self.slot_due == NEVER and all(request.status >= 0 for request in self.requests):
             return NEVER
-        due = min(self.slot_due, self.telemetry_due)
+        due = min(self.slot_due, self.telemetry_due, *self.moments[:1])
         if self.travelling:
             due = min(due, self.travelling[0][0])
         for region in self.regions:
@@ -169,6 +185,9 @@ class _Twin:
         self._faults()
         if self.slot_due == self.now:
             self._slot_boundary()
+        if self.moments and self.moments[0] == self.now:
+            self.moments.pop(0)
+            self._tell()
         if self.telemetry_due == self.now:
             self.seen = [self._look(r) for r in range(len(self.regions))]
             self.telemetry_due += self.world.telemetry_ns
@@ -221,6 +240,8 @@ class _Twin:
                 output=int(fresh.output_tokens[i]),
                 arrival_ns=int(fresh.arrival_ns[i]),
                 uniform=float(fresh.uniform[i]),
+                session=-1 if fresh.session is None else int(fresh.session[i]),
+                chain=-1 if fresh.chain is None else int(fresh.chain[i]),
             )
             self.requests.append(request)
             self._travel(request, request.arrival_ns, GATEWAY_ARRIVAL)
@@ -232,6 +253,110 @@ class _Twin:
         self.demand[self.slot] /= world.slot_ns / 1e9
         self.plans.append(self.planner.plan(self.slot, self.demand[self.slot], up))
         self.duals.append(self.planner.duals())
+        self.moments = self._moments(begun_ns, begun_ns + world.warmup_ns + world.slot_ns)
+        self.told.append(self._tell())
+
+    # Awake and asleep ------------------------------------------------------------------------------------------
+
+    def _moments(self, begin_ns: int, end_ns: int) -> list[int]:
+        scaling = self.world.scaling
+        if scaling is None:
+            return []
+        found = [at for cap in scaling.caps for at in (cap.begin_ns, cap.end_ns) if begin_ns < at < end_ns]
+        at = begin_ns + scaling.every_ns
+        while scaling.rule == "follow" and at < end_ns:
+            found.append(at)
+            at += scaling.every_ns
+        return sorted(set(found))
+
+    def _tell(self) -> list[int] | None:
+        """Every region is told how many replicas are to be awake."""
+        scaling = self.world.scaling
+        if scaling is None:
+            return None
+        counts = [int(n) for n in self.fleet.replicas]
+        if scaling.rule == "planned" and self.planner.awake is not None:
+            counts = [int(n) for n in self.planner.awake]
+        elif scaling.rule == "planned":
+            counts = self._needed(self._sent(self.planner.demand_rps))
+        elif scaling.rule == "follow":
+            counts = self._followed()
+        for cap in scaling.caps:
+            if cap.begin_ns <= self.now < cap.end_ns:
+                counts[cap.region] = min(counts[cap.region], cap.replicas)
+        for r, count in enumerate(counts):
+            self._keep_awake(r, count)
+        return counts
+
+    def _sent(self, demand_rps) -> list[float]:
+        """What the plan sends to each region of such a demand."""
+        plan = self.plans[self.slot]
+        return [
+            sum(float(d) * float(row[r]) for d, row in zip(demand_rps, plan, strict=True)) for r in range(len(plan[0]))
+        ]
+
+    def _needed(self, loads: list[float]) -> list[int]:
+        scaling, counts = self.world.scaling, []
+        for r, load in enumerate(loads):
+            count = ceil(round(load / (float(scaling.utilisation[r]) * float(scaling.replica_rps[r])), 12))
+            counts.append(min(max(count, int(scaling.least[r])), int(self.fleet.replicas[r])))
+        return counts
+
+    def _followed(self) -> list[int]:
+        """What `follow` says: by arrivals between the last two looks that are old enough, and by forecasts."""
+        world, scaling = self.world, self.world.scaling
+        self.looks.append((self.now, [region.arrived for region in self.regions]))
+        loads = self._sent(world.expected_rps[self.slot])
+        if self.slot + 1 < world.slots:
+            coming = self._sent(world.expected_rps[self.slot + 1])
+            ends_ns = (self.slot + 1) * (world.warmup_ns + world.slot_ns)
+            for r, load in enumerate(coming):
+                if self.now + scaling.every_ns + int(self.fleet.wake_ns[r]) > ends_ns:
+                    loads[r] = max(loads[r], load)
+        known = [look for look in self.looks if look[0] <= self.now - scaling.age_ns][-2:]
+        if len(known) == 2:
+            (since, before), (until, after) = known
+            for r in range(len(loads)):
+                loads[r] = max(loads[r], (after[r] - before[r]) / ((until - since) / 1e9))
+        self.needs.append((self.now, self._needed(loads)))
+        recent = [counts for at, counts in self.needs if at == self.now or at > self.now - scaling.cool_down_ns]
+        return [max(column) for column in zip(*recent, strict=True)]
+
+    def _keep_awake(self, r: int, count: int) -> None:
+        """The first `count` replicas are to be awake, the others are to sleep; somebody serves those who wait."""
+        region = self.regions[r]
+        if region.queue:
+            count = max(count, 1)
+        before, region.awake = region.awake, count
+        for index, replica in enumerate(region.replicas):
+            if index < count and replica.doing == "asleep":
+                self._account(r, replica)
+                self.meters[self.slot, self.part, r]["wakes"] += 1
+                if int(self.fleet.wake_ns[r]) > 0:
+                    replica.doing, replica.ends_ns = "rise", self.now + int(self.fleet.wake_ns[r])
+                else:
+                    self._rest(r, replica)
+            elif index >= count and not self._has_work(replica) and replica.doing in ("idle", "rise"):
+                self._account(r, replica)
+                self._rest(r, replica)
+        if count > before:
+            self._drain(r)
+
+    def _has_work(self, replica: Replica) -> bool:
+        return bool(replica.held)
+
+    def _rest(self, r: int, replica: Replica) -> None:
+        """A replica without work is idle, or sleeps if it is to."""
+        index = self.regions[r].replicas.index(replica)
+        replica.doing = "idle" if index < self.regions[r].awake else "asleep"
+        replica.idle_ns, replica.ends_ns = self.now, NEVER
+
+    def _choose_replica(self, r: int, chosen: list[int], size) -> int:
+        """The fullest of those below what replicas are packed to, else the emptiest; of equals the first."""
+        below = [index for index in chosen if size(index) < int(self.fleet.pack[r])]
+        if below:
+            return min(below, key=lambda index: (-size(index), index))
+        return min(chosen, key=lambda index: (size(index), index))
 
     def _open(self, part: int, until_ns: int) -> None:
         """From now on meters are those of `part` of the slot."""
@@ -250,6 +375,7 @@ class _Twin:
             duals=self.duals[slot],
             warmup=tuple(self.meters[slot, part] for part in uncounted),
             warmup_dispatched=self.dispatched[slot, uncounted].sum(axis=0) if uncounted else None,
+            awake=self.told[slot],
         )
 
     def _parts(self, slot: int) -> list[int]:
@@ -267,18 +393,31 @@ class _Twin:
         since, replica.since_ns = replica.since_ns, self.now
         if self.slot < 0 or replica.doing == "free" or since == self.now:
             return
-        waiting = replica.doing in ("idle", "wake", "down")
+        waiting = replica.doing not in ("prefill", "decode")
         if waiting and self._over:
             return
         meter, fleet = self.meters[self.slot, self.part, r], self.fleet
         meter[TIMES[replica.doing]] += self.now - since
-        if replica.doing == "wake":
+        if not waiting and self.world.active_attribution and not self._over:
+            served = self._served(replica)
+            for request in served:
+                self._charge(request, r, float(fleet.host_w[r]) * (self.now - since) / 1e9 / len(served))
+        if replica.doing == "asleep":
+            meter["asleep_ns"] += self.now - since
+            meter["sleep_j"] += float(fleet.sleep_w[r]) * (self.now - since) / 1e9
+        elif replica.doing in ("wake", "rise"):
             meter["idle_j"] += float(fleet.idle_w[r]) * (self.now - since) / 1e9
         elif replica.doing == "idle":
             asleep_ns = replica.idle_ns + int(fleet.sleep_after_ns[r])
             awake_ns = max(0, min(self.now, asleep_ns) - since)
             asleep = self.now - since - awake_ns
-            meter["idle_j"] += (float(fleet.idle_w[r]) * awake_ns + float(fleet.sleep_w[r]) * asleep) / 1e9
+            meter["asleep_ns"] += asleep
+            meter["idle_j"] += float(fleet.idle_w[r]) * awake_ns / 1e9
+            meter["sleep_j"] += float(fleet.sleep_w[r]) * asleep / 1e9
+
+    def _served(self, replica: Replica) -> list[Request]:
+        """Whom the running prefill or iteration is for."""
+        return replica.at_work
 
     # Dispatch --------------------------------------------------------------------------------------------------
 
@@ -292,11 +431,21 @@ class _Twin:
         if not choices:  # it fails at its gateway: on the record of the request, on no region's meter
             request.status, request.finish_ns = FAILED, self.now
             return
-        r = self._choose(request, g, choices)
+        r = self._home(request, choices)
+        if r is None:
+            r = self._choose(request, g, choices)
+        self.homes[request.session] = (r, self.slot)
         request.attempts += 1
         request.region = r
         self.dispatched[self.slot, self.part, g, r] += 1
         self._travel(request, self.now + int(self.world.latency_ns[g, r]), REGION_ARRIVAL)
+
+    def _home(self, request: Request, choices: list[int]) -> int | None:
+        """Where an earlier request of its session went, with `session_slot` in this slot, if that may be."""
+        r, slot = self.homes.get(request.session, (None, None))
+        old = self.world.affinity == BY_SESSION_SLOT and slot != self.slot
+        none = self.world.affinity == BY_REQUEST or request.session < 0 or r not in choices
+        return None if old or none else r
 
     def _choose(self, request: Request, g: int, choices: list[int]) -> int:
         rule, latency = self.world.dispatch, self.world.latency_ns[g]
@@ -336,7 +485,7 @@ class _Twin:
     def _look(self, r: int) -> tuple[int, float, int]:
         region = self.regions[r]
         present = len(region.queue) + sum(len(replica.held) for replica in region.replicas)
-        return len(region.queue), present / (len(region.replicas) * int(self.fleet.max_batch[r])), present
+        return len(region.queue), present / (max(region.awake, 1) * int(self.fleet.max_batch[r])), present
 
     def _seen(self, r: int) -> tuple[int, float, int]:
         """(queue, load, requests) of region r as of the last telemetry tick."""
@@ -347,6 +496,7 @@ class _Twin:
     def _region_arrival(self, request: Request) -> None:
         r = request.region
         region = self.regions[r]
+        region.arrived += 1
         self.meters[self.slot, self.part, r]["arrived"] += 1
         if not region.up:
             self._turn_away(request)
@@ -365,24 +515,27 @@ class _Twin:
             region.queue.append(request)
             meter = self.meters[self.slot, self.part, r]
             meter["queue_max"] = max(int(meter["queue_max"]), len(region.queue))
+            if region.awake == 0:
+                self._keep_awake(r, 1)
 
     def _deadline(self, request: Request) -> int:
         return request.arrival_ns + self.world.timeout_ns if self.world.timeout_ns < NEVER else NEVER
 
     def _admit(self, request: Request) -> bool:
-        """Put the request on the admitting replica with the fewest requests, lowest index first, if there is one."""
+        """Put the request on an admitting replica that takes requests, if there is one."""
         r = request.region
-        best = None
-        for index, replica in enumerate(self.regions[r].replicas):
+        region, free = self.regions[r], []
+        for index, replica in enumerate(region.replicas):
             reserved = sum(other.prompt + other.output for other in replica.held)
             room = reserved + request.prompt + request.output <= int(self.fleet.kv_tokens[r])
-            if room and len(replica.held) < int(self.fleet.max_batch[r]):
-                best = min([(len(replica.held), index), *([best] if best else [])])
-        if best is None:
+            if room and len(replica.held) < int(self.fleet.max_batch[r]) and region.takes(index):
+                free.append(index)
+        if not free:
             return False
-        request.replica = best[1]
+        best = self._choose_replica(r, free, lambda index: len(region.replicas[index].held))
+        request.replica = best
         request.visit.admitted_ns = self.now
-        self.regions[r].replicas[best[1]].held.append(request)
+        region.replicas[best].held.append(request)
         return True
 
     def _drain(self, r: int) -> None:
@@ -406,7 +559,7 @@ class _Twin:
                 self.regions[outage.region].up = True
                 for replica in self.regions[outage.region].replicas:
                     self._account(outage.region, replica)
-                    replica.doing, replica.idle_ns = "idle", self.now
+                    self._rest(outage.region, replica)
         for outage in self.world.outages:
             if outage.down_ns == self.now:
                 self._go_down(outage.region)
@@ -418,7 +571,7 @@ class _Twin:
         region.queue.clear()
         for replica in region.replicas:
             self._account(r, replica)
-            if replica.ends_ns != NEVER and replica.doing != "wake":
+            if replica.ends_ns != NEVER and replica.doing not in ("wake", "rise"):
                 self._charge_interrupted(r, replica)
             homeless += replica.held
             replica.held.clear()
@@ -454,10 +607,11 @@ class _Twin:
         """The end of an instant: a replica that is not in the middle of something begins what is next."""
         if not replica.held:
             if replica.doing == "free":
-                replica.doing, replica.idle_ns, replica.ends_ns = "idle", self.now, NEVER
+                self._rest(r, replica)
             return
         self._account(r, replica)
         asleep = replica.doing == "idle" and self.now - replica.idle_ns >= int(self.fleet.sleep_after_ns[r])
+        self.meters[self.slot, self.part, r]["wakes"] += asleep
         replica.begun_ns = self.now
         waiting = [request for request in replica.held if request.first_token_ns < 0]
         if asleep and int(self.fleet.wake_ns[r]) > 0:
@@ -516,7 +670,11 @@ class _Twin:
         """A wake-up, a prefill or one iteration has ended: tokens, finishes, and room for the queue."""
         self._account(r, replica)
         done, replica.doing, replica.ends_ns = replica.doing, "free", NEVER
-        if done == "wake":
+        if done == "rise":
+            self._drain(r)
+            if not replica.held:
+                self._rest(r, replica)
+        if done in ("wake", "rise"):
             return
         if done == "prefill":
             self._charge_prefill(r, replica, 1.0)
@@ -532,6 +690,8 @@ class _Twin:
             self._end(request, SERVED)
         if finished:
             self._drain(r)
+        if not replica.held:
+            self._rest(r, replica)
 
     # Afterwards ------------------------------------------------------------------------------------------------
 
@@ -562,20 +722,24 @@ class _Twin:
                 meters = self.meters[slot, part]
                 span_ns = min(end, self.world.horizon_ns) - begin
                 powered_ns = self.fleet.replicas * span_ns - meters["down_ns"]
-                spread = meters["idle_j"] + self.fleet.host_w * powered_ns / 1e9
+                awake_ns = powered_ns - meters["asleep_ns"]
+                host_j = (self.fleet.host_w * awake_ns + self.fleet.host_sleep_w * meters["asleep_ns"]) / 1e9
+                spread = meters["idle_j"] + meters["sleep_j"] + host_j
                 charged = meters["attributed_j"] > 0
                 factors[slot, part][charged] += spread[charged] / meters["attributed_j"][charged]
         return factors
 
     def _records(self, factors: np.ndarray) -> np.ndarray:
         signals = self.world.signals
-        records = np.zeros(len(self.requests), dtype=REQUEST_DTYPE)
+        records = np.zeros(len(self.requests), dtype=self.world.request_dtype)
         for record, request in zip(records, sorted(self.requests, key=lambda x: x.request_id), strict=True):
             for name in ("request_id", "gateway", "region", "replica", "slo", "status", "attempts"):
                 record[name] = getattr(request, name)
             record["prompt_tokens"], record["output_tokens"] = request.prompt, request.output
             for name in ("arrival_ns", "start_ns", "first_token_ns", "finish_ns", "preemptions", "cached_tokens"):
                 record[name] = getattr(request, name)
+            if self.world.in_sessions:
+                record["session"] = request.session
             for (slot, part, r), joules in request.charged_j.items():
                 energy_j = fsum(joules) * factors[slot, part, r]
                 it_kwh = energy_j / 3.6e6

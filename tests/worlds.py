@@ -12,6 +12,7 @@ from glbdes.units import NS_PER_S
 from glbdes.workload import Requests
 from glbdes.world import REQUEST_DTYPE, SlotRecord, View, World
 from glbdes.world.outages import Outage
+from glbdes.world.scaling import Scaling
 
 
 @dataclass
@@ -58,6 +59,8 @@ def make_requests(
     gateway: Sequence[int] | int = 0,
     uniform: Sequence[float] | float = 0.5,
     slo: Sequence[int] | int = 0,
+    session: Sequence[int] | int | None = None,
+    chain: Sequence[int] | int | None = None,
 ) -> Requests:
     """Requests of a whole run; ids in order of (arrival, gateway)."""
     n = len(arrival_ns)
@@ -65,7 +68,8 @@ def make_requests(
     order = np.lexsort((columns[0], columns[4]))
     gateway_, slo_, prompt_, output_, arrival_, uniform_ = (column[order] for column in columns)
     ints = [column.astype(np.int64) for column in (gateway_, slo_, prompt_, output_, arrival_)]
-    return Requests(np.arange(n, dtype=np.int64), *ints, uniform_.astype(float))
+    told = (np.broadcast_to(np.asarray(x), n)[order].astype(np.int64) for x in (session, chain) if session is not None)
+    return Requests(np.arange(n, dtype=np.int64), *ints, uniform_.astype(float), *told)
 
 
 def slot_of(requests: Requests, slot_ns: int) -> Callable[[int], Requests]:
@@ -73,7 +77,8 @@ def slot_of(requests: Requests, slot_ns: int) -> Callable[[int], Requests]:
 
     def stream(slot: int) -> Requests:
         low, high = np.searchsorted(requests.arrival_ns, [slot * slot_ns, (slot + 1) * slot_ns])
-        return Requests(*(getattr(requests, name)[low:high] for name in requests.__dataclass_fields__))
+        columns = (getattr(requests, name) for name in requests.__dataclass_fields__)
+        return Requests(*(None if column is None else column[low:high] for column in columns))
 
     return stream
 
@@ -111,15 +116,20 @@ def make_fleet(
         "idle_w": 130.0,
         "sleep_w": 75.0,
         "host_w": 50.0,
+        "host_sleep_w": None,
         "sleep_after_ns": physics.NEVER_NS,
         "wake_ns": 0,
+        "pack": 0,
         "profile": 0,
         **columns,
     }
+    if values["host_sleep_w"] is None:
+        values["host_sleep_w"] = values["host_w"]
     arrays = {}
     for name, value in values.items():
         kind = float if name.endswith(("_s", "_j", "_w")) else np.int64
         arrays[name] = np.array(np.broadcast_to(value, regions), dtype=kind)
+    arrays["pack"] = np.minimum(arrays["pack"], arrays["max_batch"])
     tokens = np.arange(int(arrays["kv_tokens"].max()) + 1)
     seconds = 1e-5 * tokens if prefill_s is None else prefill_s
     joules = 1e-2 * tokens if prefill_j is None else prefill_j
@@ -151,6 +161,8 @@ def make_world(
     demand: str = "truth",
     capacity_rps: Any = 10.0,
     it_kwh_per_request: Any = 1e-4,
+    active_attribution: bool = False,
+    scaling: Scaling | None = None,
 ) -> World:
     """A world with defaults for everything but its requests."""
     simulated_s = slot_s if simulated_s is None else simulated_s
@@ -181,5 +193,7 @@ def make_world(
         carbon_usd_per_kg=1.5,
         water_usd_per_l=0.06,
         warmup_ns=warmup_ns,
+        active_attribution=active_attribution,
+        scaling=scaling,
         requests=slot_of(requests, warmup_ns + slot_ns) if isinstance(requests, Requests) else requests,
     )

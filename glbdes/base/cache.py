@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,7 +19,8 @@ CompileResult: Any = compiler.CompileResult  # numba has no type hints
 dumps: Any = serialize.dumps
 
 DIGEST_BYTES = hashlib.sha256().digest_size
-ALL, SOME = "all", "some"  # of a state's fields are there
+PLAIN = "plain"  # of kernels for states without any of the fields that are not always there
+MARKS = ("crep", "mine", "sessions", "homes")  # one field of each kind of those
 
 
 class KernelCache:
@@ -75,5 +76,15 @@ class KernelCache:
 
 def kind(signature: Any) -> str:
     """Of the kernels that one function becomes: for states (named tuples) with all their fields, or with some None."""
-    fields = (field for argument in signature for field in getattr(argument, "types", ()))
-    return SOME if any(isinstance(field, types.NoneType) for field in fields) else ALL
+    tuples = [argument for argument in signature if hasattr(argument, "fields")]
+    there = {name for one in tuples for name, field in zip(one.fields, one.types, strict=True) if there_is(field)}
+    return kind_of(there)
+
+
+def there_is(field: Any) -> bool:
+    return not isinstance(field, types.NoneType)
+
+
+def kind_of(fields: Collection[str]) -> str:
+    """The kind of kernels for states that have `fields`, and those that all have."""
+    return "+".join(name for name in MARKS if name in fields) or PLAIN

@@ -48,7 +48,9 @@ def parquet(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
         file = pq.ParquetFile(path)
         rows = file.metadata.num_rows
         if rows <= MOST_ROWS:
-            table = file.read(None if columns is None else [name for name in columns if name in file.schema.names])
+            table = file.read(
+                None if columns is None else [name for name in columns if name in file.schema_arrow.names]
+            )
             table.validate(full=True)  # text that is none would be met later
             return pd.DataFrame(table.to_pandas())
     except Exception as error:  # as above, and a truncated file may say anything

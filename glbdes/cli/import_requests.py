@@ -81,11 +81,11 @@ def load(
 
 def _gateways(scenario_name: str | None, named: tuple[str, ...]) -> dict[str, float | str]:
     """The clock of each gateway: hours ahead of UTC, or a time zone."""
-    from glbdes import scenario
+    from glbdes.scenario import load
 
     found: dict[str, float | str] = {}
     if scenario_name is not None:
-        for name, gateway in scenario.load(scenario_name)[0].gateways.items():
+        for name, gateway in load(scenario_name)[0].gateways.items():
             found[name] = gateway.time_zone or gateway.utc_offset_h or 0.0
     for one in named:
         name, equals, clock = one.partition("=")
@@ -121,8 +121,8 @@ def _moment(written: str | None) -> datetime | None:
 @click.option("-o", "--out", type=FILE, metavar="TOML", help="Write the table there; default: print it.")
 def network(file: Path, name: str, unit: str, rtt: bool | None, out: Path | None, **choices: Any) -> None:
     """Bring a matrix of measured latencies, a row a gateway, a column a region, to [network.latency_s]."""
-    from glbdes import scenario
     from glbdes.base.files import put
+    from glbdes.scenario import load
     from glbdes.world import latencies
 
     if rtt is None:
@@ -135,7 +135,7 @@ def network(file: Path, name: str, unit: str, rtt: bool | None, out: Path | None
         renamed[theirs] = ours
     found = latencies.read_matrix(file, unit, rtt=rtt, renamed=renamed)
     if choices["scenario"] is not None:
-        chosen = scenario.load(choices["scenario"])[0]
+        chosen = load(choices["scenario"])[0]
         found = latencies.restricted(found, list(chosen.gateways), list(chosen.regions), file)
     way = "rtt" if rtt else "one-way"
     text = latencies.to_toml(found, file, f"glbdes import network --format {name} {file.name} --unit {unit} --{way}")

@@ -5,6 +5,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import click
 from glbdes.cli.import_requests import COMMANDS
 from glbdes.cli.output import say, show
 from glbdes.cli.paths import FILE
-from glbdes.errors import SignalError
+from glbdes.errors import SignalError, brief
 
 KINDS = {"kind": "Carbon", "wue": "Water on site", "ewif": "Water off site", "price": "Price"}  # in a region's facts
 
@@ -37,7 +38,9 @@ out_option = click.option(
     "-o", "--out", type=FILE, required=True, metavar="FILE", help="Where the table goes: .csv or .parquet."
 )
 region_option = click.option("--region", metavar="NAME", help="Call the region this, in files without NAME=.")
-zone_option = click.option("--zone", "zones", multiple=True, metavar="ZONE", help="Take this zone of the files.")
+zone_option = click.option(
+    "--zone", "zones", multiple=True, metavar="[NAME=]ZONE", help="Take this zone of the files, and call it NAME."
+)
 step_option = click.option(
     "--step-s", type=click.IntRange(1, 31_622_400), default=3600, show_default=True, help="Length of a slot, in s."
 )
@@ -69,10 +72,11 @@ def carbon(files: tuple[str, ...], source: str, basis: str, zones: tuple[str, ..
     from glbdes.signals.sources import electricity_maps, watttime
 
     if source == "watttime":
-        _bring("carbon", "watttime", files, lambda one: watttime.read(one, zones), watttime.LICENCE, choices)
+        read = lambda one, zones: watttime.read(one, zones)  # noqa: E731
+        _bring("carbon", "watttime", files, read, watttime.LICENCE, zones, choices)
     else:
-        read = lambda one: electricity_maps.read(one, basis, zones)  # noqa: E731
-        _bring("carbon", f"electricitymaps --basis {basis}", files, read, electricity_maps.LICENCE, choices)
+        read = lambda one, zones: electricity_maps.read(one, basis, zones)  # noqa: E731
+        _bring("carbon", f"electricitymaps --basis {basis}", files, read, electricity_maps.LICENCE, zones, choices)
 
 
 @importing.command("price")
@@ -97,9 +101,10 @@ def price(files: tuple[str, ...], source: str, unit: str | None, zones: tuple[st
 
     read = {"csv": csv_prices.read, "entsoe": entsoe.read, "gridstatus": gridstatus.read, "aemo": aemo.read}[source]
     said = {key: choices.pop(key) for key in ("tz", "local", "fx", "time", "column")}
-    terms = prices.Terms(money.unit(unit) if unit else None, zones=zones, accept=choices["accept"], **said)
+    terms = prices.Terms(money.unit(unit) if unit else None, accept=choices["accept"], **said)
     given = [f"--{key} {value}" for key, value in {"unit": unit, **said}.items() if value is not None]
-    _bring("price", " ".join([source, *given]), files, lambda one: read(one, terms), prices.LICENCE, choices)
+    of = lambda one, zones: read(one, replace(terms, zones=zones))  # noqa: E731
+    _bring("price", " ".join([source, *given]), files, of, prices.LICENCE, zones, choices)
 
 
 @importing.command("weather")
@@ -130,7 +135,8 @@ def weather(files: tuple[str, ...], source: str, wue: str, cycles: float, wet_bu
 
     note = f"{wue}, {cycles:g} cycles, wet bulb {wet_bulb}"
     command = f"{source} --wue {wue} --cycles {cycles:g} --wet-bulb {wet_bulb}"
-    _bring("weather", command, files, lambda one: open_meteo.read(one, water, note), open_meteo.LICENCE, choices)
+    read = lambda one, _: open_meteo.read(one, water, note)  # noqa: E731
+    _bring("weather", command, files, read, open_meteo.LICENCE, (), choices)
 
 
 @importing.command("mix")
@@ -158,11 +164,12 @@ def mix(files: tuple[str, ...], source: str, ewif: str, carbon: str | None, **ch
     from glbdes.signals.sources import csv_mix, eia930, entsoe_generation, mixes, owid
 
     of = {"eia930": eia930, "entsoe": entsoe_generation, "owid": owid, "csv": csv_mix}[source]
-    said = {key: choices.pop(key) for key in ("zones", "tz", "years")}
+    zones, said = choices.pop("zones"), {key: choices.pop(key) for key in ("tz", "years")}
     by_carbon = None if carbon is None else fuels.factors(carbon, "carbon")
     wanted = mixes.Wanted(fuels.factors(ewif, "water"), by_carbon, **said)
     command = f"{source} --ewif {ewif}" + (f" --carbon {carbon}" if carbon else "")
-    _bring("mix", command, files, lambda one: of.read(one, wanted), of.LICENCE, choices)
+    read = lambda one, zones: of.read(one, replace(wanted, zones=zones))  # noqa: E731
+    _bring("mix", command, files, read, of.LICENCE, zones, choices)
 
 
 @click.command("join")
@@ -216,17 +223,35 @@ def _bring(
     what: str,
     source: str,
     files: Sequence[str],
-    read: Callable[["Download"], list["Piece"]],
+    read: Callable[["Download", tuple[str, ...]], list["Piece"]],
     licence: str,
+    zones: Sequence[str],
     choices: dict[str, Any],
 ) -> None:
-    """Read all files, make one table of them, write it, and sum it up."""
+    """Read all files, make one table of them, write it, and sum it up.
+
+    A zone that is called NAME=ZONE is read by itself, so that several regions may have the same.
+    """
     from glbdes.signals import imports
 
+    called = dict(_named(one) for one in zones if "=" in one)
+    plain = tuple(one for one in zones if "=" not in one)
     given = [_given(one, choices["region"]) for one in files]
     about = {"made_by": f"glbdes import {what} --format {source}", "licence": licence}
-    pieces = [(one, read(one.download)) for one in given]
+    pieces = [(one, read(one.download, plain)) for one in given] if plain or not called else []
+    if called and any(one.region is not None for one in given):
+        raise SignalError("--zone NAME=ZONE: names regions, as NAME=FILE and --region do; say it once")
+    for name, zone in called.items():
+        pieces += [(replace(one, region=name), read(one.download, (zone,))) for one in given]
     _write(imports.gather(pieces, choices["step_s"], about, choices["accept"]), choices["out"])
+
+
+def _named(zone: str) -> tuple[str, str]:
+    """NAME and ZONE."""
+    name, _, theirs = zone.partition("=")
+    if not name or not theirs:
+        raise SignalError(f"--zone '{brief(zone)}': must be ZONE or NAME=ZONE")
+    return name, theirs
 
 
 def _given(argument: str, region: str | None) -> "Given":

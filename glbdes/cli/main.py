@@ -6,15 +6,13 @@ anything else is a bug, and shows its traceback. Commands import what they need,
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
-from rich.console import Console
 
-from glbdes.cli import sizing
+from glbdes.cli import export, sizing
 from glbdes.cli.completion import attach, completion
 from glbdes.cli.importing import describe, importing, join
 from glbdes.cli.init import init
@@ -23,9 +21,11 @@ from glbdes.cli.output import Refusal, orderly, say, show, stopped, told
 from glbdes.cli.paths import ANY, FILE, FOLDER
 from glbdes.cli.profile import profile
 from glbdes.cli.regions import regions
+from glbdes.cli.serve import serve
 from glbdes.cli.study import COMMANDS, allow_policy
 from glbdes.errors import GlbdesError, PolicyError, RecordsError, brief
 
+WIDEST = 130  # of a table with a column a period
 MOST_CHARACTERS = 1000  # of a line of a message
 
 settings = click.option(
@@ -73,9 +73,11 @@ def main() -> None:
 
 for command in (
     *COMMANDS,
+    *export.COMMANDS,
     *sizing.COMMANDS,
     optimum,
     profile,
+    serve,
     importing,
     regions,
     completion,
@@ -102,9 +104,9 @@ def simulate(scenario: str, out: Path | None, as_json: bool, quiet: bool, signal
 
     if choices["overwrite"] and out is None:
         raise click.UsageError("--overwrite needs -o DIR: a run without a folder of its own replaces none")
-    with _progress(quiet) as (progress, tell):
-        choices |= {"runs": Path("runs"), "signals": signals}
-        finished = run.simulate(scenario, out=out, progress=progress, tell=tell, **choices)
+    told = None if quiet or sys.stderr.isatty() else lambda text: click.echo(f"({text})", err=True)
+    choices |= {"runs": Path("runs"), "signals": signals, "progress": False if quiet else None, "tell": told}
+    finished = run.simulate(scenario, out=out, **choices)
     if as_json:
         say(json.dumps({**finished.summary, "path": str(finished.path)}, indent=2, allow_nan=False))
     elif quiet:
@@ -139,14 +141,18 @@ def check(scenario: str, overrides: tuple[str, ...], signals: Path | None, as_js
 
 
 @main.command()
-@click.argument("folder", metavar="RUN", type=FOLDER)
+@click.argument("folder", metavar="RUN|COMPARISON", type=FOLDER)
+@click.option("--by", type=click.Choice(["season", "month"]), help="Footprints in each of these instead.")
 @as_json
-def summary(folder: Path, as_json: bool) -> None:
-    """Sum up the records of RUN again, and check its meters."""
+def summary(folder: Path, by: Literal["season", "month"] | None, as_json: bool) -> None:
+    """Sum up the records of RUN again, and check its meters; or, with --by, those of a run or comparison in time."""
     from glbdes.present import tables
     from glbdes.records.books import TOLERANCE
     from glbdes.study import run
 
+    if by is not None:
+        _by_period(folder, by, as_json)
+        return
     figures = run.Run.open(folder).summary
     if as_json:
         say(json.dumps(figures, indent=2, allow_nan=False))
@@ -154,6 +160,23 @@ def summary(folder: Path, as_json: bool) -> None:
         show(tables.summary(figures))
     if not figures["meter_residual"] <= TOLERANCE:
         raise RecordsError(f"{folder}: requests and meters do not balance, the records are not as they were written")
+
+
+def _by_period(folder: Path, by: Literal["season", "month"], as_json: bool) -> None:
+    """A run's or comparison's footprints by season or month."""
+    from glbdes.present import study_tables
+    from glbdes.records import periods
+    from glbdes.study import comparison, run
+
+    if (folder / comparison.MARK).exists():
+        found = periods.by_period(comparison.Comparison.open(folder).records(), by)
+    else:
+        one = run.Run.open(folder)
+        found = periods.by_period({one.info["policy"]: one.records}, by)
+    if as_json:
+        say(found.to_json(orient="records", indent=2, double_precision=15))
+    else:
+        show(study_tables.periods(found), width=WIDEST)
 
 
 @main.command("check-policy")
@@ -188,11 +211,12 @@ def schema() -> None:
 @main.command()
 def scenarios() -> None:
     """List the scenarios that come with the package."""
-    from glbdes import resources, scenario
+    from glbdes import resources
     from glbdes.present import tables
+    from glbdes.scenario import load
 
     folder = resources.root("scenarios")
-    rows = [[name, scenario.load(folder / f"{name}.toml")[0].description] for name in resources.shipped("scenarios")]
+    rows = [[name, load(folder / f"{name}.toml")[0].description] for name in resources.shipped("scenarios")]
     show([tables.table("Scenarios", ["name", "what"], rows, text=2)])
 
 
@@ -210,7 +234,7 @@ signals.add_command(describe)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Another seed than the shipped signals'.")
 @click.option("--hours", type=int, metavar="N", help="Length; default: that of the record behind them, 457.")
 @click.option("--unmatched", is_flag=True, help="Do not fit the draw's own statistics to the record's.")
-@click.option("--like", "statistics", type=FILE, metavar="JSON", help="Of the regions that `signals fit` was given.")
+@click.option("--like", "statistics", type=FILE, metavar="JSON|NAME", help="Of `signals fit`, or shipped: zones8_2023.")
 @click.option("--load", "load_out", type=FILE, metavar="FILE", help="Write a load of the same seed there.")
 def generate_signals(
     out: Path, seed: int | None, hours: int | None, unmatched: bool, statistics: Path | None, load_out: Path | None
@@ -244,34 +268,6 @@ def fit_signals(record: Path, load_record: Path | None, max_gap_h: int, out: Pat
     held = f"; {document['share_held']:.2%} of values are held over gaps" if document["share_held"] else ""
     say(f"{len(regions)} regions, {len(document['series'])} series of {document['hours']:,} hours{held}")
     say(f"Wrote {out}")
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[tuple[Callable[[int, int], None] | None, Callable[[str], None] | None]]:
-    """A progress bar on stderr, if somebody is looking: what advances it, and what tells of anything else."""
-    if quiet:
-        yield None, None
-        return
-    if not sys.stderr.isatty():
-        yield None, lambda text: click.echo(f"({text})", err=True)
-        return
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.completed:,.0f} requests, {task.fields[speed]:,.0f}/s, left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None, speed=0.0)
-
-        def advance(ended: int, expected: int) -> None:
-            elapsed_s = bar.tasks[task].elapsed or 0.0
-            speed = ended / elapsed_s if elapsed_s > 0 else 0.0
-            bar.update(task, completed=ended, total=max(expected, ended), speed=speed)
-
-        yield advance, lambda text: bar.console.print(f"({text})")
 
 
 def _plain(value: Any) -> Any:

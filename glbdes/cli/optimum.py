@@ -1,7 +1,6 @@
 """The command that solves a scenario offline."""
 
 import json
-import time
 from pathlib import Path
 
 import click
@@ -20,16 +19,9 @@ def optimum(scenario: str, overrides: tuple[str, ...], signals: Path | None, as_
 
     With requests, a bound: base power, and the least that each request adds. With engine = "fluid", the fluid model's.
     """
-    from glbdes.records.optimum_figures import summary
-    from glbdes.study import run
-    from glbdes.world import build
+    from glbdes.study import optimum as solving
 
-    begin_s = time.perf_counter()
-    plan = run.prepare(scenario, overrides=overrides)
-    world = build.build(plan.scenario, plan.folder, signals)
-    build_s = time.perf_counter() - begin_s
-    figures = summary(world, tuple(plan.scenario.regions), plan.scenario.by_request)
-    figures = {"scenario": plan.scenario.name, **figures, "build_s": build_s}
+    figures = solving.optimum(scenario, overrides=overrides, signals=signals)
     if as_json:
         say(json.dumps(figures, indent=2, allow_nan=False))
         return

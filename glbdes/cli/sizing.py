@@ -77,10 +77,8 @@ def _found(look: Callable[..., "Answer"], workers: int | None, as_json: bool, qu
     else:
         _show(answer)
     if answer.value is None:
-        told = (
-            "fleet of up to 16 times the replicas" if answer.kind == "size" else "load of 1/256 to 16 times the scale"
-        )
-        raise InfeasibleError(f"no {told} keeps every limit; see {answer.path / 'steps.csv'}")
+        reach = {"size": "fleet of up to 16 times the replicas", "saturate": "load of 1/256 to 16 times the scale"}
+        raise InfeasibleError(f"no {reach[answer.kind]} keeps every limit; see {answer.path / 'steps.csv'}")
 
 
 def _json(answer: "Answer") -> str:

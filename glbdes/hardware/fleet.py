@@ -3,7 +3,7 @@
 A key that neither a region nor [fleet] gives is the profile's. Regions with a `capacity` in MW have no replicas.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -40,8 +40,10 @@ class Fleet(NamedTuple):
     idle_w: Floats
     sleep_w: Floats
     host_w: Floats
-    sleep_after_ns: Ints  # NEVER_NS: replicas do not sleep
+    host_sleep_w: Floats  # of the host of a sleeping replica
+    sleep_after_ns: Ints  # NEVER_NS: replicas do not sleep by themselves
     wake_ns: Ints
+    pack: Ints  # requests up to which a replica is filled before the next; 0: the one with the fewest comes first
     profile: Ints  # row of the prefill tables
     prefill_s: Floats  # [profile, tokens]
     chained_s: Floats  # [profile, tokens] the same of a prompt that begins where another ended
@@ -56,6 +58,9 @@ class Service(NamedTuple):
     it_kwh_per_request: Floats  # at full batches, without idle and host power: what the fluid model charges
     marginal_kwh: Floats  # the least that a request adds to `rest_w`
     rest_w: Floats  # of all replicas without any work, without host power
+    rest_host_w: Floats  # of the hosts of all replicas without any work
+    added_kwh: Floats  # the least that a request adds to replicas that are awake anyway
+    full_w: Floats  # of a replica at full batches, without its host
     servers: Ints | None  # requests that all replicas serve at a time; None: there are no replicas
     beyond_measurement: Floats | None  # share of prompt tokens in prompts that are longer than any measured; or None
     assumed: tuple[str, ...] = ()  # what was not measured, a line a profile
@@ -70,10 +75,12 @@ def replicas(
     clock_ns: int,
     folder: Path | None = None,
     serving: Serving | None = None,
+    sleepers: Collection[str] = (),
 ) -> Service:
     """Pools of replicas: each region's own keys, and those of `shared` for what it does not say.
 
     `mix` : (prompt, output) tokens of typical requests, int[n] each; `longest` : tokens of the longest that can come.
+    `sleepers` : regions whose replicas may be told to sleep.
 
     Raises `ProfileError` for profiles that are missing or wrong, `ScenarioError` for batches that nobody measured and
     for replicas that cannot schedule in chunks as they should.
@@ -83,6 +90,7 @@ def replicas(
     measured = [loaded[pool.profile or ""] for pool in pools.values()]
     _check_batches(pools, measured)
     fleet = _fleet(list(zip(pools.values(), measured, strict=True)), list(loaded.values()), clock_ns, longest)
+    fleet = fleet._replace(pack=_packed(fleet, serving))
     prompt, output = mix
     fits = np.maximum(fleet.kv_tokens / np.mean(prompt + output), 1).astype(np.int64)  # requests of mean size
     most = np.minimum(fleet.max_batch, fits)
@@ -90,9 +98,14 @@ def replicas(
     rps = [profile.capacity_rps(one, prompt, output, batch) for one, batch in full]
     joules = [profile.it_j_per_request(one, prompt, output, batch) for one, batch in full]
     beyond = np.array([prompt[prompt > one.prefill.tokens[-1]].sum() / prompt.sum() for one in measured])
-    rest_w = np.where(fleet.sleep_after_ns < NEVER_NS, np.minimum(fleet.sleep_w, fleet.idle_w), fleet.idle_w)
-    fullest = zip(measured, fleet.max_batch.tolist(), rest_w.tolist(), strict=True)
-    added = [profile.marginal_j(one, prompt, output, batch, rest) for one, batch, rest in fullest]
+    sleeps = (fleet.sleep_after_ns < NEVER_NS) | np.array([name in sleepers for name in pools])
+    rest_w = np.where(sleeps, np.minimum(fleet.sleep_w, fleet.idle_w), fleet.idle_w)
+    rest_host_w = np.where(sleeps, np.minimum(fleet.host_sleep_w, fleet.host_w), fleet.host_w)
+
+    def marginal(rests_w: Floats) -> list[float]:
+        fullest = zip(measured, fleet.max_batch.tolist(), rests_w.tolist(), strict=True)
+        return [profile.marginal_j(one, prompt, output, batch, rest) for one, batch, rest in fullest]
+
     steps = None
     if serving is not None and serving.scheduler == "chunked":
         chunked = chunks.parts(pools, measured, fleet, serving, longest)
@@ -101,14 +114,21 @@ def replicas(
         pairs = list(zip(chunked, most.tolist(), strict=True))
         rps = [step_rates.capacity_rps(one, prompt, output, batch, budget) for one, batch in pairs]
         joules = [step_rates.it_j_per_request(one, prompt, output, batch, budget) for one, batch in pairs]
-        rests = zip(chunked, rest_w.tolist(), strict=True)
-        added = [step_rates.marginal_j(one, prompt, output, budget, rest) for one, rest in rests]
+
+        def marginal(rests_w: Floats) -> list[float]:
+            rests = zip(chunked, rests_w.tolist(), strict=True)
+            return [step_rates.marginal_j(one, prompt, output, budget, rest) for one, rest in rests]
+
     return Service(
         fleet=fleet,
         capacity_rps=np.array(rps) * fleet.replicas,
         it_kwh_per_request=np.array(joules) / J_PER_KWH,
-        marginal_kwh=np.array(added) / J_PER_KWH,
+        # A replica at work draws its host's power in full, and one that sleeps only what a host draws then.
+        marginal_kwh=np.array(marginal(rest_w - (fleet.host_w - rest_host_w))) / J_PER_KWH,
         rest_w=rest_w * fleet.replicas,
+        rest_host_w=rest_host_w * fleet.replicas,
+        added_kwh=np.array(marginal(fleet.idle_w)) / J_PER_KWH,
+        full_w=np.array(joules) * np.array(rps),
         servers=most * fleet.replicas,
         beyond_measurement=beyond,
         assumed=tuple(line for line in map(profile.assumption, loaded.values()) if line is not None),
@@ -134,15 +154,25 @@ def megawatts(regions: Mapping[str, Region]) -> Service:
         idle_w=none,
         sleep_w=none,
         host_w=none,
+        host_sleep_w=none,
         sleep_after_ns=NEVER_NS * ones,
         wake_ns=0 * ones,
+        pack=0 * ones,
         profile=0 * ones,
         prefill_s=np.zeros((1, 1)),
         chained_s=np.zeros((1, 1)),
         prefill_j=np.zeros((1, 1)),
     )
     per_request = np.full(len(mw), KWH_PER_MWH / S_PER_H)
-    return Service(fleet, np.array(mw, dtype=np.float64), per_request, per_request, none, None, None)
+    capacity = np.array(mw, dtype=np.float64)
+    return Service(fleet, capacity, per_request, per_request, none, none, per_request, none, None, None)
+
+
+def _packed(fleet: Fleet, serving: Serving | None) -> Ints:
+    """Requests up to which each replica is filled before the next; 0 if they are not."""
+    if serving is None or serving.replica_choice != "pack":
+        return 0 * fleet.max_batch
+    return np.maximum((serving.pack_to * fleet.max_batch + 1e-9).astype(np.int64), 1)
 
 
 def _pool(shared: Pool, own: Pool) -> Pool:
@@ -172,6 +202,7 @@ def _fleet(pools: Sequence[tuple[Pool, Profile]], profiles: Sequence[Profile], c
     def column(values: Sequence[float | int | None], dtype: type) -> NDArray[Any]:
         return np.array(values, dtype=dtype)
 
+    host_w = [_first(pool.host_w, measured.host_w) for pool, measured in pools]
     kv_tokens = [_first(pool.kv_tokens, measured.kv_tokens) for pool, measured in pools]
     tables = [measured.prefill_table(longest) for measured in profiles]
     chained = [measured.serving.chained_factor for measured in profiles]
@@ -187,10 +218,14 @@ def _fleet(pools: Sequence[tuple[Pool, Profile]], profiles: Sequence[Profile], c
         e1_j=column([measured.e1_j for _, measured in pools], np.float64),
         e2_j=column([measured.e2_j for _, measured in pools], np.float64),
         idle_w=column([_first(pool.idle_w, measured.idle_w) for pool, measured in pools], np.float64),
-        sleep_w=column([measured.sleep_w for _, measured in pools], np.float64),
-        host_w=column([_first(pool.host_w, measured.host_w) for pool, measured in pools], np.float64),
+        sleep_w=column([_first(pool.sleep_w, measured.sleep_w) for pool, measured in pools], np.float64),
+        host_w=column(host_w, np.float64),
+        host_sleep_w=column(
+            [_first(own.host_sleep_w, w) for (own, _), w in zip(pools, host_w, strict=True)], np.float64
+        ),
         sleep_after_ns=column([span_or_never_ns(pool.sleep_after_s, clock_ns) for pool, _ in pools], np.int64),
         wake_ns=column([span_ns(pool.wake_s or 0.0, clock_ns) for pool, _ in pools], np.int64),
+        pack=column([0 for _ in pools], np.int64),
         profile=column([profiles.index(measured) for _, measured in pools], np.int64),
         prefill_s=np.stack([seconds for seconds, _ in tables]),
         chained_s=np.stack([factor * seconds for factor, (seconds, _) in zip(chained, tables, strict=True)]),

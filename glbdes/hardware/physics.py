@@ -26,6 +26,10 @@ DISPATCH_NAMES = ("weighted", "smooth", "least_loaded", "spillover", "plan_least
 NO_PLAN = ("least_loaded",)  # rules that take no notice of plans
 STATE_DEPENDENT = (LEAST_LOADED, SPILLOVER, PLAN_LEAST_LOADED)  # rules that look at the regions
 
+# How long a session keeps its region.
+BY_REQUEST, BY_SESSION_SLOT, BY_SESSION = range(3)
+AFFINITY_NAMES = ("request", "session_slot", "session")
+
 NEVER_NS = 1 << 62  # later than any clock time, and far enough from the end of int64 to add to one
 
 
@@ -86,11 +90,24 @@ def request_iterations_j(shared_j: float, done: int, upto: int, prompt: int, e1:
     return shared_j + e1 * (upto - done) + e2 * context
 
 
-def idle_j(idle_ns: int, from_ns: int, to_ns: int, sleep_after_ns: int, idle_w: float, sleep_w: float) -> float:
-    """Joules that a replica with nothing to do since `idle_ns` draws from `from_ns` to `to_ns` (eq. 6).
+def awake_until(idle_ns: int, from_ns: int, to_ns: int, sleep_after_ns: int) -> int:
+    """Until when, between `from_ns` and `to_ns`, a replica with nothing to do since `idle_ns` is awake (eq. 6).
 
-    It draws `idle_w` for its first `sleep_after_ns` without work and `sleep_w` from then on.
+    It sleeps once it has been without work for `sleep_after_ns`.
     """
-    asleep_ns = idle_ns + sleep_after_ns
-    awake_to = min(max(asleep_ns, from_ns), to_ns)
-    return (idle_w * (awake_to - from_ns) + sleep_w * (to_ns - awake_to)) / NS_PER_S
+    return min(max(idle_ns + sleep_after_ns, from_ns), to_ns)
+
+
+def power_j(watts: float, span_ns: int) -> float:
+    """Joules that `watts` are in `span_ns`."""
+    return watts * span_ns / NS_PER_S
+
+
+def host_j(host_w: float, host_sleep_w: float, powered_ns: int, asleep_ns: int) -> float:
+    """Joules that the hosts of replicas draw that are powered for `powered_ns`, and asleep for `asleep_ns` of it."""
+    return host_w * (powered_ns / NS_PER_S) - (host_w - host_sleep_w) * (asleep_ns / NS_PER_S)
+
+
+def host_share_j(host_w: float, span_ns: int, requests: int) -> float:
+    """Joules of the host, at work for `requests` during `span_ns`, that each of them pays (eq. 16)."""
+    return host_w * (span_ns / NS_PER_S) / requests

@@ -204,13 +204,14 @@ def marginal_j(profile: Profile, prompt: Ints, output: Ints, max_batch: int, res
     """Joules that a mean request of the mix adds, at least, to a replica of `rest_w` (docs/model.md, eq. 10).
 
     Its joules at batches of `max_batch`, less `rest_w` for the time that it takes: the chord from rest to full load.
-    Prompts count as chained if those take longer, and the shared part of an iteration as a batch of one if that is the
-    less, so that no batch and no order of work has a request add less.
+    Prompts count as chained if that leaves them less, and the shared part of an iteration as a batch of one if that is
+    the less, so that no batch and no order of work has a request add less.
 
     `prompt`, `output` : int[n], tokens.
     """
     seconds, joules = profile.prefill_of(prompt)
-    prefill = joules - rest_w * seconds * max(1.0, profile.serving.chained_factor)
+    chained = (max if rest_w > 0 else min)(1.0, profile.serving.chained_factor)
+    prefill = joules - rest_w * seconds * chained
     shared = profile.e0_j - rest_w * profile.a_s
     own = min(shared / max_batch, shared) + profile.e1_j - rest_w * profile.beta_s
     context = (profile.e2_j - rest_w * profile.gamma_s) * _context(prompt, output)

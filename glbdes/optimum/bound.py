@@ -39,7 +39,9 @@ def slack_usd(world: World) -> float:
     signals = world.signals
     price_usd = (signals.pue * np.minimum(signals.price_usd_per_kwh, 0.0))[: world.slots]
     rest_w = 0.0 if world.rest_w is None else world.rest_w
-    more_w = np.maximum(world.fleet.replicas * most_w(world) - rest_w, 0.0)
+    hosts_w = world.fleet.replicas * world.fleet.host_w
+    host_w = 0.0 if world.rest_host_w is None else hosts_w - world.rest_host_w  # beyond what is reckoned with
+    more_w = np.maximum(world.fleet.replicas * most_w(world) - rest_w + host_w, 0.0)
     return float(-(price_usd * more_w).sum() * world.slot_s / J_PER_KWH)
 
 

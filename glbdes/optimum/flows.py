@@ -14,7 +14,7 @@ from scipy.sparse import coo_array, csc_array, csr_array, eye_array, vstack
 
 from glbdes.errors import InfeasibleError, InvariantError
 from glbdes.optimum.linear import Programme, Rows
-from glbdes.world import Bools, Floats, Ints, World
+from glbdes.world import Bools, Floats, Ints, World, awake
 
 SMALL = 10_000  # columns below which the dual simplex method is sooner done than the interior-point one
 CONIC_GAP = 1e-6  # relative: how far an interior-point solution's primal and dual value may be apart
@@ -129,7 +129,7 @@ def _programme(world: World, v: _Variables, per_load: Floats, base: Floats) -> t
         demand.append(np.zeros(cells))
     else:
         rows, columns, values = [*rows, 2 * regions + cell], [*columns, column], [*values, np.ones(n)]
-        bound.append(np.tile(world.capacity_rps / load_unit, world.slots))
+        bound.append(awake.capacity_rps(world).ravel() / load_unit)
     upper_bound, equal_bound, width = np.concatenate(bound), np.concatenate(demand), n + pieces + 2
     programme = _Programme(
         cost=cost / usd_unit,

@@ -34,7 +34,7 @@ from glbdes.base import portable
 from glbdes.errors import InfeasibleError
 from glbdes.optimum import flows, regional, travel
 from glbdes.units import G_PER_KG
-from glbdes.world import Bools, Floats, Ints, View, World
+from glbdes.world import Bools, Floats, Ints, View, World, awake
 
 UNIONS_MAX = 512  # of the gateways' sets of regions, beyond which the programme is solved in flows
 FITS = 1 + 1e-9  # how far beyond the capacities demand may be, for rounding
@@ -132,7 +132,7 @@ def _by_regions(world: World, amounts: _Coefficients, up: Bools) -> flows.Flows 
         cost_usd = cost_usd + burden_usd.sum(axis=0)
         burden_usd, so_far_usd = np.zeros_like(burden_usd), np.zeros_like(so_far_usd)
     unions = regional.Unions(demand, allowed, listed)
-    capacity = np.where(up, world.capacity_rps, 0.0)
+    capacity = np.where(up, awake.capacity_rps(world), 0.0)
     factor = unions.factor(capacity)
     if (factor > FITS).any():
         raise InfeasibleError("the demand does not fit")

@@ -8,11 +8,12 @@ a name may run is in `origin`.
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from glbdes.errors import PolicyError, nearest
-from glbdes.policy import baselines
+from glbdes.policy import baselines, remote
 from glbdes.policy.ahead import EGLBAhead
 from glbdes.policy.chain import EGLBChain
 from glbdes.policy.contract import Check, check
@@ -62,11 +63,14 @@ def find(name: str, folder: Path | None = None, allow: str | Iterable[str] = ())
     """What makes the policy called `name`. Raises `PolicyError` if there is nothing of that name that may run."""
     if name in BUILT_IN:
         return BUILT_IN[name]
+    if remote.is_address(name):
+        remote.check_allowed(name, allow)
+        return partial(remote.Remote, name)
     module_name, _, attribute = name.partition(":")
     if not all((*module_name.split("."), attribute)):
         raise PolicyError(
             f"policy '{guard.plain(name, '')}' is unknown{nearest(name, BUILT_IN)} "
-            f"(built-in: {', '.join(BUILT_IN)}; your own: 'package.module:Class')"
+            f"(built-in: {', '.join(BUILT_IN)}, offline; your own: 'package.module:Class', or served: 'http://127.0.0.1:8100')"
         )
     with guard.staying():
         return guard.call(f"policy '{name}'", Origin.of(folder, allow).load, module_name, attribute)

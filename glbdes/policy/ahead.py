@@ -20,13 +20,13 @@ import numpy as np
 
 from glbdes.base import portable
 from glbdes.errors import nearest
-from glbdes.policy import transport
+from glbdes.policy import awake, transport
 from glbdes.policy.forecast import FORECASTS
 from glbdes.policy.norms import leader
 from glbdes.policy.simplex import Burden, Feedback, checked, rate
 from glbdes.policy.window import Window, expected, served
 from glbdes.units import S_PER_H
-from glbdes.world import Floats, Outcome, View
+from glbdes.world import Floats, Outcome, Plan, View
 
 
 class EGLBAhead:
@@ -65,7 +65,7 @@ class EGLBAhead:
         self._burden: Burden | None = None
         self._gamma = np.zeros((2, 0))
 
-    def plan(self, view: View) -> Floats:
+    def plan(self, view: View) -> Floats | Plan:
         """The optimum of the slot's linear programme at the multipliers after one step towards (f)."""
         if self._burden is None:
             regions = len(view.capacity_rps)
@@ -75,11 +75,12 @@ class EGLBAhead:
         self._improve(self._burden, view, expected(view, self._slots_ahead(view), self.forecast))
         self.duals = dict(zip(("carbon", "water"), self._gamma * self._mu_usd, strict=True))
         footprint_usd = self._mu_usd * np.stack((view.carbon_kg_per_request, view.water_l_per_request))
-        weights = transport.priced(view.cost_usd_per_request + (self._gamma * footprint_usd).sum(axis=0), view)
+        price_usd = view.cost_usd_per_request + (self._gamma * footprint_usd).sum(axis=0)
+        weights = transport.priced(price_usd, view)
         if self.feedback == "planned":
             requests = portable.product(view.demand_rps, weights) * view.slot_s
             self._burden.add(self._mu_usd * view.base_footprint + footprint_usd * requests)
-        return weights
+        return awake.answer(weights, price_usd, view)
 
     def observe(self, outcome: Outcome) -> None:
         """With metered feedback: learn from the footprints that the slot really had."""

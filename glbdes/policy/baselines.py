@@ -11,9 +11,9 @@ Balancing" (arXiv 2307.05494); the weights of the last two are those of the auth
 
 import numpy as np
 
-from glbdes.policy import transport
+from glbdes.policy import awake, transport
 from glbdes.units import KG_PER_T, L_PER_M3
-from glbdes.world import Floats, View
+from glbdes.world import Floats, Plan, View
 
 
 class Nearest:
@@ -54,14 +54,14 @@ class WeightedSum:
         self.carbon_usd_per_kg = carbon_usd_per_t / KG_PER_T
         self.water_usd_per_l = water_usd_per_m3 / L_PER_M3
 
-    def plan(self, view: View) -> Floats:
-        """The optimum of the slot's linear programme."""
+    def plan(self, view: View) -> Floats | Plan:
+        """The optimum of the slot's linear programme, in whole replicas where plans say how many are awake."""
         price_usd = (
             self.cost_weight * view.cost_usd_per_request
             + self.carbon_usd_per_kg * view.carbon_kg_per_request
             + self.water_usd_per_l * view.water_l_per_request
         )
-        return transport.plan(price_usd, view)
+        return awake.answer(transport.plan(price_usd, view), price_usd, view)
 
 
 def cost() -> WeightedSum:

@@ -53,6 +53,7 @@ class _Fleet:
     norm: float = np.inf
     delay_usd_per_s: float = 0.0
     past: Signals | None = None  # from before the first slot
+    elastic: bool = False  # do plans say how many replicas are awake?
 
 
 def check(factory: Factory, name: str = "policy") -> list[Check]:
@@ -179,7 +180,7 @@ def _plans(factory: Factory, fleet: _Fleet, name: str, watch: bool = False) -> l
     for slot in range(SLOTS):
         view = _view(theirs, slot, sums)
         before = _bytes(theirs, view) if watch else {}
-        weights, _ = ask(policy, view, name)
+        weights = ask(policy, view, name).weights
         if watch:
             _must_be(before, _bytes(theirs, view), f"slot {slot}: plan() changed its input: ")
         outcome = _outcome(_view(fleet, slot, sums), weights)
@@ -239,8 +240,24 @@ def _view(fleet: _Fleet, slot: int, sums: Floats) -> View:
         delay_usd_per_s=fleet.delay_usd_per_s,
         waiting=None,
     )
+    view = _elastic(view) if fleet.elastic else view
     freeze(view)
     return view
+
+
+def _elastic(view: View) -> View:
+    """The same where regions have three replicas each, one of which always sleeps in every fourth slot."""
+    three = np.full(len(view.capacity_rps), 3)
+    replica_rps, awake_kwh = view.capacity_rps / 3.5, np.linspace(0.4, 0.3, len(three))
+    return replace(
+        view,
+        it_kwh_per_request=view.it_kwh_per_request + awake_kwh / (replica_rps * view.slot_s),
+        replicas=three,
+        awake_least=0 * three,
+        awake_most=three - (view.slot % 4 == 0),
+        replica_rps=replica_rps,
+        awake_kwh=awake_kwh,
+    )
 
 
 def _outcome(view: View, weights: Floats) -> Outcome:
@@ -280,6 +297,7 @@ def _fleets() -> list[_Fleet]:
         _fleet("one gateway", 1, 4),
         dry,
         free,
+        replace(usual, name="plans say how many replicas are awake", elastic=True),
         replace(usual, name="a past before the first slot", past=_fleet("", 4, 5, seed=3).signals),
     ]
 

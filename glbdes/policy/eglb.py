@@ -50,10 +50,10 @@ from typing import Literal, get_args
 import numpy as np
 
 from glbdes.base import portable
-from glbdes.policy import transport
+from glbdes.policy import awake, transport
 from glbdes.policy.norms import allotment
 from glbdes.policy.simplex import rate
-from glbdes.world import Floats, Outcome, View
+from glbdes.world import Floats, Outcome, Plan, View
 
 Map = Literal["euclidean", "entropic"]
 Feedback = Literal["planned", "metered"]
@@ -123,7 +123,7 @@ class EGLB:
         self._total_usd = np.zeros(2)  # [k] priced footprints of all regions learnt from so far
         self._updates = 0
 
-    def plan(self, view: View) -> Floats:
+    def plan(self, view: View) -> Floats | Plan:
         """Steps (x) to (e) of the slot; with metered feedback, (z) and (e) wait for `observe`."""
         gamma = self._begin(view) if self._gamma is None else self._gamma
         mu_usd = self._mu_usd
@@ -134,7 +134,7 @@ class EGLB:
         if self.feedback == "planned":
             requests = portable.product(view.demand_rps, weights) * view.slot_s
             self._learn(mu_usd * (view.base_footprint + per_request * requests))
-        return weights
+        return awake.answer(weights, price_usd, view)
 
     def observe(self, outcome: Outcome) -> None:
         """With metered feedback: learn from the footprints that the slot really had."""

@@ -25,12 +25,12 @@ import numpy as np
 from glbdes.base import portable
 from glbdes.errors import InfeasibleError, InvariantError, PolicyError, RefusalError, nearest
 from glbdes.optimum import regional
-from glbdes.policy import transport
+from glbdes.policy import awake, transport
 from glbdes.policy.forecast import FORECASTS
 from glbdes.policy.simplex import Feedback
 from glbdes.policy.window import KNOWABLE, Window, expected, foretold
 from glbdes.units import S_PER_H
-from glbdes.world import Bools, Floats, Ints, Outcome, View, World
+from glbdes.world import Bools, Floats, Ints, Outcome, Plan, View, World
 
 UNIONS_MAX = 1 << 12  # of the gateways' sets of regions, beyond which cuts are sought slot by slot
 
@@ -71,7 +71,7 @@ class RecedingHorizon:
         self._so_far_usd: Floats | None = None  # [k, r]
         self._warm: regional.Warm | None = None
 
-    def plan(self, view: View) -> Floats:
+    def plan(self, view: View) -> Floats | Plan:
         """The slot's programme at the multipliers of (R)."""
         if self._so_far_usd is None:
             self._so_far_usd = np.zeros((2, len(view.capacity_rps)))
@@ -80,7 +80,8 @@ class RecedingHorizon:
         self._warm = solution.warm
         self.duals = dict(zip(("carbon", "water"), solution.gamma * self._mu_usd, strict=True))
         footprint_usd = self._mu_usd * np.stack((view.carbon_kg_per_request, view.water_l_per_request))
-        dual_plan = transport.priced(view.cost_usd_per_request + (solution.gamma * footprint_usd).sum(axis=0), view)
+        price_usd = view.cost_usd_per_request + (solution.gamma * footprint_usd).sum(axis=0)
+        dual_plan = transport.priced(price_usd, view)
         served = solution.rate.sum(axis=1, keepdims=True)
         if view.delay_usd_per_s > 0:  # which only the slot's programme knows
             served = np.zeros_like(served)
@@ -89,7 +90,7 @@ class RecedingHorizon:
         if self.feedback == "planned":
             requests = portable.product(view.demand_rps, weights) * view.slot_s
             self._so_far_usd += self._mu_usd * view.base_footprint + footprint_usd * requests
-        return weights
+        return awake.answer(weights, price_usd, view)
 
     def observe(self, outcome: Outcome) -> None:
         """With metered feedback: the footprints that the slot really had."""

@@ -23,9 +23,9 @@ from typing import Literal, get_args
 import numpy as np
 
 from glbdes.base import portable
-from glbdes.policy import transport
+from glbdes.policy import awake, transport
 from glbdes.policy.norms import leader
-from glbdes.world import Floats, Outcome, View
+from glbdes.world import Floats, Outcome, Plan, View
 
 Feedback = Literal["planned", "metered"]
 
@@ -73,7 +73,7 @@ class EGLBSimplex:
         self._mu_usd = np.zeros((2, 1))
         self._burden: Burden | None = None
 
-    def plan(self, view: View) -> Floats:
+    def plan(self, view: View) -> Floats | Plan:
         """The optimum of the slot's linear programme at the multipliers (w)."""
         if self._burden is None:
             self._burden = Burden(len(view.capacity_rps))
@@ -82,11 +82,12 @@ class EGLBSimplex:
         gamma_usd = leader(view.norm, eta[:, None] * self._burden.total_usd) * self._mu_usd
         self.duals = dict(zip(("carbon", "water"), gamma_usd, strict=True))
         per_request = np.stack((view.carbon_kg_per_request, view.water_l_per_request))
-        weights = transport.priced(view.cost_usd_per_request + (gamma_usd * per_request).sum(axis=0), view)
+        price_usd = view.cost_usd_per_request + (gamma_usd * per_request).sum(axis=0)
+        weights = transport.priced(price_usd, view)
         if self.feedback == "planned":
             requests = portable.product(view.demand_rps, weights) * view.slot_s
             self._burden.add(self._mu_usd * (view.base_footprint + per_request * requests))
-        return weights
+        return awake.answer(weights, price_usd, view)
 
     def observe(self, outcome: Outcome) -> None:
         """With metered feedback: learn from the footprints that the slot really had."""

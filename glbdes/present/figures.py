@@ -66,8 +66,8 @@ class Figure(NamedTuple):
     draw: Callable[[int], ChartType]
 
     def chart(self) -> ChartType:
-        """The figure as wide as a page."""
-        return self.draw(WIDTH)
+        """The figure as wide as a page; notebooks show it without a network."""
+        return offline(self.draw(WIDTH))
 
 
 def of_run(records: Records) -> list[Figure]:
@@ -141,6 +141,25 @@ def spec(chart: ChartType) -> dict[str, Any]:
 def svg(chart: ChartType) -> str:
     """`chart` as a picture that needs no JavaScript."""
     return str(vl_convert.vegalite_to_svg(spec(chart)))
+
+
+class _Offline:
+    """A chart that notebooks show as a picture, where Altair's own would fetch JavaScript."""
+
+    def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return {"image/svg+xml": svg(self), "text/plain": repr(self)}  # type: ignore[arg-type]  # it is a chart, too
+
+
+def offline(chart: ChartType) -> ChartType:
+    """`chart`, as before but in notebooks, and so are charts made of it."""
+    kind: Any = type(chart)
+    object.__setattr__(chart, "__class__", _offline(kind))  # their own takes it for a property of the chart
+    return chart
+
+
+@cache
+def _offline(kind: Any) -> Any:
+    return type(kind.__name__, (_Offline, kind), {})
 
 
 def _of(runs: Runs, best: str) -> Iterator[Figure]:

@@ -87,6 +87,8 @@ def _facts(found: Preview) -> Iterator[tuple[str, str]]:
     yield "warm-up", f"{number(found.warmup_s)} s of each slot before it counts ({found.warmup_from})"
     yield "requests", f"{requests}, each stands for {number(found.weight, 3)}"
     yield "load", f"{mean} of what plans may use, {peak} in the busiest slot"
+    if found.awake is not None:
+        yield "awake", found.awake
     yield "network", latency.format(*found.latency_ms)
 
 

@@ -155,6 +155,24 @@ def one(run_records: Records) -> tuple[list[str], list[list[str]]]:
     return lines(pd.DataFrame([{"policy": routed_by(summary["policy"], summary["dispatch"]), **row}]), COMPARISON)
 
 
+def periods(found: pd.DataFrame) -> list[Table]:
+    """Tables for `records.periods.by_period`: both PARs and the cost, a row a policy and a column a period."""
+    titles = {"carbon_par": "Carbon PAR", "water_par": "Water PAR", "cost_usd": "Cost, USD"}
+    names = list(dict.fromkeys(found["period"]))
+    slots = found.drop_duplicates("period").set_index("period")["slots"]
+    made = []
+    for column, title in titles.items():
+        wide = found.pivot(index="policy", columns="period", values=column)
+        policies = dict.fromkeys(found["policy"])
+        rows = [[name, *(_plain_number(wide.loc[name, one]) for one in names)] for name in policies]
+        made.append(table(f"{title} by period", ["", *(f"{name} ({slots[name]} slots)" for name in names)], rows))
+    return made
+
+
+def _plain_number(value: Any) -> str:
+    return number(None if np.isnan(value) else float(value))
+
+
 def lines(found: pd.DataFrame, shown: Mapping[str, Shown]) -> tuple[list[str], list[list[str]]]:
     """Headings and rows of text for the means of `headline.by_policy`; differences under each figure of several draws.
 

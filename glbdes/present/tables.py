@@ -106,7 +106,8 @@ def summary(figures: Summary) -> Iterator[RenderableType]:
 def _cache(figures: Summary) -> str:
     """What a run's KV caches did, in a line."""
     times, found, prompts = (number(figures[key]) for key in ("preemptions", "cached_tokens", "prompt_tokens"))
-    return f"Preemptions: {times}; {found} tokens found in the cache and not computed (prompts had {prompts})"
+    rate = "" if figures["prefix_hit_rate"] is None else f", {percent(figures['prefix_hit_rate'])} of prefills found"
+    return f"Preemptions: {times}; {found} tokens found in the cache and not computed (prompts had {prompts}{rate})"
 
 
 def _attained(name: str, met: Mapping[str, float | None]) -> list[str | Text]:

@@ -151,7 +151,9 @@ class Books:
 
     def _spare_kwh(self, energy: SlotEnergy) -> Floats:
         """[r] idle and host energy that nobody was charged for."""
-        spare = energy.idle_kwh + energy.host_kwh
+        spare = energy.idle_kwh + energy.sleep_kwh + energy.host_kwh
+        if self.world.active_attribution and self.by_request:
+            return np.asarray(spare - energy.working_host_kwh)
         return np.where(energy.attributed_kwh > 0, 0.0, spare) if self.full else spare
 
     def check(self, generated: Generated | None = None) -> dict[str, float]:

@@ -5,7 +5,7 @@ Units are in the names. Energies and footprints of slots are scaled to real time
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -16,14 +16,17 @@ from numpy.typing import NDArray
 from glbdes.hardware import physics
 from glbdes.records.books import SlotBook, Warmup
 from glbdes.units import J_PER_KWH, NS_PER_S
-from glbdes.world import Bools, Floats, SlotRecord, World
+from glbdes.world import Bools, Floats, Ints, SlotRecord, World
 
 NAME: Final = pa.dictionary(pa.int16(), pa.string())
+KINDS: Final = ("prefill", "decode", "idle", "sleep", "host", "it")  # of IT energy; the last is all of it
 _CAUSED: Final = ("cost_usd", "carbon_kg", "water_l")
 
 REQUESTS: Final = pa.schema(
     [
         ("request_id", pa.int64()),
+        ("slot", pa.int32()),  # in which it arrived at its gateway
+        ("time_utc", pa.timestamp("ms")),  # the real time at which that slot begins
         ("gateway", NAME),
         ("region", NAME),  # the last one it was sent to; null: none
         ("replica", pa.int32()),
@@ -50,6 +53,8 @@ REQUESTS: Final = pa.schema(
     ]
 )
 
+REQUESTS_IN_SESSIONS: Final = REQUESTS.append(pa.field("session", pa.int64()))  # of a run that has any; null: in none
+
 SLOTS: Final = pa.schema(
     [
         ("slot", pa.int32()),
@@ -57,12 +62,15 @@ SLOTS: Final = pa.schema(
         ("region", NAME),
         ("load", pa.float64()),  # requests dispatched there / what a plan may use of its capacity
         ("utilisation", pa.float64()),  # busy share of powered replica time; null: none, or not simulated
+        ("awake", pa.float64()),  # mean number of replicas that were powered and not asleep; null: not simulated
+        ("awake_planned", pa.int64()),  # replicas that were to be awake as the slot began; null: nobody said
+        ("wakes", pa.int64()),  # times that a replica began to wake up
         ("arrived", pa.int64()),
         *((name, pa.int64()) for name in physics.STATUS_NAMES),
         ("queue_mean", pa.float64()),
         ("queue_max", pa.int64()),
         ("in_system_mean", pa.float64()),
-        *((f"{kind}_kwh", pa.float64()) for kind in ("prefill", "decode", "idle", "host")),
+        *((f"{kind}_kwh", pa.float64()) for kind in ("prefill", "decode", "idle", "sleep", "host")),
         *((f"{kind}_kwh", pa.float64()) for kind in ("it", "attributed", "unattributed", "facility")),
         *((name, pa.float64()) for name in ("cost_usd", "carbon_kg", "water_l")),
         *((f"unattributed_{name}", pa.float64()) for name in ("cost_usd", "carbon_kg", "water_l")),
@@ -108,10 +116,15 @@ class Names(NamedTuple):
     slo: tuple[str, ...]
 
 
-def request_columns(chunk: NDArray[Any], world: World, names: Names) -> dict[str, Any]:
-    """Columns of `REQUESTS` for `chunk`, `REQUEST_DTYPE` [n] (docs/model.md, section 3)."""
+def request_columns(chunk: NDArray[Any], world: World, names: Names, start: datetime) -> dict[str, Any]:
+    """Columns of `REQUESTS` for `chunk`, `REQUEST_DTYPE` [n] (docs/model.md, section 3); slot 0 begins at `start`."""
     durations = durations_s(chunk, world).items()
+    session = {"session": pa.array(chunk["session"], mask=chunk["session"] < 0)} if world.in_sessions else {}
+    slot = chunk["arrival_ns"] // world.period_ns
     return {
+        **session,
+        "slot": slot.astype(np.int32),
+        "time_utc": begins_utc(slot, world, start),
         **{key: chunk[key] for key in ("request_id", "attempts", "prompt_tokens", "output_tokens", "arrival_ns")},
         **{key: chunk[key] for key in ("preemptions", "cached_tokens")},
         "gateway": _named(chunk["gateway"] // world.classes, names.gateways),
@@ -126,6 +139,13 @@ def request_columns(chunk: NDArray[Any], world: World, names: Names) -> dict[str
         "request_weight": np.full(len(chunk), world.weight),
         "warmup": ~world.counted(chunk["arrival_ns"]),
     }
+
+
+def begins_utc(slot: Ints, world: World, start: datetime) -> NDArray[np.datetime64]:
+    """The real times [n] at which slots [n] begin, to the millisecond; slot 0 at `start`."""
+    first, last = (int(slot.min()), int(slot.max())) if len(slot) else (0, 0)
+    times = [start + timedelta(seconds=one * world.slot_s) for one in range(first, last + 1)]
+    return np.array(times, dtype="datetime64[ms]")[slot - first]
 
 
 def durations_s(chunk: NDArray[Any], world: World) -> dict[str, tuple[Floats, Bools]]:
@@ -152,7 +172,7 @@ def _rounded(values: Floats, bits: int) -> Floats:
 def slot_columns(
     record: SlotRecord, book: SlotBook, world: World, names: Names, start: datetime, by_request: bool
 ) -> dict[str, Any]:
-    """Columns of `SLOTS` for one slot, a row a region."""
+    """Columns of `SLOTS` for one slot, a row a region; slot 0 begins at `start`."""
     meters, slot, n = record.meters, record.slot, world.regions
     busy_ns = meters["prefill_ns"] + meters["decode_ns"]
     powered_ns = busy_ns + meters["idle_ns"]
@@ -161,14 +181,19 @@ def slot_columns(
     signals = ("price_usd_per_kwh", "carbon_g_per_kwh", "wue_l_per_kwh", "ewif_l_per_kwh", "pue")
     columns = {
         "slot": np.full(n, slot, dtype=np.int32),
-        "time_utc": np.full(n, np.datetime64(start, "ms")),
+        "time_utc": np.full(n, begins_utc(np.array([slot]), world, start)[0]),
         "region": _each(names.regions),
         "load": dispatched_rps / world.capacity_rps,
+        "awake": pa.array(
+            (powered_ns - meters["asleep_ns"]) / world.slot_ns, mask=np.full(n, not by_request, dtype=bool)
+        ),
+        "awake_planned": pa.nulls(n, pa.int64()) if record.awake is None else record.awake,
+        "wakes": meters["wakes"],
         "utilisation": pa.array(busy_ns / np.maximum(powered_ns, 1), mask=unmeasured),
         **{key: meters[key] for key in ("arrived", *physics.STATUS_NAMES, "queue_max")},
         "queue_mean": meters["queue_area_ns"] / world.slot_ns,
         "in_system_mean": meters["system_area_ns"] / world.slot_ns,
-        **{f"{kind}_kwh": getattr(book.energy, f"{kind}_kwh") for kind in ("prefill", "decode", "idle", "host", "it")},
+        **{f"{kind}_kwh": getattr(book.energy, f"{kind}_kwh") for kind in KINDS},
         "attributed_kwh": book.energy.attributed_kwh,
         "unattributed_kwh": book.unattributed_kwh,
         "facility_kwh": book.metered.facility_kwh,

@@ -12,7 +12,7 @@ import pandas as pd
 from glbdes.records.writer import PLANS_FILE, SLOTS_FILE, Records, reading
 
 MOST_ROWS: Final = 4000  # of a table over time; altair refuses to draw more than 5000
-PARTS: Final = {"prefill_kwh": "prefill", "decode_kwh": "decode", "idle_kwh": "idle", "host_kwh": "host"}
+PARTS: Final = {f"{kind}_kwh": kind for kind in ("prefill", "decode", "idle", "sleep", "host")}
 LEVELS: Final = np.concatenate((np.linspace(0, 0.9, 46), np.linspace(0.91, 0.99, 17), np.linspace(0.991, 0.999, 9)))
 
 Runs = Mapping[str, Records]
@@ -35,6 +35,23 @@ def over_time(runs: Runs) -> pd.DataFrame:
         return _thinned(wide, points)
 
     return _over(runs, one)
+
+
+# Of an hour, what adds up and what is a mean.
+SUMS: Final = ("arrived", "served", "it_kwh", "facility_kwh", "cost_usd", "carbon_kg", "water_l")
+MEANS: Final = ("load", "price_usd_per_kwh", "carbon_g_per_kwh", "wue_l_per_kwh", "ewif_l_per_kwh", "pue")
+
+
+def hourly(records: Records) -> pd.DataFrame:
+    """A row an hour of real time (`time_utc`, its beginning) and region: `requests` and `served` real ones, amounts of
+    real time, and means of load and signals over the hour's slots. A slot counts in the hour in which it begins.
+    """
+    frame = _slots(records, ["time_utc", *SUMS, *MEANS])
+    frame["time_utc"] = frame["time_utc"].dt.floor("h")
+    frame[["arrived", "served"]] *= float(records.info["request_weight"])
+    by_hour = frame.groupby(["time_utc", "region"], sort=False)
+    found = by_hour.agg({**dict.fromkeys(SUMS, "sum"), **dict.fromkeys(MEANS, "mean")}).reset_index()
+    return found.rename(columns={"arrived": "requests"})
 
 
 def duals(runs: Runs) -> pd.DataFrame:

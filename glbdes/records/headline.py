@@ -46,6 +46,8 @@ FIGURES: Final = (
     *COUNTS,
     "it_kwh",
     "unattributed_kwh",
+    "preemptions",
+    "prefix_hit_rate",
 )
 
 
@@ -64,6 +66,7 @@ def row(summary: Summary, info: Mapping[str, Any], reference: Reference | None) 
     found |= {"slo_share": _attained(summary, info), "goodput_rps": summary["goodput_rps"], **_classes(summary)}
     found |= {"requests": counts["total"], **{key: counts[key] for key in COUNTS[1:]}}
     found |= {key: summary["totals"][key] for key in ("it_kwh", "unattributed_kwh")}
+    found |= {key: summary[key] for key in ("preemptions", "prefix_hit_rate")}
     return {key: np.nan if found[key] is None else float(found[key] or 0.0) for key in FIGURES}
 
 

@@ -37,6 +37,8 @@ _ACCOUNTS: Final = (
     ("water_l", "water_l", "unattributed_water_l", 1.0),
 )
 
+CACHED: Final = ("preemptions", "cached_tokens", "prompt_tokens")
+
 Summary = dict[str, Any]
 
 
@@ -66,7 +68,8 @@ def summary(records: Records) -> Summary:
         "latency_s": {name: _latency(records, name) for name in LATENCIES},
         "slo": slo,
         "goodput_rps": goodput,
-        **(_cache(records) if by_request else dict.fromkeys(sketch.CACHE)),
+        **(cache := _cache(records) if by_request else dict.fromkeys(sketch.CACHE)),
+        "prefix_hit_rate": _hit_rate(cache),
         "totals": totals,
         "par": {"carbon": _par(regions, "carbon_kg"), "water": _par(regions, "water_l")},
         "objective_usd": _objective(regions, info["scenario"], sum(totals[key] for key in DELAYS)),
@@ -112,19 +115,32 @@ def _latency(records: Records, name: str) -> dict[str, float | None]:
 
 
 def _cache(records: Records) -> dict[str, int]:
-    """Times that requests were preempted, tokens that they found in the cache, and those of all prompts scheduled."""
+    """Times that requests were preempted, tokens that they found in the cache, those of all prompts scheduled, and what
+    of the prompts of those admitted once was found and computed."""
     if sketched := records.info.get("sketch"):
         return dict(sketched["cache"])
     sums = dict.fromkeys(sketch.CACHE, 0)
     with reading(records.folder / REQUESTS_FILE):
-        for batch in records.counted.to_batches(columns=[*sketch.CACHE, "start_ns"]):
+        for batch in records.counted.to_batches(columns=[*CACHED, "start_ns", "attempts"]):
             started = batch["start_ns"].is_valid()
-            parts = {
-                **{name: batch[name] for name in sketch.CACHE},
-                "prompt_tokens": batch["prompt_tokens"].filter(started),
+            once = pc.and_(started, pc.and_(pc.equal(batch["preemptions"], 0), pc.equal(batch["attempts"], 1)))
+            found = {name: _sum(batch[name]) for name in CACHED} | {
+                "prompt_tokens": _sum(batch["prompt_tokens"], started)
             }
-            sums = {name: total + (pc.sum(parts[name]).as_py() or 0) for name, total in sums.items()}
+            spared, whole = _sum(batch["cached_tokens"], once), _sum(batch["prompt_tokens"], once)
+            found |= {sketch.SPARED: spared, sketch.COMPUTED: whole - spared}
+            sums = {name: total + found[name] for name, total in sums.items()}
     return sums
+
+
+def _sum(column: Any, where: Any = None) -> int:
+    return int(pc.sum(column if where is None else column.filter(where)).as_py() or 0)
+
+
+def _hit_rate(cache: Mapping[str, int | None]) -> float | None:
+    """The share of prompt tokens that prefills found in the cache; None if there were none."""
+    spared, computed = cache[sketch.SPARED] or 0, cache[sketch.COMPUTED] or 0
+    return spared / (spared + computed) if spared + computed else None
 
 
 def _slo(records: Records) -> tuple[float, dict[str, dict[str, float | None]]]:

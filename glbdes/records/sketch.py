@@ -16,7 +16,10 @@ from glbdes.records.columns import durations_s
 from glbdes.world import Floats, World
 
 LATENCIES: Final = ("ttft", "tpot", "e2e")
-CACHE: Final = ("preemptions", "cached_tokens", "prompt_tokens")  # the last: of requests that were scheduled
+# Of all requests; prompts of those that were scheduled, and of those of them that were only admitted once what their
+# prefill took from the cache and what it computed.
+SPARED, COMPUTED = "prefill_tokens_spared", "prefill_tokens_computed"
+CACHE: Final = ("preemptions", "cached_tokens", "prompt_tokens", SPARED, COMPUTED)
 QUANTILES: Final = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 QUANTILE_ERROR: Final = 1e-3
 LOWEST_S: Final = 1e-6
@@ -51,7 +54,12 @@ class Sketch:
         self.of_class += np.bincount(slo, minlength=classes)
         self.cache["preemptions"] += int(chunk["preemptions"].sum())
         self.cache["cached_tokens"] += int(chunk["cached_tokens"].sum())
-        self.cache["prompt_tokens"] += int(chunk["prompt_tokens"][chunk["start_ns"] >= 0].sum())
+        started = chunk["start_ns"] >= 0
+        self.cache["prompt_tokens"] += int(chunk["prompt_tokens"][started].sum())
+        once = chunk[started & (chunk["preemptions"] == 0) & (chunk["attempts"] == 1)]
+        spared = int(once["cached_tokens"].sum())
+        self.cache[SPARED] += spared
+        self.cache[COMPUTED] += int(once["prompt_tokens"].sum()) - spared
         served = chunk["status"] == physics.SERVED
         every = served.copy()
         for name, (values_s, defined) in durations_s(chunk, self.world).items():

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -29,13 +29,24 @@ from glbdes.base import seals
 from glbdes.base.folders import MARK, read_mark
 from glbdes.errors import RecordsError, nearest
 from glbdes.records.books import Books
-from glbdes.records.columns import NAME, PLANS, REQUESTS, SLOTS, Names, plan_columns, request_columns, slot_columns
+from glbdes.records.column_units import with_units
+from glbdes.records.columns import (
+    NAME,
+    PLANS,
+    REQUESTS,
+    REQUESTS_IN_SESSIONS,
+    SLOTS,
+    Names,
+    plan_columns,
+    request_columns,
+    slot_columns,
+)
 from glbdes.records.info import RunInfo, listed, validated
 from glbdes.records.sketch import Sketch
 from glbdes.world import SlotRecord, World
 from glbdes.world.compression import Watch
 
-FORMAT: Final = 4  # of the run folder; a change of columns raises it
+FORMAT: Final = 5  # of the run folder; a change of columns raises it
 ROW_GROUP: Final = 1 << 18  # rows held back until they are written together
 REQUESTS_FILE: Final = "requests/part-0.parquet"
 SLOTS_FILE: Final = "slots.parquet"
@@ -73,7 +84,7 @@ class Writer:
         self.books = Books(world, names.regions, by_request=by_request)
         self.folder = folder
         (folder / "requests").mkdir()
-        self._requests = _Table(folder / REQUESTS_FILE, REQUESTS)
+        self._requests = _Table(folder / REQUESTS_FILE, REQUESTS_IN_SESSIONS if world.in_sessions else REQUESTS)
         self._ended: list[NDArray[Any]] = []  # not written yet
         self._rows = 0
         self._thread = ThreadPoolExecutor(1)  # compression waits for no interpreter
@@ -132,7 +143,7 @@ class Writer:
         """Write `chunks` as a row group, by id: then ids and times climb, and take a third of the room."""
         rows = np.concatenate(chunks)
         rows = rows[np.argsort(rows["request_id"])]
-        self._requests.add(request_columns(rows, self.world, self.names))
+        self._requests.add(request_columns(rows, self.world, self.names, self.start_utc))
         self._requests.flush()
 
     def slot(self, record: SlotRecord) -> None:
@@ -140,8 +151,7 @@ class Writer:
         book = self.books.slot(record)
         if self.watch is not None:
             self.watch.slot(record)
-        start = self.start_utc + timedelta(seconds=record.slot * self.world.slot_s)
-        self._slots.add(slot_columns(record, book, self.world, self.names, start, self.books.by_request))
+        self._slots.add(slot_columns(record, book, self.world, self.names, self.start_utc, self.books.by_request))
         self._plans.add(plan_columns(record, self.names, self.world.classes))
 
 
@@ -168,8 +178,11 @@ class _Table:
         encodings |= {one.name: "BYTE_STREAM_SPLIT" for one in schema if one.type == pa.float64()}
         if encodings.pop("request_weight", None):
             names.append("request_weight")  # one value throughout
+        if schema is REQUESTS:  # runs of one value: a few bytes for each run
+            encodings.pop("slot")
+            names += ["slot", "time_utc"]
         self.writer = pq.ParquetWriter(
-            path, schema, compression="zstd", use_dictionary=names, column_encoding=encodings
+            path, with_units(schema), compression="zstd", use_dictionary=names, column_encoding=encodings
         )
 
     def add(self, columns: Mapping[str, Any]) -> None:
@@ -182,7 +195,7 @@ class _Table:
     def flush(self) -> None:
         if self.rows:
             arrays = [_joined([one[c.name] for one in self.held]).cast(c.type) for c in self.schema]
-            self.writer.write_table(pa.Table.from_arrays(arrays, schema=self.schema), row_group_size=ROW_GROUP)
+            self.writer.write_table(pa.Table.from_arrays(arrays, schema=self.writer.schema), row_group_size=ROW_GROUP)
         self.written += self.rows
         self.held, self.rows = [], 0
 
@@ -242,7 +255,7 @@ class Records:
         with reading(path):
             dataset = ds.dataset(path, format="parquet")
             rows = dataset.count_rows()
-        _must_be(dataset.schema, REQUESTS, path)
+        _must_be(dataset.schema, REQUESTS_IN_SESSIONS if "session" in dataset.schema.names else REQUESTS, path)
         _must_have(rows, self.info["files"][REQUESTS_FILE]["rows"], path)
         return dataset
 

@@ -18,6 +18,14 @@ class Lengths(Model):
     max_tokens: Annotated[int, Field(ge=2, le=MOST_TOKENS)] = 32768  # prompt + output; longer draws are cut
 
 
+class Sessions(Model):
+    """Conversations: every turn is a request that begins with all that was said before."""
+
+    turns: Annotated[float, Field(ge=1, le=1000)] = 5.0  # of a session in the mean; geometric
+    think_s: Seconds = 60.0  # from the arrival of a turn to that of the next, in the mean; exponential
+    system_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] = 0  # with which all sessions begin
+
+
 class Workload(Model):
     """When requests arrive and how long they are. A gateway's mean rate is `load` or `rate_per_s` times the shape."""
 
@@ -36,4 +44,6 @@ class Workload(Model):
     file: File | None = None  # replay: the request trace
     replay_rate_factor: Positive = 1.0  # replay: compress (> 1) or stretch the trace's clock
     replay_loop: bool = False  # replay: begin the trace again at its end, instead of refusing a longer horizon
-    lengths: Lengths = Lengths()
+    prefix_block_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = 512  # replay: tokens of one of `prefix_blocks`
+    lengths: Lengths = Lengths()  # with sessions: of what each turn adds
+    sessions: Sessions | None = None  # None: requests have nothing to do with one another

@@ -5,21 +5,27 @@ are in `rules.py`, how large anything may be is in `sizes.py`. Reading signals a
 arrays, happens later.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from glbdes import resources
 from glbdes.base import reading
-from glbdes.errors import ScenarioError, brief, nearest
-from glbdes.scenario import overrides as settings
-from glbdes.scenario.complaints import complaints, refuse
+from glbdes.errors import ScenarioError
+from glbdes.scenario.complaints import refuse
 from glbdes.scenario.demand import Workload
+from glbdes.scenario.elastic import Scaling, Share
 from glbdes.scenario.kinds import (
     File,
     Knot,
@@ -36,6 +42,7 @@ from glbdes.scenario.kinds import (
 )
 from glbdes.scenario.places import at_home
 from glbdes.scenario.rules import broken
+from glbdes.scenario.said import Changeable, Said, made, not_found, place_of, validated
 from glbdes.scenario.sizes import (
     MOST,
     MOST_H,
@@ -133,8 +140,12 @@ class Pool(Model):
     max_queue: Annotated[int, Field(ge=0, le=MOST)] | None = None  # default: unbounded
     host_w: NonNegative | None = None  # default: the profile's
     idle_w: NonNegative | None = None
+    sleep_w: NonNegative | None = None
+    host_sleep_w: NonNegative | None = None  # default: host_w, as if the server stayed on
     sleep_after_s: SomeSeconds | None = None  # default: never
     wake_s: WakeS | None = None
+    min_awake: Annotated[int, Field(ge=0, le=MOST_REPLICAS)] | None = None  # default: 1; rules "follow" and "planned"
+    target_utilisation: Share | None = None  # default: 0.7; of replicas awake, what "follow" and plans aim at
 
 
 class Serving(Model):
@@ -144,6 +155,10 @@ class Serving(Model):
     max_batched_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = 2048  # chunked: most tokens of a step
     block_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = 16  # chunked: tokens of a block of the KV cache
     whole_prompts: bool = True  # chunked: admission needs blocks for all known tokens, not only for the first chunk
+    replica_choice: Literal["fewest", "pack", "prefix"] = (
+        "fewest"  # of a region's replicas, the one that gets a request
+    )
+    pack_to: Share = 0.7  # pack: share of max_batch up to which a replica is filled before the next
 
 
 class Region(Pool, Place):
@@ -171,6 +186,7 @@ class Network(Model):
 
 class Dispatch(Model):
     rule: Literal["weighted", "smooth", "least_loaded", "spillover", "plan_least_loaded"] = "smooth"
+    affinity: Literal["request", "session_slot", "session"] = "request"  # how long a session keeps its region
     telemetry_s: SomeSeconds = 0.0
     spill_queue: Annotated[int, Field(ge=0, le=MOST)] = 8
     demand: Literal["truth", "last", "forecast"] = "truth"  # what policies know of the slot's demand
@@ -222,16 +238,19 @@ class Objective(Model):
 
 
 class Fault(Model):
-    """A region is down (`signal` absent) or one of its signals is missing, from `start_h` to `end_h` of real time."""
+    """A region is down, one of its signals is missing (`signal`), or it may draw `max_kw` at most, from `start_h` to
+    `end_h` of real time."""
 
     region: str
+    kind: Literal["outage", "signal", "power_cap"] | None = None  # None: "signal" if there is one, else "outage"
+    max_kw: Positive | None = None  # power_cap: of IT power
     signal: Literal["price", "carbon", "water"] | None = None
     start_h: Annotated[NonNegative, Field(le=MOST_H)]
     end_h: Annotated[Positive, Field(le=MOST_H)]
 
 
 class Records(Model):
-    attribution: Literal["marginal", "full"] = "marginal"
+    attribution: Literal["marginal", "active", "full"] = "marginal"
     requests: Annotated[str, Field(pattern=r"^(all|none|sample:0?\.\d+)$")] = "all"  # which are kept, one row each
 
     @property
@@ -241,7 +260,7 @@ class Records(Model):
         return float(share) if share else float(kind == "all")
 
 
-class Scenario(Model):
+class Scenario(Changeable):
     """A complete scenario. Tables of regions, gateways and SLO classes keep the order of the file."""
 
     name: Name
@@ -257,6 +276,7 @@ class Scenario(Model):
     gateways: Annotated[dict[Name, Gateway], Field(min_length=1)]
     slo: Annotated[dict[Name, Slo], Field(min_length=1)] = {"default": Slo()}  # noqa: RUF012 (pydantic copies it)
     serving: Serving = Serving()
+    scaling: Scaling = Scaling()
     dispatch: Dispatch = Dispatch()
     known_ahead: KnownAhead = KnownAhead()
     policy: PolicyChoice = PolicyChoice()
@@ -296,33 +316,16 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Scenario, P
     """
     path = resources.find("scenarios", str(source))
     if path is None:
-        raise ScenarioError(_not_found(str(source)))
-    place = _place(path)
+        raise ScenarioError(not_found(str(source)))
+    place = place_of(path)
     try:
-        document = reading.toml(reading.text(path, reading.MOST_TOML_BYTES))
+        text = reading.text(path, reading.MOST_TOML_BYTES)
+        document = reading.toml(text)
     except reading.UnreadableError as error:
         raise ScenarioError(str(error), place) from error
-    settings.apply(document, tuple(overrides))
-    return validate(document, place + brief("".join(f", --set {text}" for text in overrides))), path
+    return made(Scenario, Said(document, path.parent, str(path), text, tuple(overrides))), path
 
 
 def validate(document: dict[str, Any], place: str | None = None) -> Scenario:
     """The scenario that a plain document says. Raises `ScenarioError` with all its problems; `place` is named there."""
-    try:
-        return Scenario.model_validate(document)
-    except ValidationError as error:
-        problems = complaints(error, Scenario)
-        # Rules between values have not run if single values are wrong; those that can be told already are told now.
-        problems += [line for line in map(str, broken(document)) if line not in problems]
-        raise ScenarioError(problems, place) from error
-
-
-def _not_found(source: str) -> str:
-    names = resources.shipped("scenarios")
-    return f"no scenario file '{brief(source)}'{nearest(Path(source).stem, names)} (shipped: {', '.join(names)})"
-
-
-def _place(path: Path) -> str:
-    """`path` as a person in the working folder would write it."""
-    relative = os.path.relpath(path)
-    return brief(path if relative.startswith("..") else relative)
+    return validated(Scenario, document, place)

@@ -11,7 +11,7 @@ from itertools import islice, pairwise
 from typing import Any
 
 from glbdes.errors import MOST_PROBLEMS, brief, nearest
-from glbdes.scenario import places, sizes
+from glbdes.scenario import elastic, places, sizes
 from glbdes.scenario.document import Document, Problem, entries, number, table
 from glbdes.units import S_PER_H
 
@@ -40,6 +40,29 @@ def _workload(document: Document) -> Iterator[Problem]:
         yield Problem("workload.load_file", ": missing, must name a load trace because workload.shape = 'trace'")
     if workload.get("arrivals") == "replay" and workload.get("file") is None:
         yield Problem("workload.file", ": missing, must name a request trace because workload.arrivals = 'replay'")
+
+
+def _sessions(document: Document) -> Iterator[Problem]:
+    workload, serving, dispatch = (table(document, name) for name in ("workload", "serving", "dispatch"))
+    given, arrivals = table(document, "workload").get("sessions"), workload.get("arrivals", "poisson")
+    if given is not None and arrivals != "poisson":
+        rule = "must be 'poisson' because workload.sessions says when requests follow one another"
+        yield Problem("workload.arrivals", f" = '{brief(arrivals)}', {rule}")
+    system = number(table(document, "workload", "sessions"), "system_tokens")
+    longest = number(table(document, "workload", "lengths"), "max_tokens")
+    if given is not None and system + 2 > (32768 if longest != longest else longest):
+        rule = "must leave room for a prompt and an answer of a token each within workload.lengths.max_tokens"
+        yield Problem("workload.sessions.system_tokens", f" = {system:g} tokens, {rule}")
+    affinity, chunked = dispatch.get("affinity", "request"), serving.get("scheduler") == "chunked"
+    if affinity != "request" and not chunked:
+        rule = "must be 'request' unless serving.scheduler = 'chunked': only there do replicas keep prefixes"
+        yield Problem("dispatch.affinity", f" = '{brief(affinity)}', {rule}")
+    elif affinity != "request" and given is None and arrivals != "replay":
+        rule = "must be 'request' because there are no sessions: neither workload.sessions nor a replayed trace"
+        yield Problem("dispatch.affinity", f" = '{brief(affinity)}', {rule}")
+    if serving.get("replica_choice", "fewest") == "prefix" and not chunked:
+        rule = "must be 'fewest' unless serving.scheduler = 'chunked': only there do replicas keep prefixes"
+        yield Problem("serving.replica_choice", f" = 'prefix', {rule}")
 
 
 def _signals(document: Document) -> Iterator[Problem]:
@@ -164,8 +187,10 @@ def _apart(document: Document) -> Iterator[Problem]:
     for index, fault in enumerate(entries(document, "faults")):
         start_h, end_h = number(fault, "start_h"), number(fault, "end_h")
         if start_h < end_h:
-            kind = tuple(value if isinstance(value, str) else "" for value in map(fault.get, ("region", "signal")))
-            alike[kind].append((start_h, index, end_h))
+            what = ("region", "signal", "kind")
+            kind = [value if isinstance(value, str) else "" for value in map(fault.get, what)]
+            kind[2] = kind[2] if kind[2] == "power_cap" else ""
+            alike[tuple(kind)].append((start_h, index, end_h))
     for faults in alike.values():
         for (_, before, end_h), (start_h, index, _) in pairwise(sorted(faults)):
             if start_h < end_h:
@@ -189,6 +214,7 @@ def _waits(document: Document) -> Iterator[Problem]:
 
 RULES: tuple[Callable[[Document], Iterator[Problem]], ...] = (
     _workload,
+    _sessions,
     _signals,
     _slo,
     _lengths,
@@ -197,6 +223,7 @@ RULES: tuple[Callable[[Document], Iterator[Problem]], ...] = (
     _latencies,
     _fleet,
     _faults,
+    elastic.broken,
     _apart,
     _waits,
 )

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from glbdes.base import reading
 from glbdes.base.files import whole
-from glbdes.errors import SignalError, brief
+from glbdes.errors import SignalError, brief, nearest
 from glbdes.scenario.sizes import MOST
 from glbdes.signals import residuals
 from glbdes.signals.tidy import SIGNALS
@@ -35,7 +35,8 @@ from glbdes.units import H_PER_DAY
 
 Floats = NDArray[np.float64]
 
-STATISTICS: Final = Path(__file__).with_name("statistics") / "llm10.json"
+FOLDER: Final = Path(__file__).with_name("statistics")
+STATISTICS: Final = FOLDER / "llm10.json"
 SHIPPED_SEED: Final = 1  # of traces/llm10_signals.csv and traces/llm10_load.csv
 DECIMALS: Final = {
     "price_usd_per_kwh": 6,
@@ -115,9 +116,15 @@ def statistics() -> Statistics:
 
 
 def read_statistics(path: Path) -> Statistics:
-    """The statistics in a file that `fit` made. Raises `SignalError`: no such file, or not what it writes."""
+    """The statistics in a file that `fit` made, or the shipped ones of that name ("zones8_2023").
+
+    Raises `SignalError`: no such file, or not what `fit` writes.
+    """
+    shipped = sorted(one.stem for one in FOLDER.glob("*.json") if one != STATISTICS)
+    if not path.is_file() and str(path) in shipped:
+        path = FOLDER / f"{path}.json"
     if not path.is_file():
-        raise SignalError(f"{path}: no such file")
+        raise SignalError(f"{path}: no such file{nearest(path.stem, shipped)} (shipped: {', '.join(shipped)})")
     try:
         raw = reading.json_document(reading.text(path, reading.MOST_TOML_BYTES))
     except reading.UnreadableError as error:

@@ -5,34 +5,33 @@ runs, and every comparison checks it on what was recorded. So differences are th
 intervals are those of paired differences.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
 from glbdes import records
 from glbdes.base import seals
-from glbdes.base.folders import Tell, fresh, numbered, read_mark, safe_name
+from glbdes.base.cluster import on_cluster
+from glbdes.base.folders import Tell, fresh, numbered, read_mark
 from glbdes.base.jobs import each
 from glbdes.base.revision import commit
-from glbdes.errors import InvariantError, ScenarioError
+from glbdes.errors import ScenarioError
 from glbdes.optimum import bound
 from glbdes.optimum.bound import Reference
+from glbdes.present.progress import Wanted, shown
 from glbdes.present.study_tables import COMPARISON, latex, lines, markdown, named
 from glbdes.records import Records, headline
 from glbdes.records.info import Digest, File, Finite, Said, listed, validated
-from glbdes.records.writer import PLANS_FILE
 from glbdes.scenario import Scenario
 from glbdes.study import draws, run
+from glbdes.study.paired import Done, Job, called, same_requests, simulate
 from glbdes.study.run import Plan, Run
 from glbdes.world import build
 
@@ -43,9 +42,8 @@ if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a se
 
 POLICIES: Final = ("nearest", "cost", "carbon", "water", "cost_carbon_water", "eglb", "receding_horizon", "offline")
 MARK: Final = "comparison.json"
-FORMAT: Final = 3
+FORMAT: Final = 4
 TABLES: Final = ("comparison.parquet", "runs.parquet")
-SAME: Final = ("request_id", "gateway", "slo", "prompt_tokens", "output_tokens", "arrival_ns")  # whatever the policy
 
 Progress = Callable[[int, int], None]  # runs ended, runs in all
 
@@ -69,32 +67,27 @@ class ComparisonInfo(Said):
     signals: str | None
     reference: _Reference | None
     requests_sha256: dict[str, Digest]
+    at: dict[str, str]  # where runs lie that are not in the folder
     version: str
     commit: str | None
     files: dict[str, File]
 
 
-class Job(NamedTuple):
-    """One run of a comparison."""
+@dataclass(frozen=True)
+class Told:
+    """What comparison.json says beside the table."""
 
-    source: str | Path | Scenario
-    policy: str
-    seed: int
-    signal_seed: int | None
-    engine: str | None
-    overrides: tuple[str, ...]
-    signals: Path | None
-    folder: Path
-    reference: Reference | None = None
-    allow_policy: tuple[str, ...] = ()
-
-
-class Done(NamedTuple):
-    """What a worker tells of its run."""
-
-    figures: dict[str, float]
-    requests: str  # digest of what is the same for every policy
-    engine: str  # that ran
+    scenario: str
+    engines: set[str]
+    policies: list[str]
+    overrides: list[str]
+    dispatch: str | None
+    signals: str | None
+    references: list[Reference | None]  # one a draw of signals
+    requests: dict[int, str]  # digest by seed
+    signal_seeds: list[int] = field(default_factory=list)
+    at: dict[str, str] = field(default_factory=dict)  # runs that lie elsewhere
+    wall_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -138,7 +131,8 @@ class Comparison:
         """The run of `policy`; of the first seeds unless others are named. Raises `RecordsError` if there is none."""
         drawn = self.info["signal_seeds"]
         chosen = drawn[0] if drawn and signal_seed is None else signal_seed
-        return Run.open(self.path / "runs" / _name(policy, self.info["seeds"][0] if seed is None else seed, chosen))
+        folder = called(policy, self.info["seeds"][0] if seed is None else seed, chosen)
+        return Run.open(self.info["at"].get(folder, self.path / "runs" / folder))
 
     def records(self) -> dict[str, Records]:
         """Every policy's records of the first seed."""
@@ -173,23 +167,51 @@ def compare(
     seeds: int = 1,
     signal_seeds: int | None = None,
     workers: int = 1,
+    dask: str | None = None,
     engine: str | None = None,
     overrides: Sequence[str] = (),
     signals: str | Path | None = None,
     out: str | Path | None = None,
     allow_policy: str | Sequence[str] = (),
-    progress: Progress | None = None,
+    progress: Wanted = None,
     tell: Tell | None = None,
 ) -> Comparison:
-    """Run each of `policies` on the same requests, with the scenario's seed and the `seeds` - 1 that follow it.
+    """Run policies on the same requests, and set them side by side.
 
-    With `signal_seeds` also on so many draws of synthetic signals, of which the scenario's own is the first: intervals
-    then cover what other weather and prices of the same kind would have done, and not requests alone.
+    Everything goes to one folder: the runs' records, runs.parquet, and the table as comparison.parquet, .csv, .md and
+    .tex.
 
-    `workers` processes at a time; more than one needs `if __name__ == "__main__":` in a script that calls this.
-    `engine`, `overrides`, `signals`, `allow_policy` and `tell` are those of `glbdes.simulate`. Everything goes to the
-    folder `out`, or to a new one in runs/: the runs' records, runs.parquet, and the table as comparison.parquet, .csv,
-    .md and .tex.
+    Parameters
+    ----------
+    source
+        A file, a shipped scenario by its name ("llm10"), or a `Scenario` (`glbdes.scenario`).
+    policies
+        Names, as `glbdes.simulate` takes them; the first is the reference of differences.
+    seeds
+        How many draws of requests: of the scenario's seed, and those that follow it.
+    signal_seeds
+        How many draws of synthetic signals, of which the scenario's own is the first: intervals then cover what other
+        weather and prices of the same kind would have done, and not requests alone.
+    workers
+        Processes at a time; more than one needs `if __name__ == "__main__":` in a script that calls this.
+    dask
+        The address of a dask scheduler ("tcp://host:port"), whose workers simulate instead. They write the runs'
+        records, so they must see the folder `out`.
+    engine
+        Instead of the scenario's: "auto", "simpy", "fast" or "fluid".
+    overrides
+        `key.path=value` settings of any key, in order.
+    signals
+        A file or folder to take signals from instead of the scenario's.
+    out
+        The folder for all of it; default: a new one in runs/.
+    allow_policy
+        Installed packages, or addresses, whose policies may run.
+    progress
+        Called with the numbers of runs that have ended and that there are; False: no bar. By itself there is one in
+        notebooks and terminals.
+    tell
+        Called with a line before what takes its time without any ending.
 
     Raises a `GlbdesError`, and leaves no folder behind, if anything of this cannot be done.
     """
@@ -210,33 +232,26 @@ def compare(
             reference = _reference(run.prepare(source, policy=policies[0], **choices | {"overrides": changes}), at)
             of, told = (drawn_by, engine, changes, at), (reference, plans[0].allow_policy)
             jobs += [
-                Job(source, name, seed, *of, folder.path / "runs" / _name(name, seed, drawn_by), *told)
+                Job(source, policy, seed, *of, folder.path / "runs" / called(policy, seed, drawn_by), *told)
                 for seed in range(first.seed, first.seed + seeds)
-                for name in policies
+                for policy in policies
             ]
-        done = _run_all(jobs, workers, progress)
-        drawn = _same_requests(done)
-        runs = pd.DataFrame([_row(job, done[job]) for job in jobs])
-        dispatch = first.dispatch.rule if first.by_request else None
-        _write(folder.path, runs, dispatch)
-        info = {
-            "format": FORMAT,
-            "scenario": first.name,
-            "engine": ", ".join(sorted({result.engine for result in done.values()})),
-            "policies": list(policies),
-            "seeds": sorted(drawn),
-            "signal_seeds": [seed for seed in drawn_by_seed if seed is not None],
-            "overrides": list(overrides),
-            "dispatch": dispatch,
-            "signals": None if at is None else str(at),
-            "reference": draws.mean(list({job.signal_seed: job.reference for job in jobs}.values())),
-            "requests_sha256": drawn,
-            "version": version("glbdes"),
-            "commit": commit(),
-            "wall_s": time.perf_counter() - begin_s,
-            "files": {name: records.file_info(folder.path / name) for name in TABLES},
-        }
-        (folder.path / MARK).write_bytes(seals.sealed(info))
+        with shown(progress, "runs") as bar:
+            done = _run_all(jobs, workers, dask, bar.advance)
+        drawn = same_requests((job.policy, job.seed, done[job.folder].requests) for job in jobs)
+        told_of = Told(
+            scenario=first.name,
+            engines={result.engine for result in done.values()},
+            policies=list(policies),
+            overrides=list(overrides),
+            dispatch=first.dispatch.rule if first.by_request else None,
+            signals=None if at is None else str(at),
+            references=list({job.signal_seed: job.reference for job in jobs}.values()),
+            requests=drawn,
+            signal_seeds=[seed for seed in drawn_by_seed if seed is not None],
+            wall_s=time.perf_counter() - begin_s,
+        )
+        write(folder.path, pd.DataFrame([_row(job, done[job.folder]) for job in jobs]), told_of)
     return Comparison.open(folder.path)
 
 
@@ -257,30 +272,14 @@ def _row(job: Job, result: Done) -> dict[str, Any]:
     return {"policy": job.policy, "seed": job.seed, **drawn, **result.figures}
 
 
-def _run_all(jobs: Sequence[Job], workers: int, progress: Progress | None) -> dict[Job, Done]:
-    done: dict[Job, Done] = {}
+def _run_all(jobs: Sequence[Job], workers: int, dask: str | None, progress: Progress | None) -> dict[Path, Done]:
+    done: dict[Path, Done] = {}
     told = progress or (lambda ended, expected: None)
     told(0, len(jobs))
-    keys = {job.folder: job for job in jobs}
-    for job, result in each(_simulate, jobs, workers):
-        done[keys[job.folder]] = result
+    for job, result in on_cluster(simulate, jobs, dask) if dask else each(simulate, jobs, workers):
+        done[job.folder] = result
         told(len(done), len(jobs))
     return done
-
-
-def _simulate(job: Job) -> Done:
-    finished = run.simulate(
-        job.source,
-        policy=job.policy,
-        seed=job.seed,
-        engine=job.engine,
-        overrides=job.overrides,
-        signals=job.signals,
-        out=job.folder,
-        allow_policy=job.allow_policy,
-    )
-    row = headline.row(headline.written(finished.path), finished.info, job.reference)
-    return Done(row, _digest(finished.records), finished.info["engine"])
 
 
 def _reference(plan: Plan, signals: Path | None) -> Reference | None:
@@ -288,41 +287,31 @@ def _reference(plan: Plan, signals: Path | None) -> Reference | None:
     return bound.reference(build.build(plan.scenario, plan.folder, signals), plan.scenario.by_request)
 
 
-def _digest(run_records: Records) -> str:
-    """SHA-256 of what every policy must find the same: arrivals by slot and gateway, and of the requests that are kept
-    ids, gateways, classes, lengths and arrivals.
-    """
-    table = run_records.requests.to_table(columns=list(SAME)).sort_by("request_id")
-    digest = hashlib.sha256(run_records.read(PLANS_FILE, ["demand_rps"])["demand_rps"].to_numpy().tobytes())
-    for name in SAME:
-        column = table[name]
-        if pa.types.is_dictionary(column.type):
-            text = column.cast(pa.string())
-            names = text.unique().sort()
-            digest.update("\n".join(names.to_pylist()).encode())
-            column = pc.index_in(text, value_set=names)
-        digest.update(column.to_numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _same_requests(done: dict[Job, Done]) -> dict[int, str]:
-    """The digest of each seed's requests. Raises `InvariantError` if policies met different ones."""
-    drawn: dict[int, str] = {}
-    for job, result in done.items():
-        if drawn.setdefault(job.seed, result.requests) != result.requests:
-            raise InvariantError(f"policy {job.policy}, seed {job.seed}: its requests differ from the other policies'")
-    return dict(sorted(drawn.items()))
-
-
-def _write(folder: Path, runs: pd.DataFrame, dispatch: str | None) -> None:
+def write(folder: Path, runs: pd.DataFrame, told: Told) -> None:
+    """Write the tables of `runs`, a row a run, and comparison.json, which vouches for them."""
     table = headline.by_policy(runs)
     runs.to_parquet(folder / "runs.parquet", index=False)
     table.to_parquet(folder / "comparison.parquet", index=False)
     table.to_csv(folder / "comparison.csv", index=False)
-    headings, rows = lines(named(table, dispatch), COMPARISON)
+    headings, rows = lines(named(table, told.dispatch), COMPARISON)
     (folder / "comparison.md").write_text(markdown(headings, rows), encoding="utf-8")
     (folder / "comparison.tex").write_text(latex(headings, rows), encoding="utf-8")
-
-
-def _name(policy: str, seed: int, signal_seed: int | None) -> str:
-    return f"{safe_name(policy)}-seed{seed}" + ("" if signal_seed is None else f"-signals{signal_seed}")
+    info = {
+        "format": FORMAT,
+        "scenario": told.scenario,
+        "engine": ", ".join(sorted(told.engines)),
+        "policies": told.policies,
+        "seeds": sorted(told.requests),
+        "signal_seeds": told.signal_seeds,
+        "overrides": told.overrides,
+        "dispatch": told.dispatch,
+        "signals": told.signals,
+        "reference": draws.mean(told.references),
+        "requests_sha256": {str(seed): digest for seed, digest in told.requests.items()},
+        "at": told.at,
+        "version": version("glbdes"),
+        "commit": commit(),
+        "wall_s": told.wall_s,
+        "files": {name: records.file_info(folder / name) for name in TABLES},
+    }
+    (folder / MARK).write_bytes(seals.sealed(info))

@@ -1,7 +1,7 @@
 """The lowest rung on which limits are kept, where it is the easier to keep them the higher one stands.
 
 A rung is a whole number: of replicas, or of steps down in load. First quick runs of one draw say whereabouts, then
-runs of several draws say where for certain. That higher is easier is taken for granted of rungs that were not asked for.
+runs of several draws say where for certain. Rungs that were not asked for are taken to be easier the higher they are.
 """
 
 from collections.abc import Callable, Sequence

@@ -18,6 +18,7 @@ from glbdes.present.figures import Figure
 from glbdes.present.plots import style
 from glbdes.records import metrics
 from glbdes.study import comparison, sweep
+from glbdes.study.run import Run
 
 PNG_SCALE: Final = 2.0  # for screens of twice the resolution, and for print
 DRAWN: Final[Mapping[str, Callable[[Any], str | bytes]]] = {
@@ -41,8 +42,21 @@ class Contents(NamedTuple):
     notes: Sequence[str] = ()
 
 
-def write(source: str | Path, out: str | Path, formats: Sequence[str] = FORMATS) -> list[Path]:
-    """Write the page to `out` and its figures beside it, into the folder of its name with `_figures`.
+def report(
+    source: str | Path | Run | comparison.Comparison | sweep.Sweep,
+    out: str | Path = "report.html",
+    formats: Sequence[str] = FORMATS,
+) -> list[Path]:
+    """Write a page about a run, a comparison or a sweep, which needs no network, and its figures as files.
+
+    Parameters
+    ----------
+    source
+        A run, a comparison or a sweep, or the folder of one.
+    out
+        The page; figures go beside it, into the folder of its name with `_figures`.
+    formats
+        Of the figures: "svg", "png", "pdf"; an empty list for none.
 
     Returns the files written. Raises `RecordsError` if `source` is neither a run nor a comparison nor a sweep, or `out`
     cannot be written.
@@ -53,7 +67,7 @@ def write(source: str | Path, out: str | Path, formats: Sequence[str] = FORMATS)
     for name in formats:
         if name not in FORMATS:
             raise RecordsError(f"format '{name}', must be one of {', '.join(FORMATS)}{nearest(name, FORMATS)}")
-    found = contents(Path(source))
+    found = contents(Path(source) if isinstance(source, str | Path) else source.path)
     _make(out.parent)
     put(out, render(found))
     return [out, *_pictures(found.figures, out.with_name(f"{out.stem}_figures"), formats)]
@@ -161,7 +175,7 @@ def _of_comparison(folder: Path) -> Contents:
 
 
 def _of_sweep(folder: Path) -> Contents:
-    found = sweep.Swept.open(folder)
+    found = sweep.Sweep.open(folder)
     info, means = found.info, found.means()
     keys = found.swept
     table = page.Rows("In figures", *study_tables.swept(means, keys))

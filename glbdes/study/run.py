@@ -20,15 +20,16 @@ import numpy as np
 import pandas as pd
 import pyarrow.dataset as ds
 
-from glbdes import policy, records, scenario
+from glbdes import policy, records
 from glbdes.base.folders import Tell, fresh, numbered, safe_name
 from glbdes.engine.choice import ENGINES, engine_for, expected_requests, must_compile
 from glbdes.optimum import offline
-from glbdes.records import Records, Summary, metrics
+from glbdes.present.progress import Wanted, shown
+from glbdes.records import Records, Summary, extracts, metrics
 from glbdes.records.books import counting
 from glbdes.records.columns import Names
 from glbdes.records.sketch import LATENCIES, Sketch
-from glbdes.scenario import Scenario, overrides
+from glbdes.scenario import Scenario, load
 from glbdes.units import NS_PER_S, S_PER_H
 from glbdes.world import Floats, Policy, World, build, compression, guard
 from glbdes.world.remarks import remarks
@@ -115,6 +116,14 @@ class Run:
         """One row a slot, gateway and region."""
         return self._frame("plans")
 
+    def hourly(self) -> pd.DataFrame:
+        """One row an hour of real time and region: requests, energy, cost, carbon and water, and the signals.
+
+        Amounts are sums, signals and loads means over the hour's slots; slots longer than an hour stay as they are.
+        Units are in the names, and warm-ups left out.
+        """
+        return extracts.hourly(self.records)
+
     def figures(self) -> "list[Figure]":
         """What can be drawn of it, with how each is read."""
         from glbdes.present import figures
@@ -153,32 +162,57 @@ def simulate(
     runs: str | Path | None = None,
     overwrite: bool = False,
     allow_policy: str | Sequence[str] = (),
-    progress: Progress | None = None,
+    progress: Wanted = None,
     tell: Tell | None = None,
 ) -> Run:
-    """Simulate a scenario: a file, a shipped one by name ("llm10"), or a `Scenario`.
+    """Simulate a scenario, and keep its records.
 
-    `policy`, `engine` and `seed` replace the scenario's; arguments of another policy are dropped. `overrides` are
-    `key.path=value` settings of any key. `signals` is a file or folder to take signals from instead. Records go to the
-    folder `out`, or to a new one in the folder `runs`, or, without either, to one that is removed when Python ends.
-    A policy of the user's own runs if it lies beside the scenario or in the current folder; those of installed packages
-    need a name in `allow_policy`. `progress(ended, expected)` is called now and then with numbers of requests,
-    `tell(text)` before what takes its time without any ending.
+    Parameters
+    ----------
+    source
+        A file, a shipped scenario by its name ("llm10"), or a `Scenario` (`glbdes.scenario`).
+    policy
+        Instead of the scenario's: a built-in by its name, "offline", "package.module:Class" or "http://127.0.0.1:PORT"
+        (`glbdes serve`). Arguments of the scenario's own are dropped. One of the user's own runs if it lies beside the
+        scenario or in the current folder.
+    engine
+        Instead of the scenario's: "auto", "simpy", "fast" or "fluid".
+    seed
+        Draw other requests.
+    overrides
+        `key.path=value` settings of any key, in order.
+    signals
+        A file or folder to take signals from instead of the scenario's.
+    out
+        The folder for the records. Without it and `runs` they are removed when Python ends.
+    runs
+        A folder in which a new one is made for the records.
+    overwrite
+        Replace the run in `out`.
+    allow_policy
+        Installed packages, or addresses, whose policies may run.
+    progress
+        Called now and then with the numbers of requests that have ended and are expected; False: no bar. By itself
+        there is one in notebooks and terminals.
+    tell
+        Called with a line before what takes its time without any ending.
 
     Raises a `GlbdesError`, and leaves no folder behind, if anything of this cannot be done.
     """
     plan = prepare(source, policy=policy, engine=engine, seed=seed, overrides=overrides, allow_policy=allow_policy)
     at = None if signals is None else Path(signals)
-    if out is not None:
-        return Run(execute(plan, [Path(out)], signals=at, overwrite=overwrite, progress=progress, tell=tell))
-    if runs is not None:
-        return Run(execute(plan, numbered(Path(runs) / plan.name), signals=at, progress=progress, tell=tell))
-    own = Path(tempfile.mkdtemp(prefix="glbdes-"))
-    try:
-        run = Run(execute(plan, [own / plan.name], signals=at, progress=progress, tell=tell))
-    except BaseException:
-        shutil.rmtree(own, ignore_errors=True)
-        raise
+    with shown(progress, "requests", speed=True) as bar:
+        told: dict[str, Any] = {"signals": at, "progress": bar.advance, "tell": tell or bar.tell}
+        if out is not None:
+            return Run(execute(plan, [Path(out)], overwrite=overwrite, **told))
+        if runs is not None:
+            return Run(execute(plan, numbered(Path(runs) / plan.name), **told))
+        own = Path(tempfile.mkdtemp(prefix="glbdes-"))
+        try:
+            run = Run(execute(plan, [own / plan.name], **told))
+        except BaseException:
+            shutil.rmtree(own, ignore_errors=True)
+            raise
     atexit.register(shutil.rmtree, own, ignore_errors=True)  # not sooner: a dataset may outlive its run
     return run
 
@@ -206,12 +240,9 @@ def prepare(
 
 
 def _changed(source: str | Path | Scenario, changes: Sequence[str]) -> Plan:
-    if isinstance(source, Scenario):
-        document = source.model_dump()
-        overrides.apply(document, tuple(changes))
-        return Plan(scenario.validate(document), Path.cwd(), None, None, tuple(changes))
-    chosen, path = scenario.load(source, changes)
-    return Plan(chosen, path.parent, str(path), path.read_text(encoding="utf-8"), tuple(changes))
+    chosen = source.with_(*changes) if isinstance(source, Scenario) else load(source, changes)[0]
+    said = chosen.said
+    return Plan(chosen, said.folder or Path.cwd(), said.source, said.text, said.overrides)
 
 
 def execute(

@@ -1,8 +1,9 @@
 """The smallest fleet that keeps limits, and the largest load that a fleet bears within them.
 
-The load stays what the scenario as written asks for, in requests/s, whatever the fleet. Replicas are added in proportion to
-the scenario's own, one at a time, to where several draws of requests keep every limit with confidence; then each region
-loses one as long as that is so. The answer is a fleet that no single region can give a replica of, as far as the draws tell.
+The load stays what the scenario as written asks for, in requests/s, whatever the fleet. Replicas are added in
+proportion to the scenario's own, one at a time, to where several draws of requests keep every limit with confidence;
+then each region loses one as long as that is so. The answer is a fleet that no single region can give a replica of, as
+far as the draws tell.
 """
 
 import json
@@ -31,6 +32,7 @@ from glbdes.world import build
 MOST_TIMES: Final = 16  # the scenario's replicas, or its load: where the search ends
 MARKS: Final = {"size": "size.json", "saturate": "saturate.json"}
 FORMAT: Final = 1
+QUICK_LOOK: Final = "quick look"
 
 
 class Answer(NamedTuple):
@@ -62,8 +64,8 @@ def size(
 ) -> Answer:
     """The smallest fleet of the regions in `vary` ("regions.*.replicas") that keeps the limits `until`.
 
-    Kept with confidence: by the whole 95 % interval of the mean over `seeds` draws of requests, the same for all fleets.
-    Everything goes to the folder `out`, by default NAME-size in runs/; called again it goes on where it was.
+    Kept with confidence: by the whole 95 % interval of the mean over `seeds` draws of requests, the same for all
+    fleets. Everything goes to the folder `out`, by default NAME-size in runs/; called again it goes on where it was.
 
     Raises a `GlbdesError` for what cannot be asked or simulated.
     """
@@ -188,7 +190,7 @@ def _climb(search: Search, value: Callable[[int], Any], start: int, least: int, 
     """The lowest rung whose `value` keeps the limits with confidence."""
 
     def probe(rungs: Sequence[int]) -> list[float]:
-        steps = search.ask(["quick look"] * len(rungs), [value(rung) for rung in rungs], 1, quick=True)
+        steps = search.ask([QUICK_LOOK] * len(rungs), [value(rung) for rung in rungs], 1, quick=True)
         return [mean_over(step) for step in steps]
 
     def confirm(rung: int) -> Confirmed:
@@ -249,7 +251,8 @@ def _met(search: Search, title: str, fleet: Fleet) -> bool:
 def _answer(
     search: Search, kind: str, value: Fleet | float | None, fewer: tuple[Step, ...], folder: Path, begin_s: float
 ) -> Answer:
-    confirmed = [step for step in search.steps if step.value == value and step.verdict == "met"]
+    sure = [step for step in search.steps if step.what != QUICK_LOOK]
+    confirmed = [step for step in sure if step.value == value and step.verdict == "met"]
     step = max(confirmed, key=lambda one: one.seeds, default=None)
     wall_s = time.perf_counter() - begin_s
     return Answer(kind, value, step, fewer, tuple(search.steps), folder, wall_s, search.trials.simulated)

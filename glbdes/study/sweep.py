@@ -7,14 +7,13 @@ files in the order of the sweep file, so it does not depend on workers or interr
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -22,12 +21,14 @@ import pandas as pd
 from glbdes import records
 from glbdes.base import seals
 from glbdes.base.claims import claimed
+from glbdes.base.cluster import on_cluster
 from glbdes.base.files import HALF, put, reason
 from glbdes.base.folders import read_mark
 from glbdes.base.jobs import each
 from glbdes.errors import GlbdesError, RecordsError
 from glbdes.optimum import bound
 from glbdes.present import study_tables
+from glbdes.present.progress import Wanted, shown
 from glbdes.records import headline
 from glbdes.records.info import Count, File, Finite, Said, listed, validated
 from glbdes.study import run, sweep_file
@@ -45,9 +46,7 @@ MARK: Final = "sweep.json"
 FORMAT: Final = 3  # of sweep.json, and of a point's file
 TABLE: Final = "sweep.parquet"
 POINTS, WORK, LOCK = "points", "work", "lock"  # in the sweep's folder
-RETRIES: Final = 5  # of a point whose dask worker died
 
-Progress = Callable[[int, int], None]  # points ended, points in all
 Result = dict[str, Any]  # figures or error, wall_s
 
 
@@ -82,14 +81,14 @@ class Job(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Swept:
+class Sweep:
     """A sweep that has ended: `table`, a row a point."""
 
     path: Path
     info: dict[str, Any]  # sweep.json
 
     @classmethod
-    def open(cls, path: str | Path) -> "Swept":
+    def open(cls, path: str | Path) -> "Sweep":
         """The sweep in a folder. Raises `RecordsError` if there is none, it has not ended, or its table is damaged."""
         folder = Path(path)
         info = read_mark(folder, MARK, FORMAT, "a sweep that has ended")
@@ -135,7 +134,7 @@ class Swept:
         return figures.notebook(repr(self), rows, self.figures(), ("front",))
 
     def __repr__(self) -> str:
-        return f"<Swept {self.info['name']}, {len(self.table)} points over {', '.join(self.info['keys'])}: {self.path}>"
+        return f"<Sweep {self.info['name']}, {len(self.table)} points over {', '.join(self.info['keys'])}: {self.path}>"
 
 
 def sweep(
@@ -145,33 +144,46 @@ def sweep(
     workers: int = 1,
     dask: str | None = None,
     allow_policy: str | Sequence[str] = (),
-    progress: Progress | None = None,
-) -> Swept:
+    progress: Wanted = None,
+) -> Sweep:
     """Simulate every point of a sweep file that has not been yet, and write the table.
 
-    Results go to the folder `out` (default: the file's name in runs/): a file a point, sweep.parquet and sweep.csv.
-    Call it again to go on after an interruption. `workers` processes at a time (more than one needs
-    `if __name__ == "__main__":` in a script), or the workers of the dask scheduler at the address `dask`.
-    `allow_policy` is that of `glbdes.simulate`.
+    Call it again to go on after an interruption.
+
+    Parameters
+    ----------
+    file
+        The sweep file: a scenario, and the grids and lists of settings at which it is simulated.
+    out
+        The folder for a file a point, sweep.parquet and sweep.csv; default: the file's name in runs/.
+    workers
+        Processes at a time; more than one needs `if __name__ == "__main__":` in a script that calls this.
+    dask
+        The address of a dask scheduler ("tcp://host:port"), whose workers simulate instead.
+    allow_policy
+        Installed packages, or addresses, whose policies may run.
+    progress
+        Called with the numbers of points that have ended and that there are; False: no bar. By itself there is one in
+        notebooks and terminals.
 
     Raises `ScenarioError` for the file's faults, and `RecordsError` if the folder is in use or not a sweep's. A point
     that cannot be simulated has an `error` in its row and is tried again the next time.
     """
     found = sweep_file.load(file, allow_policy)
     folder = Path(out) if out is not None else Path("runs") / found.name
-    with begun(folder, "sweep"):
+    with begun(folder, "sweep"), shown(progress, "points") as bar:
         done = {point.key: result for point in found.points if (result := _read(folder, point.key)) is not None}
         work = None if dask else folder / WORK
         jobs = [Job(p.key, p.plan, found.signals, work) for p in found.points if p.key not in done]
-        told = progress or (lambda ended, expected: None)
+        told = bar.advance or (lambda ended, expected: None)
         told(len(done), len(found.points))
-        for job, result in _on_dask(jobs, dask) if dask else each(measure, jobs, workers):
+        for job, result in on_cluster(measure, jobs, dask) if dask else each(measure, jobs, workers):
             done[job.key] = result
             if "error" not in result:
                 put(folder / POINTS / f"{job.key}.json", seals.sealed({"format": FORMAT, **result}))
             told(len(done), len(found.points))
         _write(folder, found, done)
-    return Swept.open(folder)
+    return Sweep.open(folder)
 
 
 def measure(job: Job) -> Result:
@@ -190,26 +202,6 @@ def measure(job: Job) -> Result:
 def _reference(job: Job) -> bound.Reference | None:
     chosen = job.plan.scenario
     return bound.reference(build.build(chosen, job.plan.folder, job.signals), chosen.by_request)
-
-
-def _on_dask(jobs: Sequence[Job], address: str) -> Iterator[tuple[Job, Result]]:
-    """Results as a dask cluster's workers give them; a point whose worker dies goes to another one."""
-    try:
-        from distributed import Client, as_completed
-    except ImportError as error:
-        raise RecordsError("--dask needs dask.distributed: pip install 'glbdes[dask]'") from error
-    connect: Any = Client  # distributed has no type hints
-    ended: Any = as_completed
-    try:
-        client = connect(address, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise RecordsError(f"no dask scheduler at {address}: {error}") from error
-    with client:
-        prefix = uuid4().hex[:8]  # another sweep on the same cluster may hold the same points
-        waiting = {client.submit(measure, job, key=f"{prefix}-{job.key}", retries=RETRIES): job for job in jobs}
-        for future in ended(list(waiting), loop=client.loop):
-            yield waiting[future], future.result()
-            future.release()
 
 
 @contextmanager
@@ -252,7 +244,7 @@ def _read(folder: Path, key: str) -> Result | None:
     return found if list(found["figures"]) == list(headline.FIGURES) else None
 
 
-def _write(folder: Path, found: sweep_file.Sweep, done: Mapping[str, Result]) -> None:
+def _write(folder: Path, found: sweep_file.SweepFile, done: Mapping[str, Result]) -> None:
     rows = [_row(n, point, done[point.key]) for n, point in enumerate(found.points)]
     table = pd.DataFrame(rows, columns=["point", *found.keys, *headline.FIGURES, "error"])
     for key in found.keys:

@@ -29,6 +29,7 @@ from typing import Any, Final
 from glbdes import resources
 from glbdes.base import reading
 from glbdes.errors import MOST_PROBLEMS, GlbdesError, ScenarioError, brief, nearest
+from glbdes.scenario.said import written
 from glbdes.study import run
 from glbdes.study.run import Plan
 
@@ -49,7 +50,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweepFile:
     """A sweep file that was read and found in order."""
 
     name: str
@@ -64,12 +65,14 @@ class Sweep:
         return list(dict.fromkeys(key for point in self.points for key in point.settings))
 
 
-def load(path: str | Path, allow_policy: str | Sequence[str] = ()) -> Sweep:
+def load(path: str | Path, allow_policy: str | Sequence[str] = ()) -> SweepFile:
     """The sweep in a file. Raises `ScenarioError` with every problem of it: unknown keys, points that cannot be.
 
     Policies of packages in `allow_policy` may run, as in `glbdes.simulate`.
     """
     path = Path(path)
+    if not path.suffix and not path.exists() and resources.find("scenarios", str(path)) is not None:
+        raise ScenarioError(f"{brief(path)}: is a scenario, and a sweep file is meant, {example(str(path))}")
     try:
         text = reading.text(path, reading.MOST_TOML_BYTES)
         document = reading.toml(text)
@@ -81,10 +84,24 @@ def load(path: str | Path, allow_policy: str | Sequence[str] = ()) -> Sweep:
     scenario = str(beside) if resources.is_file(beside) else source
     signals = None if "signals" not in document else (path.parent / document["signals"]).resolve()
     points = _points(document, scenario, signals, path, allow_policy)
-    return Sweep(path.stem, text, scenario, signals, points)
+    return SweepFile(path.stem, text, scenario, signals, points)
+
+
+def example(scenario: str) -> str:
+    """How a sweep file looks."""
+    return f"""such as
+
+scenario = "{brief(scenario)}"
+[[grid]]
+policy = ["nearest", "cost", "eglb_simplex"]
+seed = [1, 2, 3]
+
+in a file sweep.toml: glbdes sweep sweep.toml"""
 
 
 def _check(document: Mapping[str, Any], path: Path) -> None:
+    if not {"grid", "list", "scenario"} & document.keys() and {"regions", "gateways"} & document.keys():
+        raise ScenarioError(f"{brief(path)}: is a scenario, and a sweep file is meant, {example(path.name)}")
     problems = [f"unknown key '{brief(key)}'{nearest(key, KEYS)}" for key in document if key not in KEYS]
     if "scenario" not in document:
         problems.append("scenario is missing: a file beside this one, or a shipped scenario's name")
@@ -171,7 +188,7 @@ def _points(
 
 
 def _plan(document: Mapping[str, Any], scenario: str, settings: Settings, allow_policy: str | Sequence[str]) -> Plan:
-    changes = [f"{key}={_toml(value)}" for key, value in settings.items() if key != POLICY]
+    changes = [f"{key}={written(value)}" for key, value in settings.items() if key != POLICY]
     return run.prepare(
         scenario,
         policy=settings.get(POLICY),
@@ -179,15 +196,6 @@ def _plan(document: Mapping[str, Any], scenario: str, settings: Settings, allow_
         overrides=[*document.get("set", ()), *changes],
         allow_policy=allow_policy,
     )
-
-
-def _toml(value: Any) -> str:
-    """`value` as TOML on one line."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value) if isinstance(value, str | bool | int | float) else str(value)
 
 
 def key(plan: Plan, signals: Path | None) -> str:

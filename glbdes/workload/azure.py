@@ -29,6 +29,13 @@ class Names(NamedTuple):
     which: NDArray[np.int64]  # [n] into `names`
 
 
+class Blocks(NamedTuple):
+    """Names of the parts of prompts, from their beginnings on: the same ones in a row stand for the same tokens."""
+
+    ids: NDArray[np.int64]  # of all prompts, in a row
+    lengths: NDArray[np.int64]  # [n] how many each prompt has
+
+
 class Trace(NamedTuple):
     """Requests in the order of arrival; arrays [n], n >= 1."""
 
@@ -37,6 +44,8 @@ class Trace(NamedTuple):
     output_tokens: NDArray[np.int64]  # >= 1
     gateway: Names | None = None  # where they enter; Azure's traces do not say
     slo: Names | None = None  # their classes
+    session: NDArray[np.int64] | None = None  # numbered from 0; -1: none
+    blocks: Blocks | None = None  # what they begin with
 
 
 def read_azure(path: Path | str) -> Trace:

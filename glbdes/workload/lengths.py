@@ -73,8 +73,13 @@ def mix(lengths: Lengths, folder: Path | None = None) -> tuple[Ints, Ints]:
 
 
 def mix_of(workload: Workload, folder: Path | None = None) -> tuple[Ints, Ints]:
-    """The mix of the requests that come: a replayed trace is its own law."""
+    """The mix of the requests that come: a replayed trace is its own law, sessions those of a fixed sample."""
     given = workload.lengths
+    if workload.sessions is not None:
+        from glbdes.workload.sessions import typical  # it draws lengths by the laws of this module
+
+        common = typical(given, workload.sessions, folder)
+        return common.prompt_tokens, common.output_tokens
     if workload.arrivals == "replay":
         given = given.model_copy(update={"law": "trace", "file": workload.file})
     return mix(given, folder)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from glbdes.errors import TraceError, brief, nearest
+from glbdes.errors import ScenarioError, TraceError, brief, nearest
 from glbdes.hardware.physics import to_clock_ns
 from glbdes.scenario import Scenario
 from glbdes.scenario.sizes import MOST_S
@@ -20,8 +20,11 @@ from glbdes.workload import bounds
 from glbdes.workload.azure import Names, Trace
 from glbdes.workload.cells import FIRST_LINE
 from glbdes.workload.lengths import read_trace
+from glbdes.workload.prefixes import Prefixes, of_trace, sessions_of
 
 Ints = NDArray[np.int64]
+
+COMMON = 0.01  # a part of prompts that no smaller share of them has tells no session: it is a system prompt
 
 
 class Replay(NamedTuple):
@@ -33,6 +36,17 @@ class Replay(NamedTuple):
     slot_ns: int
     gateway: Ints | None = None  # [row] where each enters, if the trace says so
     slo: Ints | None = None  # [row] its class, if the trace says so
+    session: Ints | None = None  # [row] numbered from 0; -1: none. None: the trace has no sessions
+    prefixes: Prefixes | None = None  # a chain a row, where replicas look for them
+
+    @property
+    def sessions(self) -> int:
+        """How many the trace has."""
+        return 0 if self.session is None else int(self.session.max(initial=-1)) + 1
+
+    def laps(self, slots: int) -> int:
+        """How often the trace begins in so many slots."""
+        return -(-slots * self.slot_ns // self.period_ns)
 
     def rows(self, slot: int) -> tuple[Ints, Ints]:
         """(ns since the slot's start, row of the trace) of the requests in `slot`, in the order of arrival."""
@@ -44,6 +58,14 @@ class Replay(NamedTuple):
             times.append(self.arrival_ns[low:high] + (first_ns - start_ns))
             rows.append(np.arange(low, high))
         return np.concatenate(times), np.concatenate(rows)
+
+    def lap(self, slot: int) -> Ints:
+        """How often the trace had begun anew before each of the requests of `rows`."""
+        start_ns, end_ns = slot * self.slot_ns, (slot + 1) * self.slot_ns
+        first, last = start_ns // self.period_ns, (end_ns - 1) // self.period_ns
+        edges = [[start_ns - lap * self.period_ns, end_ns - lap * self.period_ns] for lap in range(first, last + 1)]
+        low, high = np.searchsorted(self.arrival_ns, edges).T
+        return np.repeat(np.arange(first, last + 1), high - low)
 
     def rows_before(self, slot: int, span_ns: int) -> tuple[Ints, Ints]:
         """The same of `span_ns` before `slot`, as if its own requests came again and again; ns since that began."""
@@ -91,7 +113,29 @@ def load(scenario: Scenario, folder: Path | None) -> Replay:
     period_ns = max(to_clock_ns(lasts_s, 1), int(arrival_ns[-1]) + 1)
     gateway = _of_scenario(trace.gateway, list(scenario.gateways), "gateway", workload.file)
     slo = _of_scenario(trace.slo, list(scenario.slo), "slo", workload.file)
-    return Replay(trace, arrival_ns, period_ns, to_clock_ns(time.simulated_s, time.clock_ns), gateway, slo)
+    slot_ns = to_clock_ns(time.simulated_s, time.clock_ns)
+    return Replay(trace, arrival_ns, period_ns, slot_ns, gateway, slo, *_in_common(scenario, trace))
+
+
+def _in_common(scenario: Scenario, trace: Trace) -> tuple[Ints | None, Prefixes | None]:
+    """Sessions [row] and prefixes of a trace that has them. Raises `TraceError` and `ScenarioError`."""
+    blocks, workload = trace.blocks, scenario.workload
+    if blocks is None:
+        return trace.session, None
+    size, block_tokens = workload.prefix_block_tokens, scenario.serving.block_tokens
+    needed = -(-trace.prompt_tokens // size)
+    if (needed != blocks.lengths).any():
+        row = int(np.argmax(needed != blocks.lengths))
+        told = f"prefix_blocks has {blocks.lengths[row]} numbers for {trace.prompt_tokens[row]} prompt tokens"
+        rule = f"must have {needed[row]}, one for each workload.prefix_block_tokens = {size} tokens"
+        raise TraceError(f"{workload.file}, row {row + 1}: {told}, {rule}")
+    session = sessions_of(*blocks, COMMON) if trace.session is None else trace.session
+    if scenario.serving.scheduler != "chunked":
+        return session, None
+    if size % block_tokens:
+        rule = f"must divide workload.prefix_block_tokens = {size} tokens, of which {workload.file} tells the contents"
+        raise ScenarioError(f"serving.block_tokens = {block_tokens} tokens, {rule}")
+    return session, of_trace(*blocks, trace.prompt_tokens, size, block_tokens)
 
 
 def _of_scenario(given: Names | None, known: list[str], column: str, file: str | None) -> Ints | None:

@@ -8,7 +8,7 @@
 | prefix_blocks | numbers of the prompt's blocks, from its beginning on | where known |
 | gateway, slo | names of the scenario | in tables of users; no public trace knows them |
 
-A replay uses times, tokens, gateway and slo.
+A replay uses all of them.
 """
 
 import json
@@ -30,7 +30,7 @@ from glbdes.base.seals import checksum
 from glbdes.errors import TraceError
 from glbdes.units import MS_PER_S, NS_PER_S
 from glbdes.workload import azure
-from glbdes.workload.azure import Names, Trace
+from glbdes.workload.azure import Blocks, Names, Trace
 from glbdes.workload.cells import Column, in_order, numbers, stamps_ns, tokens
 from glbdes.workload.sources.batch import Batch, Source
 from glbdes.workload.sources.mooncake import BLOCK_TOKENS
@@ -38,6 +38,7 @@ from glbdes.workload.sources.mooncake import BLOCK_TOKENS
 TIME, PROMPT, OUTPUT = "time_s", "prompt_tokens", "output_tokens"
 PER_S = {"ISO 8601": NS_PER_S, "s": 1, "ms": MS_PER_S}  # units of a source's clock in a second
 NAMED = ("gateway", "slo")  # of a scenario
+SESSION, BLOCKS = "session", "prefix_blocks"
 SORT, DROP = "--sort sorts the table in memory", "--drop-empty leaves such requests out, and counts them"
 
 
@@ -63,7 +64,7 @@ def read_requests(path: Path | str) -> Trace:
         if not path.is_file():
             raise TraceError(f"{path}: no such file")
         try:
-            cells, noun, first = tables.parquet(path, (TIME, PROMPT, OUTPUT, *NAMED)), "row", 1
+            cells, noun, first = tables.parquet(path, (TIME, PROMPT, OUTPUT, *NAMED, SESSION, BLOCKS)), "row", 1
         except UnreadableError as error:
             raise TraceError(f"{path}: {error}") from error
     else:
@@ -77,7 +78,25 @@ def read_requests(path: Path | str) -> Trace:
     seconds = numbers(time, "must be a number of seconds")
     in_order(time, seconds, None, "sort the table")
     names = {column.name: _names(column) for column in others}
-    return Trace(seconds - seconds[0], tokens(prompt), tokens(output), **names)
+    session = _sessions(cells[SESSION]) if SESSION in cells.columns else None
+    blocks = _blocks(Column(BLOCKS, cells[BLOCKS], path, first, noun)) if BLOCKS in cells.columns else None
+    return Trace(seconds - seconds[0], tokens(prompt), tokens(output), **names, session=session, blocks=blocks)
+
+
+def _sessions(cells: "pd.Series[Any]") -> NDArray[np.int64]:
+    """[n] sessions, numbered by their names; -1 where there is none."""
+    text = cells.astype(object).where(cells.notna(), None)
+    index, _ = pd.factorize(text.map(lambda name: None if name is None or str(name) == "" else str(name)))
+    return np.asarray(index, dtype=np.int64)
+
+
+def _blocks(column: Column) -> Blocks:
+    """The names of the parts of prompts. Raises `TraceError` for what is no list of whole numbers."""
+    cells = column.cells.tolist()
+    bad = np.array([not isinstance(cell, np.ndarray) or cell.dtype.kind not in "iu" for cell in cells], dtype=np.bool_)
+    column.refuse(bad, "must be a list of whole numbers")
+    lengths = np.array([len(cell) for cell in cells], dtype=np.int64)
+    return Blocks(np.concatenate(cells).astype(np.int64), lengths)
 
 
 def _names(column: Column) -> Names:

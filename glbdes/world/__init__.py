@@ -3,6 +3,7 @@
 from glbdes.world.arrays import (
     METER_DTYPE,
     REQUEST_DTYPE,
+    SESSION_DTYPE,
     Bools,
     Floats,
     Ints,
@@ -13,14 +14,17 @@ from glbdes.world.arrays import (
     View,
     World,
 )
+from glbdes.world.scaling import Plan
 
 __all__ = [
     "METER_DTYPE",
     "REQUEST_DTYPE",
+    "SESSION_DTYPE",
     "Bools",
     "Floats",
     "Ints",
     "Outcome",
+    "Plan",
     "Policy",
     "Sink",
     "SlotRecord",

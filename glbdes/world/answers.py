@@ -10,7 +10,7 @@ import numpy as np
 
 from glbdes.base import portable
 from glbdes.errors import PolicyError
-from glbdes.world.arrays import FOOTPRINTS, Bools, Floats
+from glbdes.world.arrays import FOOTPRINTS, Bools, Floats, Ints
 
 PLAN_TOLERANCE = 1e-6
 
@@ -28,6 +28,20 @@ def checked_plan(weights: object, mask: Bools) -> Floats:
         g = int(np.argmax(np.abs(sums - 1.0)))
         raise PolicyError(f"weights of gateway {g} sum to {sums[g]:g}, must be 1")
     return np.asarray(plan / sums[:, None], dtype=np.float64)
+
+
+def checked_awake(awake: object, least: Ints, most: Ints) -> Ints:
+    """`awake`, the replicas that a plan wants awake, as a new array [r], or `PolicyError`."""
+    given = _numbers(awake, "plan() returned as awake", least.shape, "(regions,)")
+    for rule, bad in (
+        ("must be a whole number", ~(np.isfinite(given) & (given == np.round(given)))),
+        ("must be >= {least}, the fewest that the region keeps awake", given < least),
+        ("must be <= {most}, what the region has or may have awake", given > most),
+    ):
+        if bad.any():
+            r = int(np.argmax(bad))
+            raise PolicyError(f"awake[{r}] = {given[r]:g} replicas, {rule.format(least=least[r], most=most[r])}")
+    return given.astype(np.int64)
 
 
 def _broken(plan: Floats, mask: Bools) -> str:

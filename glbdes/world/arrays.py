@@ -19,7 +19,9 @@ from glbdes.hardware.step_tables import StepTables
 from glbdes.signals import Signals
 from glbdes.units import G_PER_KG, J_PER_KWH, NS_PER_S
 from glbdes.workload import Requests
+from glbdes.workload.prefixes import Prefixes
 from glbdes.world.outages import Outage
+from glbdes.world.scaling import Plan, Scaling
 from glbdes.world.waiting import Waiting
 
 Floats = NDArray[np.float64]
@@ -72,8 +74,16 @@ class World:
     beyond_measurement: Floats | None = None  # [r] share of expected prompt tokens in prompts longer than any measured
     marginal_kwh: Floats | None = None  # [r] the least that a request adds to `rest_w`; None: `it_kwh_per_request`
     rest_w: Floats | None = None  # [r] of all replicas without any work, without host power; None: 0
+    rest_host_w: Floats | None = None  # [r] of their hosts; None: `fleet.host_w` each
+    added_kwh: Floats | None = None  # [r] the least that a request adds to replicas that are awake anyway
     classes: int = 1  # rows of a plan for each gateway: with limits, one for each SLO class (`glbdes.world.limits`)
     warmup_ns: int = 0  # simulated at the beginning of each slot, under its plan and signals, but not counted
+    prefixes: Prefixes | None = None  # what requests have in common; None: nothing, or nobody looks for it
+    sessions: int = 0  # that requests belong to, numbered from 0; 0: none
+    affinity: int = 0  # one of `physics.AFFINITY_NAMES`, by number
+    by_prefix: bool = False  # is a request given to the replica that holds most of its prefix?
+    active_attribution: bool = False  # do requests pay for the host of the replica that works for them?
+    scaling: Scaling | None = None  # who says how many replicas are awake; None: nobody, all are (or sleep when idle)
     past: Signals | None = None  # [h, r] what policies see of the slots before the first one; None: nothing
 
     @property
@@ -85,7 +95,7 @@ class World:
     @property
     def flow(self) -> "World":
         """The same world as the fluid engine has it: the energy of full batches, and no idle power."""
-        return replace(self, marginal_kwh=None, rest_w=None)
+        return replace(self, marginal_kwh=None, rest_w=None, rest_host_w=None, scaling=None)
 
     @property
     def planned_kwh_per_request(self) -> Floats:
@@ -95,9 +105,19 @@ class World:
     @property
     def base_kwh(self) -> Floats:
         """[r] IT energy of a whole slot without any request: replicas at rest, and their hosts."""
-        host_w = self.fleet.replicas * self.fleet.host_w
+        host_w = self.fleet.replicas * self.fleet.host_w if self.rest_host_w is None else self.rest_host_w
         watts = host_w if self.rest_w is None else host_w + self.rest_w
         return np.asarray(watts * self.slot_s / J_PER_KWH)
+
+    @property
+    def request_dtype(self) -> np.dtype[Any]:
+        """Of the records of requests."""
+        return SESSION_DTYPE if self.in_sessions else REQUEST_DTYPE
+
+    @property
+    def in_sessions(self) -> bool:
+        """Whether requests say which session and chain they belong to."""
+        return self.sessions > 0 or self.prefixes is not None
 
     @property
     def history(self) -> int:
@@ -172,6 +192,11 @@ class View:
     norm: float  # 1, 2 or infinity: which norm of the regions' priced footprints is to be small
     delay_usd_per_s: float  # price of a second on the network, both ways, or waiting; 0: delay costs nothing
     waiting: Waiting | None  # expected, by a region's load; None unless delay has a price
+    replicas: Ints | None = None  # [r]; None: nobody says how many are awake
+    awake_least: Ints | None = None  # [r] a plan's numbers must be at least these
+    awake_most: Ints | None = None  # [r] and at most these
+    replica_rps: Floats | None = None  # [r] what a replica that is awake should serve, at the utilisation aimed at
+    awake_kwh: Floats | None = None  # [r] of a slot, that a replica draws awake and without work beyond one that sleeps
 
     @property
     def cost_usd_per_request(self) -> Floats:
@@ -218,7 +243,7 @@ class Policy(Protocol):
     in USD per kg and per L; it is written to the records.
     """
 
-    def plan(self, view: View, /) -> Floats:
+    def plan(self, view: View, /) -> "Floats | Plan":
         """`weights[g, r]`: the share of gateway g's requests that region r gets; rows sum to 1, 0 outside the mask."""
         ...
 
@@ -247,6 +272,8 @@ REQUEST_DTYPE = np.dtype(
     ]
 )
 
+SESSION_DTYPE = np.dtype([*REQUEST_DTYPE.descr, ("session", "i8")])  # where there are sessions; -1: it has none
+
 # Raw counters of one region in one slot, as an engine keeps them: simulated, not scaled.
 METER_DTYPE = np.dtype(
     [
@@ -262,9 +289,12 @@ METER_DTYPE = np.dtype(
         ("decode_ns", "i8"),
         ("idle_ns", "i8"),  # awake or asleep, without work
         ("down_ns", "i8"),
+        ("asleep_ns", "i8"),  # of `idle_ns`
+        ("wakes", "i8"),  # times that a replica began to wake up
         ("prefill_j", "f8"),
         ("decode_j", "f8"),
-        ("idle_j", "f8"),
+        ("idle_j", "f8"),  # awake without work
+        ("sleep_j", "f8"),
         ("attributed_j", "f8"),  # what requests were charged, by their own counters
     ]
 )
@@ -283,6 +313,7 @@ class SlotRecord:
     # What does not count: METER_DTYPE [r] of the warm-up and, after the last slot, of what was in flight then.
     warmup: tuple[NDArray[Any], ...] = ()
     warmup_dispatched: Ints | None = None  # [g, r]; None: nothing
+    awake: Ints | None = None  # [r] replicas that were to be awake as the slot began; None: all, always
 
 
 class Sink(Protocol):

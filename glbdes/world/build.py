@@ -8,11 +8,13 @@ from pathlib import Path
 
 from glbdes.hardware import Service, megawatts, replicas
 from glbdes.hardware.clock import span_ns, span_or_never_ns
-from glbdes.hardware.physics import DISPATCH_NAMES
+from glbdes.hardware.physics import AFFINITY_NAMES, DISPATCH_NAMES
 from glbdes.scenario import Scenario
+from glbdes.scenario.elastic import ELASTIC
+from glbdes.scenario.model import Fault
 from glbdes.signals import environment
 from glbdes.workload import demand, mix_of
-from glbdes.world import compression, network, sizes
+from glbdes.world import compression, elastic, network, sizes
 from glbdes.world.arrays import World, freeze
 from glbdes.world.feasibility import check_load
 from glbdes.world.limits import by_class
@@ -78,9 +80,17 @@ def _world(scenario: Scenario, folder: Path) -> World:
         assumed=service.assumed,
         lent=known.lent,
         steps=service.steps,
+        prefixes=asked.prefixes,
+        sessions=asked.sessions,
+        affinity=AFFINITY_NAMES.index(dispatch.affinity),
+        by_prefix=scenario.serving.replica_choice == "prefix",
         price_ahead_slots=known.price_ahead_slots,
         past=known.past,
         warmup_ns=warmup_ns,
+        rest_host_w=service.rest_host_w,
+        added_kwh=service.added_kwh,
+        active_attribution=scenario.records.attribution == "active",
+        scaling=elastic.scaling(scenario, service, warmup_ns),
         **priced._asdict(),
     )
 
@@ -90,4 +100,12 @@ def _service(scenario: Scenario, folder: Path) -> Service:
     if scenario.in_megawatts:
         return megawatts(scenario.regions)
     mix, longest = mix_of(scenario.workload, folder), scenario.workload.lengths.max_tokens
-    return replicas(scenario.fleet, scenario.regions, mix, longest, scenario.time.clock_ns, folder, scenario.serving)
+    elastic = scenario.scaling.rule in ELASTIC
+    sleepers = {name for name in scenario.regions if elastic or any(_caps(fault, name) for fault in scenario.faults)}
+    pools = scenario.fleet, scenario.regions, mix, longest, scenario.time.clock_ns, folder
+    return replicas(*pools, scenario.serving, sleepers)
+
+
+def _caps(fault: Fault, region: str) -> bool:
+    """Whether `fault` sends replicas of `region` to sleep."""
+    return fault.region == region and fault.max_kw is not None

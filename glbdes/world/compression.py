@@ -16,6 +16,7 @@ from glbdes.scenario.model import Scenario, Time
 from glbdes.units import NS_PER_S
 from glbdes.world.arrays import Bools, Floats, Ints, SlotRecord, World
 from glbdes.world.feasibility import worst_overload
+from glbdes.world.scaling import FOLLOW
 
 RESIDENCES: Final = 3.0  # mean times of a request in a full batch, after which who came before has left
 STEP_S: Final = 0.1  # what comes out of the rule is a multiple of it
@@ -56,7 +57,7 @@ def warnings(scenario: Scenario, world: World, watch: "Watch | None" = None) -> 
     if not scenario.by_request or not compressed(scenario.time):
         return []
     loads = [] if watch is None else watch.warnings(scenario.regions)
-    return [*(loads or _overload(scenario, world)), *_rests(scenario, world)]
+    return [*(loads or _overload(scenario, world)), *_rests(scenario, world), *_prefixes(world)]
 
 
 def _overload(scenario: Scenario, world: World) -> list[str]:
@@ -78,12 +79,25 @@ _QUEUES: Final = (
 def _rests(scenario: Scenario, world: World) -> Iterator[str]:
     """Sleep and wake-ups that take more of a compressed slot than they do of a real one."""
     slot_s = world.slot_ns / NS_PER_S
-    for spans_ns, what in ((world.fleet.sleep_after_ns, "sleep_after_s"), (world.fleet.wake_ns, "wake_s")):
+    spans = [(world.fleet.sleep_after_ns, "sleep_after_s"), (world.fleet.wake_ns, "wake_s")]
+    if world.scaling is not None and world.scaling.rule == FOLLOW:
+        every = np.ones_like(world.fleet.wake_ns)
+        spans += [(world.scaling.every_ns * every, "scaling.every_s")]
+        spans += [(world.scaling.cool_down_ns * every, "scaling.cool_down_s")]
+    for spans_ns, what in spans:
         long = (spans_ns < NEVER_NS) & (spans_ns > SHORT * world.slot_ns)
         if long.any():
             told = f"{what} = {spans_ns[long].max() / NS_PER_S:g} s, over {SHORT:g} of a slot's {slot_s:g} simulated s"
             rule = "Sleep and wake-ups do not compress: replicas sleep less, or wake longer, than in real time"
-            yield f"compressed time, {_listed(scenario, long)}: {told}. {rule}"
+            least = f"time.simulated_s_per_slot >= {spans_ns[long].max() / NS_PER_S / SHORT:g} s shows them"
+            yield f"compressed time, {_listed(scenario, long)}: {told}. {rule}; {least}"
+
+
+def _prefixes(world: World) -> Iterator[str]:
+    """Sessions that see many slots go by."""
+    if world.prefixes is not None:
+        rule = "Sessions do not compress: they last over more slots than in real time, and warm-ups disturb caches"
+        yield f"compressed time, requests that have prefixes in common. {rule}; simulate them at 1:1"
 
 
 class Watch:

@@ -19,7 +19,8 @@ from scipy.optimize import linprog
 from glbdes.base import portable
 from glbdes.errors import InfeasibleError
 from glbdes.scenario import Scenario
-from glbdes.world.arrays import Bools, Floats, World
+from glbdes.world import awake
+from glbdes.world.arrays import Bools, Floats, Ints, World
 from glbdes.world.limits import row_names
 
 UNIONS_MAX = 1 << 14  # beyond that many unions a linear programme for each slot is quicker
@@ -38,7 +39,9 @@ class Overload(NamedTuple):
 
 def check_load(scenario: Scenario, world: World) -> None:
     """Refuse a scenario whose expected load in some slot has nowhere to go: raises `InfeasibleError`."""
-    found = worst_overload(world.expected_rps, world.capacity_rps, world.allowed)
+    capacity_rps, alike = np.unique(awake.capacity_rps(world), axis=0, return_inverse=True)
+    worst = [_worst_of(world, capacity, np.flatnonzero(alike == one)) for one, capacity in enumerate(capacity_rps)]
+    found = max(filter(None, worst), key=lambda one: one.demand_rps / one.capacity_rps, default=None)
     if found is None:
         return
     unit = "MW" if scenario.in_megawatts else "requests/s"
@@ -49,6 +52,12 @@ def check_load(scenario: Scenario, world: World) -> None:
         f"must be <= {found.capacity_rps:.4g} {unit}: dispatch.max_utilisation = {scenario.dispatch.max_utilisation:g} "
         f"of {regions}, where it may go; lower workload.load_scale, add replicas, or set dispatch.overload = 'allow'"
     )
+
+
+def _worst_of(world: World, capacity_rps: Floats, slots: Ints) -> Overload | None:
+    """The worst overload of `slots`, in which plans may use `capacity_rps` [r]."""
+    found = worst_overload(world.expected_rps[slots], capacity_rps, world.allowed)
+    return None if found is None else found._replace(slot=int(slots[found.slot]))
 
 
 def worst_overload(demand_rps: Floats, capacity_rps: Floats, allowed: Bools) -> Overload | None:

@@ -28,13 +28,15 @@ class SlotEnergy(NamedTuple):
     prefill_kwh: Floats
     decode_kwh: Floats
     idle_kwh: Floats
+    sleep_kwh: Floats  # of replicas that sleep, without their hosts
     host_kwh: Floats
+    working_host_kwh: Floats  # of it, of replicas at work
     attributed_kwh: Floats  # what requests were charged
 
     @property
     def it_kwh(self) -> Floats:
         """The region's meter."""
-        return self.prefill_kwh + self.decode_kwh + self.idle_kwh + self.host_kwh
+        return self.prefill_kwh + self.decode_kwh + self.idle_kwh + self.sleep_kwh + self.host_kwh
 
 
 def footprint(it_kwh: Floats, signals: Signals, slot: int) -> Footprint:
@@ -62,13 +64,17 @@ def warmup_energy(world: World, record: SlotRecord) -> list[SlotEnergy]:
 def _energy(world: World, meters: NDArray[Any], span_ns: int) -> SlotEnergy:
     """Energy by kind of `meters`, METER_DTYPE [r], that ran for `span_ns`."""
     fleet = world.fleet
+    less_w = fleet.host_w - fleet.host_sleep_w  # of a host whose replica sleeps
     powered_ns = fleet.replicas * span_ns - meters["down_ns"]
-    host_j = fleet.host_w * (powered_ns / NS_PER_S)
+    host_j = fleet.host_w * (powered_ns / NS_PER_S) - less_w * (meters["asleep_ns"] / NS_PER_S)
+    working_j = fleet.host_w * ((powered_ns - meters["idle_ns"]) / NS_PER_S)
     kwh = world.weight / J_PER_KWH
     return SlotEnergy(
         prefill_kwh=meters["prefill_j"] * kwh,
         decode_kwh=meters["decode_j"] * kwh,
         idle_kwh=meters["idle_j"] * kwh,
+        sleep_kwh=meters["sleep_j"] * kwh,
         host_kwh=np.asarray(host_j * kwh),
+        working_host_kwh=np.asarray(working_j * kwh),
         attributed_kwh=meters["attributed_j"] * kwh,
     )

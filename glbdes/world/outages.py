@@ -21,18 +21,23 @@ def outages(faults: Sequence[Fault], regions: Collection[str], time: Time, warmu
 
     What happens as a slot begins, happens before its warm-up; all else after it.
     """
-    names, shrink = list(regions), time.simulated_s / time.slot_s
-    slot_ns = span_ns(time.simulated_s, time.clock_ns)
+    names = list(regions)
+    found = [
+        Outage(names.index(fault.region), *simulated(fault, time, warmup_ns))
+        for fault in faults
+        if fault.signal is None and fault.max_kw is None
+    ]
+    return tuple(sorted(found, key=lambda outage: (outage.down_ns, outage.region)))
+
+
+def simulated(fault: Fault, time: Time, warmup_ns: int) -> tuple[int, int]:
+    """When `fault` begins and ends on the simulated clock; a tick later at least."""
+    shrink, slot_ns = time.simulated_s / time.slot_s, span_ns(time.simulated_s, time.clock_ns)
 
     def with_warmups(counted_ns: int) -> int:
         slot, since_ns = divmod(counted_ns, slot_ns)
         return slot * (warmup_ns + slot_ns) + (warmup_ns + since_ns if since_ns else 0)
 
-    found = []
-    for fault in faults:
-        if fault.signal is None:
-            down_ns = span_ns(fault.start_h * S_PER_H * shrink, time.clock_ns)
-            up_ns = span_ns(fault.end_h * S_PER_H * shrink, time.clock_ns)
-            up_ns = max(up_ns, down_ns + time.clock_ns)
-            found.append(Outage(names.index(fault.region), with_warmups(down_ns), with_warmups(up_ns)))
-    return tuple(sorted(found, key=lambda outage: (outage.down_ns, outage.region)))
+    begin_ns = span_ns(fault.start_h * S_PER_H * shrink, time.clock_ns)
+    end_ns = max(span_ns(fault.end_h * S_PER_H * shrink, time.clock_ns), begin_ns + time.clock_ns)
+    return with_warmups(begin_ns), with_warmups(end_ns)

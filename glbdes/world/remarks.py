@@ -42,7 +42,8 @@ def _places(scenario: Scenario) -> Iterator[str]:
 
 
 def _clouds(scenario: Scenario, world: World) -> Iterator[str]:
-    """What each region has from its cloud region, and from which page."""
+    """What regions have from their cloud regions, a line for each provider, with its page."""
+    found: dict[str, list[str]] = {}
     for name, region in scenario.regions.items():
         cloud = clouds.of(region.cloud)
         if cloud is None:
@@ -51,10 +52,12 @@ def _clouds(scenario: Scenario, world: World) -> Iterator[str]:
         filled = [f"coordinates of {cloud.place}"] if theirs else []
         lent = [f"{column} = {cloud.constants[column]:g}" for of, column in world.lent if of == name]
         if lent:
-            page = clouds.sources()[cloud.provider]["efficiency"]
-            filled.append(f"{' and '.join(lent)} (of {cloud.of}, {cloud.year}: {page})")
+            filled.append(f"{' and '.join(lent)} of {cloud.of}, {cloud.year}")
         if filled:
-            yield f"{name} has from {cloud.name}: {', '.join(filled)}"
+            found.setdefault(cloud.provider, []).append(f"{name}, {cloud.name} ({'; '.join(filled)})")
+    for provider, regions in found.items():
+        source = clouds.sources()[provider]
+        yield f"From {source['name']} ({source['efficiency']}): {', '.join(regions)}"
 
 
 def _fleet(scenario: Scenario, world: World) -> Iterator[str]:
@@ -64,6 +67,11 @@ def _fleet(scenario: Scenario, world: World) -> Iterator[str]:
     bare = [names[r] for r in np.flatnonzero(world.fleet.host_w == 0)]
     if bare:
         yield f"host_w = 0 W in {_listed(bare, names)}: the servers around the GPUs draw nothing"
+    if world.scaling is not None:
+        on = world.fleet.host_sleep_w == world.fleet.host_w
+        asleep = [names[r] for r in np.flatnonzero(on & (world.fleet.host_w > 0))]
+        if asleep:
+            yield f"host_sleep_w = host_w in {_listed(asleep, names)}: servers stay on while their replicas sleep"
     yield from world.assumed
     if world.beyond_measurement is None:
         return

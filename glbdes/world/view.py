@@ -5,24 +5,26 @@ Every engine drives its policy through a `Planner`, so that no two engines can d
 
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glbdes.errors import PolicyError
 from glbdes.signals import Signals
-from glbdes.world import guard, meter
-from glbdes.world.answers import checked_duals, checked_plan
+from glbdes.world import awake, guard, meter
+from glbdes.world.answers import checked_awake, checked_duals, checked_plan
 from glbdes.world.arrays import (
     Bools,
     Floats,
+    Ints,
     Outcome,
     Policy,
     SlotRecord,
     View,
     World,
 )
+from glbdes.world.scaling import PLANNED, Plan
 from glbdes.world.waiting import Waiting
 
 Kind = TypeVar("Kind", bound=np.generic)
@@ -44,8 +46,7 @@ class Shown:
         self.past_demand_rps = np.zeros((world.slots, world.gateways))
         self._told = 0  # slots of `past` so far, those of the history not counted
         self._capacity_rps = _own(world.capacity_rps)
-        self._it_kwh_per_request = _own(world.planned_kwh_per_request)
-        self._base_kwh = world.base_kwh
+        self._it_kwh_per_request, self._base_kwh = map(_own, awake.shown_kwh(world))
         self._latency_s = _own(world.latency_s)
         self._footprint_price_usd = _own(world.footprint_price_usd)
         self._waiting = None if world.waiting is None else Waiting(*map(_own, world.waiting))
@@ -67,7 +68,7 @@ class Shown:
             slots=world.slots,
             slot_s=world.slot_s,
             demand_rps=_own(demand_rps),
-            capacity_rps=self._capacity_rps,
+            capacity_rps=self._capacity(slot),
             it_kwh_per_request=self._it_kwh_per_request,
             base_kwh=_own(self._base_kwh * up),
             price_usd_per_kwh=_own(seen.price_usd_per_kwh[slot]),
@@ -89,7 +90,29 @@ class Shown:
             norm=world.norm,
             delay_usd_per_s=world.delay_usd_per_s,
             waiting=self._waiting,
+            **self._awake(slot),
         )
+
+    def _capacity(self, slot: int) -> Floats:
+        """[r] what a plan may use in `slot`, of the replicas that may be awake all through it."""
+        scaling, replicas = self.world.scaling, self.world.fleet.replicas
+        if scaling is None or not scaling.caps:
+            return self._capacity_rps
+        return _own(self._capacity_rps * (scaling.most(replicas, slot, self.world.period_ns) / replicas))
+
+    def _awake(self, slot: int) -> dict[str, Any]:
+        """What the view says of replicas awake and asleep, where plans say how many there are."""
+        world, scaling = self.world, self.world.scaling
+        if scaling is None or scaling.rule != PLANNED:
+            return {}
+        most = scaling.most(world.fleet.replicas, slot, world.period_ns)
+        return {
+            "replicas": _own(world.fleet.replicas),
+            "awake_least": _own(np.minimum(scaling.least, most)),
+            "awake_most": _own(most),
+            "replica_rps": _own(scaling.utilisation * scaling.replica_rps),
+            "awake_kwh": _own(awake.awake_kwh(world)),
+        }
 
     def _past(self, slot: int) -> Signals:
         """What was seen in the slots before `slot`, and before the first."""
@@ -111,19 +134,34 @@ def _own(array: NDArray[Kind]) -> NDArray[Kind]:
     return copy
 
 
-def ask(policy: Policy, view: View, name: str) -> tuple[Floats, dict[str, Floats]]:
-    """The policy's plan for `view` and the duals that it then shows, both held to the contract and copied.
+class Answer(NamedTuple):
+    """What a policy says, held to the contract and copied."""
+
+    weights: Floats  # [g, r]
+    awake: Ints | None  # [r]; None: it does not say, or need not
+    duals: dict[str, Floats]
+
+
+def ask(policy: Policy, view: View, name: str) -> Answer:
+    """The policy's plan for `view` and the duals that it then shows.
 
     Raises `PolicyError` for whatever goes wrong inside the policy, and for what breaks the contract.
     """
     told = f"policy '{name}', slot {view.slot}"
     mask = view.mask.copy()  # whatever becomes of the view, the plan is held to this one
-    return guard.call(told, _answer, policy, view, mask)
+    limits = None if view.awake_least is None or view.awake_most is None else (+view.awake_least, +view.awake_most)
+    return guard.call(told, _answer, policy, view, mask, limits)
 
 
-def _answer(policy: Policy, view: View, mask: Bools) -> tuple[Floats, dict[str, Floats]]:
-    weights = checked_plan(guard.ran(policy.plan(view), "plan()"), mask)
-    return weights, checked_duals(_optional(policy, "duals"), mask.shape[1])
+def _answer(policy: Policy, view: View, mask: Bools, limits: tuple[Ints, Ints] | None) -> Answer:
+    given: object = guard.ran(policy.plan(view), "plan()")
+    awake = None
+    if type(given) is Plan:
+        if limits is not None and given.awake is not None:
+            awake = checked_awake(given.awake, *limits)
+        given = given.weights
+    weights = checked_plan(given, mask)
+    return Answer(weights, awake, checked_duals(_optional(policy, "duals"), mask.shape[1]))
 
 
 def _optional(policy: Policy, name: str) -> Any:
@@ -167,6 +205,7 @@ class Planner:
         self.cost_usd = np.zeros(world.regions)
         self.carbon_kg = np.zeros(world.regions)
         self.water_l = np.zeros(world.regions)
+        self.awake: Ints | None = None  # [r] replicas that the last plan wants awake, if it says
         self._duals: dict[str, Floats] = {}
         self._tell = observer(policy, name)
 
@@ -174,7 +213,7 @@ class Planner:
         """Weights [g, r] for `slot`, in which `demand_rps` [g] arrives; `up` [r] says which regions serve."""
         self.demand_rps = self._known_demand(slot, demand_rps)
         view = self.shown.view(slot, self.demand_rps, up, self.cost_usd, self.carbon_kg, self.water_l)
-        weights, self._duals = ask(self.policy, view, self.name)
+        weights, self.awake, self._duals = ask(self.policy, view, self.name)
         self.last_demand_rps = demand_rps
         self.shown.past_demand_rps[slot] = demand_rps
         return weights

@@ -6,6 +6,7 @@ coarse clock all times are multiples of one tick, so that ties of every kind are
 """
 
 import zlib
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from glbdes.engine.fast import driver as fast
 from glbdes.engine.simpy import engine as simpy_engine
 from glbdes.hardware import physics
-from glbdes.world import SlotRecord, View, World
+from glbdes.world import Plan, SlotRecord, View, World
+from glbdes.world.scaling import Cap, Scaling
 from tests.worlds import ListSink, make_fleet, make_requests, make_signals, make_world
 
 SLOT_NS = 2_000_000_000  # warm-up included
@@ -51,6 +53,10 @@ class Case(NamedTuple):
     bunched: bool  # requests come many at a time
     threads: int
     chunk: int
+    scaling: str
+    packed: bool
+    capped: bool
+    active_attribution: bool
 
 
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -79,6 +85,10 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "bunched": (False, True),
     "threads": (1, 2, 3),
     "chunk": (1 << 17, 7, 40),
+    "scaling": ("always_on", "planned", "follow", "always_on", "planned"),
+    "packed": (False, False, True),
+    "capped": (False, False, True),
+    "active_attribution": (False, True),
 }
 
 
@@ -102,12 +112,15 @@ class Drawn:
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
-    def plan(self, view: View) -> np.ndarray:
+    def plan(self, view: View) -> np.ndarray | Plan:
         rng = np.random.default_rng([self.seed, view.slot])
         weights = rng.integers(0, 4, view.mask.shape) * view.mask
         empty = weights.sum(axis=1) == 0
         weights[empty] = view.mask[empty]
-        return weights / weights.sum(axis=1, keepdims=True)
+        weights = weights / weights.sum(axis=1, keepdims=True)
+        if view.awake_most is None or rng.random() < 0.3:
+            return weights
+        return Plan(weights, rng.integers(view.awake_least, view.awake_most + 1))
 
 
 def world_of(case: Case) -> World:
@@ -122,6 +135,7 @@ def world_of(case: Case) -> World:
     arrival_ns = on_clock(0, horizon_ns - 1, case.requests)
     if case.bunched:
         arrival_ns = rng.choice(arrival_ns[: 1 + case.requests // 8], case.requests)
+    scaling, pack = elastic(case)
     return make_world(
         make_requests(
             arrival_ns,
@@ -150,6 +164,8 @@ def world_of(case: Case) -> World:
             e0_j=rng.uniform(1.0, 4.0, regions),
             sleep_after_ns=on_clock(0, 300_000_000, regions) if case.sleeps else physics.NEVER_NS,
             wake_ns=on_clock(0, 100_000_000, regions),
+            host_sleep_w=20.0,
+            pack=pack,
         ),
         latency_ns=on_clock(0, case.latency_ns, (gateways, regions)),
         allowed=allowed(rng, case),
@@ -168,7 +184,31 @@ def world_of(case: Case) -> World:
             pue=rng.uniform(1.05, 1.6, (case.slots, regions)),
         ),
         full_attribution=case.full_attribution,
+        active_attribution=case.active_attribution and not case.full_attribution,
+        scaling=scaling,
     )
+
+
+def elastic(case: Case) -> tuple[Scaling | None, int]:
+    """Who says how many replicas are awake, and up to how many requests they are filled."""
+    rng, tick, horizon_ns = np.random.default_rng([case.seed, 54]), case.tick_ns, case.slots * SLOT_NS
+    caps = []
+    for region in range(case.regions if case.capped else 0):
+        edges = np.unique(rng.integers(0, horizon_ns + 1, 3) // tick * tick).tolist()
+        caps += [Cap(region, *edge, int(rng.integers(0, 3))) for edge in pairwise(edges)]
+    pack = int(rng.integers(1, case.batch + 1)) if case.packed else 0
+    if case.scaling == "always_on" and not caps:
+        return None, pack
+    return Scaling(
+        rule=case.scaling,
+        least=rng.integers(0, 2, case.regions),
+        utilisation=np.full(case.regions, 0.7),
+        replica_rps=rng.uniform(0.5, 20.0, case.regions),
+        every_ns=int(rng.integers(1, 10)) * max(100_000_000 // tick, 1) * tick,
+        cool_down_ns=int(rng.integers(0, 10)) * 100_000_000,
+        age_ns=int(rng.integers(0, 3)) * 100_000_000,
+        caps=tuple(caps),
+    ), pack
 
 
 def allowed(rng: np.random.Generator, case: Case) -> np.ndarray:
@@ -221,6 +261,8 @@ def differences(ours: ListSink, theirs: ListSink, rtol: float = 1e-12) -> list[s
             found.append(f"slot {a.slot}: {len(a.warmup)} and {len(b.warmup)} meters that do not count")
         for mine, other in zip(a.warmup, b.warmup, strict=False):
             compare(found, f"warm-up of slot {a.slot}", mine, other, rtol)
+        if not np.array_equal(a.awake, b.awake):
+            found.append(f"slot {a.slot}: awake")
         if not np.array_equal(vain(a), vain(b)):
             found.append(f"slot {a.slot}: dispatched in the warm-up")
         for name in ("weights", "demand_rps", "dispatched"):

@@ -119,7 +119,7 @@ def test_requests_and_the_unattributed_rest_are_the_meter(full):
 
 
 def test_marginal_charges_are_the_work_of_each_slot_and_region():
-    for _, sink in every_world(full_attribution=False):
+    for _, sink in every_world(full_attribution=False, active_attribution=False):
         work_j = sink.meter("prefill_j") + sink.meter("decode_j")
         np.testing.assert_allclose(sink.meter("attributed_j"), work_j, rtol=TOLERANCE, atol=1e-12)
 
@@ -138,12 +138,17 @@ def test_attribution_moves_no_request():
     names = ("region", "replica", "status", "attempts", "start_ns", "first_token_ns", "finish_ns")
     for clock_ns in CLOCKS_NS:
         for seed in SEEDS:
-            marginal, full = (
-                engine_run(random_world(seed, clock_ns, full_attribution=full), Moody(seed)).table
-                for full in (False, True)
+            marginal, active, full = (
+                engine_run(random_world(seed, clock_ns, **forced), Moody(seed)).table
+                for forced in (
+                    {"full_attribution": False, "active_attribution": False},
+                    {"full_attribution": False, "active_attribution": True},
+                    {"full_attribution": True},
+                )
             )
-            assert (marginal[list(names)] == full[list(names)]).all()
-            assert (full["energy_j"] >= marginal["energy_j"] * (1 - TOLERANCE)).all()
+            for other in (active, full):
+                assert (marginal[list(names)] == other[list(names)]).all()
+                assert (other["energy_j"] >= marginal["energy_j"] * (1 - TOLERANCE)).all()
 
 
 def same(ours: ListSink, theirs: ListSink) -> bool:

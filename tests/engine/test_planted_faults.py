@@ -601,7 +601,7 @@ FAULTS: dict[str, Callable] = {
         "iterations_ended", lambda f: lambda elapsed_ns, *law: max(0, f(elapsed_ns, *law) - 1)
     ),
     "sleepers draw idle power": physics_fault(
-        "idle_j", lambda f: lambda a, b, c, after, idle_w, sleep_w: f(a, b, c, after, idle_w, idle_w)
+        "awake_until", lambda _: lambda idle_ns, from_ns, to_ns, sleep_after_ns: to_ns
     ),
 }
 

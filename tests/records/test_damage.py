@@ -181,7 +181,7 @@ def test_a_missing_file_is_told_of(run, file):
         ({"files": {}}, "files.requests/part-0.parquet: missing, must be given"),
         ({"files": 3}, "files = 3, must be a table"),
         ({"sketch": {"met": 1}}, "sketch.met = 1, must be a table"),
-        ({"format": 3}, "format = 3, must be 4, written by an older glbdes"),
+        ({"format": 4}, "format = 4, must be 5, written by an older glbdes"),
     ],
 )
 def test_run_json_says_what_it_must(run, change, told):

@@ -55,12 +55,21 @@ def test_what_caches_did_is_told_of_requests_that_count(tmp_path):
     table = run.counted.to_table().to_pandas()
     figures, scheduled = metrics.summary(run), table[table["start_ns"].notna()]
     found = {name: figures[name] for name in CACHE}
-    assert found == {**table[list(CACHE)].sum(), "prompt_tokens": scheduled["prompt_tokens"].sum()}
+    once = scheduled[(scheduled["preemptions"] == 0) & (scheduled["attempts"] == 1)]
+    spared = once["cached_tokens"].sum()
+    assert found == {
+        **table[["preemptions", "cached_tokens"]].sum(),
+        "prompt_tokens": scheduled["prompt_tokens"].sum(),
+        "prefill_tokens_spared": spared,
+        "prefill_tokens_computed": once["prompt_tokens"].sum() - spared,
+    }
+    assert figures["prefix_hit_rate"] == spared / once["prompt_tokens"].sum()
     assert 0 < len(scheduled) < len(table) < run.requests.count_rows()
     assert found["preemptions"] > 0
     assert found["cached_tokens"] > 0
     line = "Preemptions: {preemptions:,}; {cached_tokens:,} tokens found in the cache and not computed (prompts had "
-    assert line.format(**found) + f"{found['prompt_tokens']:,})" in list(tables.summary(figures))
+    rate = f"{found['prompt_tokens']:,}, {100 * figures['prefix_hit_rate']:.1f} % of prefills found)"
+    assert line.format(**found) + rate in list(tables.summary(figures))
     sketch, sink = Sketch(world, {name: np.full(2, np.inf) for name in metrics.LATENCIES}), ListSink()
     simpy_engine.run(world, Fixed(np.full((2, 3), 1 / 3)), sink)
     sketch.requests(sink.table)

@@ -14,6 +14,7 @@ from glbdes.engine.simpy import engine as simpy_engine
 from glbdes.errors import RecordsError
 from glbdes.hardware import physics
 from glbdes.records import writer as records
+from glbdes.records.column_units import unit
 from glbdes.records.columns import PLANS, REQUESTS, SLOTS
 from glbdes.units import G_PER_KG, J_PER_KWH, NS_PER_S
 from glbdes.world import meter
@@ -56,6 +57,54 @@ def test_every_request_is_there_with_every_column(written, sink):
         assert np.allclose(table[key], sink.table[key], rtol=AMOUNT_ERROR, atol=0)
     assert np.allclose(table["energy_kwh"] * J_PER_KWH, sink.table["energy_j"], rtol=AMOUNT_ERROR, atol=0)
     assert (table["request_weight"] == 360.0).all()
+
+
+def test_requests_tell_their_slot_and_its_real_time_as_slots_do(written, world):
+    table, slots = frame(written), written.slots.to_pandas()
+    assert (table["slot"] == table["arrival_ns"] // world.period_ns).all()
+    assert set(table["slot"]) == {0, 1, 2, 3}
+    joined = table.merge(slots.drop_duplicates("slot")[["slot", "time_utc"]], on="slot", suffixes=("", "_of_slot"))
+    assert len(joined) == 400
+    assert (joined["time_utc"] == joined["time_utc_of_slot"]).all()
+    assert joined["time_utc"].max() == np.datetime64(START) + np.timedelta64(3, "h")
+
+
+def test_slots_of_requests_are_written_in_runs(tmp_path):
+    draw = np.random.default_rng(5)
+    requests = make_requests(np.sort(draw.integers(0, 40 * NS_PER_S, 5000)).tolist(), prompt=10, output=1)
+    world = make_world(requests, slots=4, simulated_s=10.0, gateways=2, regions=3)
+    written = write(tmp_path, world)
+    group = pq.ParquetFile(written.folder / records.REQUESTS_FILE).metadata.row_group(0)
+    sizes = {group.column(i).path_in_schema: group.column(i).total_compressed_size for i in range(group.num_columns)}
+    assert (sizes["slot"] + sizes["time_utc"]) / 5000 < 0.1  # bytes
+
+
+def test_files_say_the_unit_of_each_column(written):
+    for name, schema in records.SCHEMAS.items():
+        found = pq.read_schema(written.folder / name)
+        units = json.loads(found.metadata[b"units"])
+        assert {one.name: (one.metadata or {}).get(b"unit") for one in found} == {
+            one.name: units[one.name].encode() if one.name in units else None for one in schema
+        }
+        without = {one.name for one in schema if one.type == pa.float64() and one.name not in units}
+        assert without <= {"load", "utilisation", "queue_mean", "in_system_mean", "pue", "weight", "request_weight"}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("it_kwh", "kWh"),
+        ("carbon_g_per_kwh", "g/kWh"),
+        ("water_dual_usd_per_l", "USD/L"),
+        ("start_ns", "ns"),
+        ("pue", None),
+        ("s", None),
+        ("slots", None),
+        ("requests_per_day", None),
+    ],
+)
+def test_a_unit_is_the_end_of_a_name(name, said):
+    assert unit(name) == said
 
 
 def test_names_stand_for_indices(written, sink):
@@ -111,7 +160,8 @@ def test_slots_hold_the_meters_scaled_to_real_time(written, world, sink):
         caused = meter.footprint(energy.it_kwh, world.signals, record.slot)
         assert np.allclose(mine["it_kwh"], energy.it_kwh, rtol=1e-14)
         assert np.allclose(mine["carbon_kg"], caused.carbon_kg, rtol=1e-14)
-        assert np.allclose(mine["unattributed_kwh"], energy.idle_kwh + energy.host_kwh, rtol=1e-14)
+        spare_kwh = energy.idle_kwh + energy.sleep_kwh + energy.host_kwh
+        assert np.allclose(mine["unattributed_kwh"], spare_kwh, rtol=1e-14)
         assert mine["price_usd_per_kwh"].tolist() == world.signals.price_usd_per_kwh[record.slot].tolist()
         assert mine["queue_max"].tolist() == record.meters["queue_max"].tolist()
     assert slots["utilisation"].between(0, 1).sum() + slots["utilisation"].isna().sum() == len(slots)
@@ -258,7 +308,7 @@ def test_damage_inside_a_file_is_told_when_it_is_read(tmp_path, written):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(None, "it has no run.json"), ("{", "not JSON"), ("{}", "format = None, must be 4"), ("[]", "format = None")],
+    [(None, "it has no run.json"), ("{", "not JSON"), ("{}", "format = None, must be 5"), ("[]", "format = None")],
 )
 def test_a_folder_that_is_no_finished_run_is_refused(tmp_path, text, message):
     if text is not None:

@@ -65,8 +65,8 @@ def test_a_region_stands_where_its_cloud_region_does_and_has_what_nobody_else_gi
     assert (world.signals.pue[0, 0], world.signals.wue_l_per_kwh[0, 0]) == (1.24, 0.17)
     (said,) = [line for line in remarks(scenario, world) if "aws:eu-central-1" in line]
     page = clouds.sources()["aws"]["efficiency"]
-    what = f"coordinates of Frankfurt, wue_l_per_kwh = 0.17 and pue = 1.24 (of the region, 2025: {page})"
-    assert said == f"a has from aws:eu-central-1: {what}"
+    what = "coordinates of Frankfurt; wue_l_per_kwh = 0.17 and pue = 1.24 of the region, 2025"
+    assert said == f"From Amazon Web Services ({page}): a, aws:eu-central-1 ({what})"
 
 
 def test_what_a_scenario_says_itself_goes_first() -> None:

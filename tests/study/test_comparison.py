@@ -16,8 +16,7 @@ from glbdes.base import jobs, seals
 from glbdes.cli.main import main
 from glbdes.errors import GlbdesError, InvariantError, PolicyError, RecordsError
 from glbdes.present import study_tables
-from glbdes.study import Comparison, compare
-from glbdes.study import comparison as comparing
+from glbdes.study import Comparison, compare, paired
 from tests.runs import DAMAGES, damaged, little
 
 POLICIES = ("nearest", "cost", "eglb", "offline")
@@ -46,10 +45,8 @@ def test_every_policy_meets_the_same_requests(found):
 
 
 def test_policies_that_met_different_requests_are_not_compared():
-    job = comparing.Job("x", "a", 1, None, (), None, "x", None)
-    done = {job: comparing.Done({}, "one", "fast"), job._replace(policy="b"): comparing.Done({}, "two", "fast")}
     with pytest.raises(InvariantError, match="policy b, seed 1: its requests differ"):
-        comparing._same_requests(done)
+        paired.same_requests([("a", 1, "one"), ("b", 1, "two")])
 
 
 def test_the_table_is_that_of_the_runs(found, scenario):

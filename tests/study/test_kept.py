@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import glbdes
-from glbdes.study import comparison, report
+from glbdes.study import comparison, paired, report
 from tests.runs import little
 
 
@@ -21,7 +21,7 @@ def test_compare_and_report_do_without_requests(tmp_path: Path, whole: compariso
     made = comparison.compare(scenario, ["nearest", "cost"], out=tmp_path / "out", overrides=[setting], seeds=2)
     same = ["policy", "seed", "objective_usd", "cost_usd", "requests", "served", "carbon_par"]
     assert made.runs[same].equals(whole.runs[same])
-    report.write(tmp_path / "out", tmp_path / "page.html", formats=[])
+    report.report(tmp_path / "out", tmp_path / "page.html", formats=[])
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "nearest" in page
     assert "NaN" not in page.split("<script")[0]
@@ -32,7 +32,7 @@ def test_common_requests_are_checked_by_their_arrivals_if_none_are_kept(tmp_path
 
     def digest(seed: int, policy: str) -> str:
         run = glbdes.simulate(scenario, seed=seed, policy=policy, overrides=['records.requests="none"'])
-        return comparison._digest(run.records)
+        return paired.digest(run.records)
 
     assert digest(1, "cost") == digest(1, "nearest")
     assert digest(1, "cost") != digest(2, "cost")

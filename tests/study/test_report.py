@@ -43,7 +43,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(folder):
-    report.write(folder / "comparison", folder / "comparison.html", [])
+    report.report(folder / "comparison", folder / "comparison.html", [])
     return folder / "comparison.html"
 
 
@@ -90,10 +90,10 @@ def test_the_footer_says_where_it_comes_from(page):
 
 
 def test_a_run_and_a_sweep_have_their_pages_too(folder):
-    run = report.write(folder / "comparison" / "runs" / "eglb-seed7", folder / "run.html", [])
+    run = report.report(folder / "comparison" / "runs" / "eglb-seed7", folder / "run.html", [])
     assert [one["id"] for one in _specs(run[0])["figures"]][:2] == ["figure-burden", "figure-footprints"]
     assert not (folder / "run_figures").exists()
-    swept = report.write(folder / "sweep", folder / "sweep.html", ["svg", "png", "pdf"])
+    swept = report.report(folder / "sweep", folder / "sweep.html", ["svg", "png", "pdf"])
     assert [one["id"] for one in _specs(swept[0])["figures"]] == ["figure-front"]
     assert [path.name for path in swept[1:]] == ["front.svg", "front.png", "front.pdf"]
     assert all(path.stat().st_size > 1000 for path in swept)
@@ -112,7 +112,7 @@ def test_what_is_no_result_is_refused(folder, tmp_path):
     assert "neither a run nor a comparison nor a sweep" in told.stderr
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(RecordsError, match="format 'jpg', must be one of svg, png, pdf"):
-        report.write(folder / "sweep", tmp_path / "page.html", ["jpg"])
+        report.report(folder / "sweep", tmp_path / "page.html", ["jpg"])
 
 
 def test_notebooks_show_the_table_and_figures(folder):

@@ -21,7 +21,7 @@ from glbdes.cli.main import main
 from glbdes.errors import RecordsError, ScenarioError
 from glbdes.records import headline
 from glbdes.study import sweep_file
-from glbdes.study.sweep import Swept, sweep
+from glbdes.study.sweep import Sweep, sweep
 from tests.runs import DAMAGES, damaged, little
 
 SWEEP = """
@@ -181,7 +181,7 @@ def test_a_point_that_cannot_be_simulated_has_an_error_and_the_others_figures(fo
     assert told.exit_code == 2
     assert "1 of 2 points could not be simulated" in told.stderr
     assert "expected load" in told.stderr
-    found = Swept.open(tmp_path / "out")
+    found = Sweep.open(tmp_path / "out")
     assert found.table["error"].isna().tolist() == [True, False]
     assert np.isnan(found.table["cost_usd"].iloc[1])
     assert len(found.means()) == 1
@@ -235,7 +235,7 @@ def test_sweep_json_says_what_it_must(undisturbed, tmp_path, change, told):
     info = json.loads((undisturbed.path / "sweep.json").read_text()) | change
     (tmp_path / "sweep.json").write_bytes(seals.sealed(info))
     with pytest.raises(RecordsError, match=rf"sweep\.json: {told}"):
-        Swept.open(tmp_path)
+        Sweep.open(tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["a byte", "cut off", "empty", "deep", "long number"])
@@ -298,4 +298,4 @@ def test_a_sweep_says_where_it_came_from(undisturbed):
     assert info["points"] == 8
     assert "8 points over policy, seed" in repr(undisturbed)
     with pytest.raises(RecordsError, match="not a sweep that has ended"):
-        Swept.open(undisturbed.path / "points")
+        Sweep.open(undisturbed.path / "points")

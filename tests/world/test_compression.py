@@ -74,6 +74,12 @@ def test_real_time_and_flows_are_not_warned_of() -> None:
     assert warned(*bad, "engine=fluid") == []
 
 
+def test_sessions_are_warned_of() -> None:
+    sessions = ("workload.sessions.turns=3", "serving.scheduler=chunked")
+    assert ["have prefixes in common" in line for line in warned(*sessions)] == [True]
+    assert warned(*sessions, "time.slot_s=30") == []
+
+
 def planned(world: World, slot: int, weights: np.ndarray) -> SlotRecord:
     meters = np.zeros(world.regions, dtype=METER_DTYPE)
     return SlotRecord(slot, weights, world.expected_rps[slot], np.zeros_like(weights, dtype=np.int64), meters, {})

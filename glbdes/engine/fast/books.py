@@ -6,7 +6,6 @@ from numba.extending import register_jitable
 from glbdes.base.compiled import either, helper, kernel
 from glbdes.engine.fast.state import *  # noqa: F403
 from glbdes.hardware import physics
-from glbdes.units import NS_PER_S
 
 for _formula in (
     physics.to_clock_ns,
@@ -15,7 +14,10 @@ for _formula in (
     physics.iterations_ended,
     physics.iterations_j,
     physics.request_iterations_j,
-    physics.idle_j,
+    physics.awake_until,
+    physics.power_j,
+    physics.host_j,
+    physics.host_share_j,
 ):
     register_jitable(_formula)
 
@@ -24,7 +26,10 @@ iterations_end_ns = physics.iterations_end_ns
 iterations_ended = physics.iterations_ended
 iterations_j = physics.iterations_j
 request_iterations_j = physics.request_iterations_j
-idle_j = physics.idle_j
+awake_until = physics.awake_until
+power_j = physics.power_j
+host_j = physics.host_j
+host_share_j = physics.host_share_j
 
 
 @helper
@@ -42,6 +47,19 @@ def of_cache(st, q):
 
 
 preemptions_and_cached = either("creq", of_cache, no_cache)
+
+
+@helper
+def no_session(st, q, record):
+    return
+
+
+@helper
+def of_session(st, q, record):
+    record["session"] = st.req[q, SESSION]
+
+
+write_session = either("sessions", of_session, no_session)
 
 
 @helper
@@ -68,6 +86,7 @@ def emit(st, q):
     record["carbon_g"] = reqf[q, CARBON_G]
     record["water_l"] = reqf[q, WATER_L]
     record["preemptions"], record["cached_tokens"] = preemptions_and_cached(st, q)
+    write_session(st, q, record)
     st.free[clock[FREE_COUNT]] = q
     clock[FREE_COUNT] += 1
 
@@ -138,25 +157,52 @@ def count(st, g, k, n):
 
 
 @helper
+def share_host_of_batch(st, g, k, span_ns):
+    """The prompt, or everybody in the batch, that replica k works for during `span_ns` shares what its host draws."""
+    if st.rep[k, STATE] == PREFILL:
+        st.reqf[st.waiting[k, st.rep[k, HEAD]], OWED_J] += host_share_j(st.regf[g, CHARGED_HOST_W], span_ns, 1)
+    else:
+        st.shared_j[k] += host_share_j(st.regf[g, CHARGED_HOST_W], span_ns, st.rep[k, EPOCH_B])
+
+
+@helper
+def share_host_of_step(st, g, k, span_ns):
+    """Who is in the steps that replica k takes during `span_ns` shares what its host draws (eq. 16)."""
+    crep = st.crep
+    share_j = host_share_j(st.regf[g, CHARGED_HOST_W], span_ns, crep[k, RUNNING])
+    if crep[k, DECODERS] > 0:
+        st.shared_j[k] += share_j
+    for i in range(crep[k, DECODERS], crep[k, RUNNING]):
+        st.reqf[st.running[k, i], OWED_J] += share_j
+
+
+share_host = either("crep", share_host_of_step, share_host_of_batch)
+
+
+@helper
 def spend(st, g, k, now):
     """Put replica k's time since the last call on the meter, by what it did."""
-    rep, met = st.rep, st.met
+    rep, met, metf = st.rep, st.met, st.metf
     since = rep[k, SINCE_NS]
     rep[k, SINCE_NS] = now
     state = rep[k, STATE]
-    if state == DECODE:
-        met[g, DECODE_NS] += now - since
-    elif state == PREFILL:
-        met[g, PREFILL_NS] += now - since
-    elif since < st.clock[HORIZON_NS]:
+    if state in (DECODE, PREFILL):
+        met[g, DECODE_NS if state == DECODE else PREFILL_NS] += now - since
+        if st.regf[g, CHARGED_HOST_W] > 0.0 and since < st.clock[HORIZON_NS]:
+            share_host(st, g, k, min(now, st.clock[HORIZON_NS]) - since)
+    elif since < st.clock[HORIZON_NS] and state != BETWEEN:
         until = min(now, st.clock[HORIZON_NS])
         if state == DOWN:
             met[g, DOWN_NS] += until - since
-        else:
-            met[g, IDLE_METER_NS] += until - since
+            return
+        awake_to = since
+        if state != ASLEEP:
             sleep_after = st.reg[g, SLEEP_AFTER_NS] if state == IDLE else physics.NEVER_NS
-            power = st.regf[g, IDLE_W], st.regf[g, SLEEP_W]
-            st.metf[g, IDLE_J] += idle_j(rep[k, BEGUN_NS], since, until, sleep_after, power[0], power[1])
+            awake_to = awake_until(rep[k, BEGUN_NS], since, until, sleep_after)
+        met[g, IDLE_METER_NS] += until - since
+        met[g, ASLEEP_NS] += until - awake_to
+        metf[g, IDLE_J] += power_j(st.regf[g, IDLE_W], awake_to - since)
+        metf[g, SLEEP_J] += power_j(st.regf[g, SLEEP_W], until - awake_to)
 
 
 @helper
@@ -186,8 +232,9 @@ def spread_charges(st, slot_ns):
             if charges[i, 0] == g:
                 charged += charges[i, 2]
         powered_ns = (st.reg[g, LAST] - st.reg[g, FIRST]) * slot_ns - st.met[g, DOWN_NS]
-        host_j = regf[g, HOST_W] * (powered_ns / NS_PER_S)
-        factor = (metf[g, PREFILL_J] + metf[g, DECODE_J] + metf[g, IDLE_J] + host_j) / charged if charged > 0 else 0.0
+        hosts_j = host_j(regf[g, HOST_W], regf[g, HOST_SLEEP_W], powered_ns, st.met[g, ASLEEP_NS])
+        used_j = metf[g, PREFILL_J] + metf[g, DECODE_J] + metf[g, IDLE_J] + metf[g, SLEEP_J] + hosts_j
+        factor = used_j / charged if charged > 0 else 0.0
         for i in range(n):
             if charges[i, 0] == g:
                 pay(st, g, np.int64(charges[i, 1]), charges[i, 2] * factor)

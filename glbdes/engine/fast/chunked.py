@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from glbdes.base.compiled import helper
-from glbdes.engine.fast.blocks import blocks_of, count_residue, hits, leave, more_blocks, most_steps, reclaim, take
+from glbdes.base.compiled import helper, inlined, prefetch
+from glbdes.engine.fast.blocks import beyond_blocks, blocks_of, count_residue, more_blocks, most_steps, next_blocks
 from glbdes.engine.fast.books import (
     end,
     iterations_end_ns,
@@ -12,8 +12,20 @@ from glbdes.engine.fast.books import (
     spend,
     to_clock_ns,
 )
+from glbdes.engine.fast.cache import (
+    begin_row,
+    clear,
+    find,
+    finished,
+    first_grown,
+    grow,
+    grow_all,
+    leave,
+    take_over,
+    until_found,
+)
 from glbdes.engine.fast.chunked_books import bill, count, count_mixed, mark, mixed_s, owe
-from glbdes.engine.fast.order import pop_active, push_active, remove_active, schedule
+from glbdes.engine.fast.order import gather, pop_active, push_active, remove_active, schedule
 from glbdes.engine.fast.patience import be_sure
 from glbdes.engine.fast.state import *  # noqa: F403
 from glbdes.engine.fast.waiting import here, queue_down, queue_up, unlink
@@ -29,15 +41,25 @@ def rest(st, k, state, now):
     st.rep[k, BEGUN_NS] = now
     st.rep[k, ITERATIONS] = 0
     st.crep[k, STEPS] = 0
-    st.shared_j[k], st.crepf[k, ATTENTION_J], st.crepf[k, RISING_J] = 0.0, 0.0, 0.0
+    st.shared_j[k], st.crepf[k, P_J], st.crepf[k, Q_J] = 0.0, 0.0, 0.0
+    if state == ASLEEP:
+        clear(st, k)
     schedule(st, k, NEVER)
 
 
 @helper
+def out_of_work(st, g, k):
+    """What replica k does without work."""
+    return IDLE if k - st.reg[g, FIRST] < st.reg[g, AWAKE] else ASLEEP
+
+
+@helper
 def begin(st, k, now):
-    """Replica k puts its next step together when everything else of this instant has happened."""
+    """Replica k puts its next step together when everything else of this instant has happened.
+
+    Until then it must have no event: see `put_off`.
+    """
     st.rep[k, STATE] = BETWEEN
-    schedule(st, k, NEVER)
     i = st.clock[PENDING_COUNT]
     st.clock[PENDING_COUNT] = i + 1
     st.clock[PENDING_NS] = now
@@ -48,6 +70,13 @@ def begin(st, k, now):
 
 
 @helper
+def put_off(st, k):
+    """Replica k has ended its step; if something else of this instant is still to come, it has no event until then."""
+    if st.rep[k, STATE] == BETWEEN:
+        schedule(st, k, NEVER)
+
+
+@inlined
 def compose_all(st):
     """The instant is over: replicas between two steps put their next ones together."""
     n, now = st.clock[PENDING_COUNT], st.clock[PENDING_NS]
@@ -75,7 +104,7 @@ def row_ended(st, g, k, elapsed):
     return iterations_ended(elapsed, rep[k, PLANNED], b, rep[k, EPOCH_K0], constant, 0.0, gamma, st.clock[TICK_NS])
 
 
-@helper
+@inlined
 def look_again(st, g, k, now):
     """The head of who waits is a new one: a row of steps ends at the next boundary, if there is a place for it."""
     rep = st.rep
@@ -85,13 +114,11 @@ def look_again(st, g, k, now):
     n = row_ended(st, g, k, elapsed)
     if n == rep[k, PLANNED]:
         return
-    if n > 0 and row_end_ns(st, g, k, n) == elapsed:
-        spend(st, g, k, now)
-        end_row(st, g, k, n, now)
-        begin(st, k, now)
-    elif n + 1 < rep[k, PLANNED]:
-        rep[k, PLANNED] = n + 1
-        schedule(st, k, rep[k, BEGUN_NS] + row_end_ns(st, g, k, n + 1))
+    if n == 0 or row_end_ns(st, g, k, n) < elapsed:
+        n += 1  # else this very instant is a boundary
+    if n < rep[k, PLANNED]:
+        rep[k, PLANNED] = n
+        schedule(st, k, rep[k, BEGUN_NS] + row_end_ns(st, g, k, n))
 
 
 # Steps
@@ -135,33 +162,30 @@ def run_decoders(st, g, k, now):
     while i < crep[k, DECODERS]:
         q = st.running[k, i]
         computed = creq[q, KNOWN] + crep[k, STEPS] - creq[q, MARK] - 1
-        need = 1 if computed % st.cnum[BLOCK] == 0 else 0
+        need = 1 if beyond_blocks(st, computed) == 0 else 0
         while need > crep[k, FREE]:
             if preempt(st, g, k, now) == q:
                 return False
-        take(st, k, need)
+        grow(st, k, q, need, computed + 1)
         i += 1
     return True
 
 
-@helper
+@inlined
 def admit(st, g, k, left, now):
     """Waiting requests are admitted from the head, while there is room for them."""
     crep, creq, size = st.crep, st.creq, st.cnum[BLOCK]
     while crep[k, WAIT_COUNT] > 0 and left > 0 and crep[k, RUNNING] < st.reg[g, MAX_BATCH]:
         q = crep[k, WAIT_HEAD]
-        found = hits(st, k, q) if crep[k, LOSERS] > 0 else 0
+        found, used = find(st, k, q)
         tokens = min(creq[q, KNOWN] - found * size, left)
         total = blocks_of(st, found * size + tokens)
         needed = blocks_of(st, creq[q, KNOWN]) if st.cnum[WHOLE] != 0 else total
-        if needed > crep[k, FREE]:
+        if needed - used > crep[k, FREE]:
             return
         unlink(st, k, q)
-        if crep[k, LOSERS] > 0:
-            crep[k, LOSERS] -= 1
-            reclaim(st, k, q, found)
-            creq[q, CACHED] += found * size
-        take(st, k, total - found)
+        take_over(st, k, q, found)
+        grow(st, k, q, total - found, found * size + tokens)
         creq[q, COMPUTED], creq[q, CHUNK] = found * size, tokens
         st.running[k, crep[k, RUNNING]] = q
         crep[k, RUNNING] += 1
@@ -172,18 +196,20 @@ def admit(st, g, k, left, now):
             be_sure(st, q)
 
 
-@helper
+@inlined
 def compose(st, g, k, now):
     """A step of replica k, or a row of them, begins."""
     rep, crep, creq = st.rep, st.crep, st.creq
     if crep[k, HERE] == 0:
-        rest(st, k, IDLE, now)
+        rest(st, k, out_of_work(st, g, k), now)
         return
-    losers, first_need, on = crep[k, LOSERS], more_blocks(st, k, 1), True
+    losers, first_need, on = crep[k, LOSERS], next_blocks(st, k), True
+    begin_row(st, k)
     if first_need <= crep[k, FREE]:
-        take(st, k, first_need)
+        grow_all(st, k, first_need, np.int64(1))
     else:
         on = run_decoders(st, g, k, now)
+        first_grown(st, k)
     left = st.cnum[BUDGET] - crep[k, DECODERS]
     if on and crep[k, RUNNING] > crep[k, DECODERS]:  # one whose prompt is unfinished, and it was admitted last
         q = st.running[k, crep[k, RUNNING] - 1]
@@ -192,7 +218,7 @@ def compose(st, g, k, now):
         if need > crep[k, FREE]:
             preempt(st, g, k, now)
         else:
-            take(st, k, need)
+            grow(st, k, q, need, creq[q, COMPUTED] + tokens)
             creq[q, CHUNK] = tokens
             left -= tokens
     preempted = crep[k, LOSERS] > losers
@@ -208,27 +234,43 @@ def compose(st, g, k, now):
     rep[k, EPOCH_B], rep[k, EPOCH_K0], rep[k, COUNTED] = crep[k, DECODERS], rep[k, CONTEXT], 0
     n = np.int64(1)
     if not preempted:
-        n = most_steps(st, k, crep[k, FREE] + first_need, (st.active[k, 0] >> ROW_BITS) - rep[k, ITERATIONS])
+        most = until_found(st, g, k, (st.active[k, 0] >> ROW_BITS) - rep[k, ITERATIONS])
+        n = most_steps(st, k, crep[k, FREE] + first_need, most)
     rep[k, PLANNED] = n
     schedule(st, k, now + row_end_ns(st, g, k, n))
+    foresee_finish(st, k)
 
 
 @helper
+def foresee_finish(st, k):
+    """Ask for what the end of replica k's row will read: of the request that is first to finish."""
+    q = st.active[k, 0] & ROW
+    prefetch(st.req, q, 0)
+    prefetch(st.req, q, 8)
+    prefetch(st.reqf, q, 0)
+    prefetch(st.creq, q, 0)
+
+
+@inlined
 def step(st, k, now):
     """A wake-up, a step or a row of steps ends."""
     g = st.rep[k, REGION]
     spend(st, g, k, now)
+    risen = st.rep[k, STATE] == RISING
     if st.rep[k, STATE] == PREFILL:
         end_mixed(st, g, k, now)
     elif st.rep[k, STATE] == DECODE:
-        end_row(st, g, k, st.rep[k, PLANNED], now)
+        end_row(st, g, k, st.rep[k, PLANNED])
+    finish_all(st, g, k, now)
     if st.crep[k, HERE] > 0:
         begin(st, k, now)
     else:
-        rest(st, k, IDLE, now)
+        rest(st, k, out_of_work(st, g, k), now)
+    if risen:
+        gather(st, g)
 
 
-@helper
+@inlined
 def end_mixed(st, g, k, now):
     """A step with chunks has ended."""
     rep, crep, creq, req = st.rep, st.crep, st.creq, st.req
@@ -250,20 +292,18 @@ def end_mixed(st, g, k, now):
             rep[k, CONTEXT] += known
             crep[k, DECODERS] += 1
             push_active(st, k, q)
-    finish_all(st, g, k, now)
 
 
-@helper
-def end_row(st, g, k, n, now):
+@inlined
+def end_row(st, g, k, n):
     """n steps without chunks have ended."""
     count(st, g, k, n)
-    take(st, k, more_blocks(st, k, n) - more_blocks(st, k, np.int64(1)))
+    grow_all(st, k, more_blocks(st, k, n) - next_blocks(st, k), n)
     st.rep[k, ITERATIONS] += n
     st.rep[k, CONTEXT] += n * st.crep[k, DECODERS]
-    finish_all(st, g, k, now)
 
 
-@helper
+@inlined
 def finish_all(st, g, k, now):
     """Who has its last token leaves, by id."""
     rep, crep, running = st.rep, st.crep, st.running
@@ -271,7 +311,7 @@ def finish_all(st, g, k, now):
         q = pop_active(st, k)
         bill(st, g, k, q, True)
         known = st.creq[q, KNOWN]
-        st.crep[k, FREE] += blocks_of(st, known - 1)
+        finished(st, k, q, known - 1)
         count_residue(st, k, known - 1, -1)
         rep[k, CONTEXT] -= known
         i = 0
@@ -302,6 +342,6 @@ def settle(st, g, k, now):
         bill(st, g, k, q, False)
         q = st.links[q, NEXT]
     crep[k, STEPS] = 0
-    st.shared_j[k], st.crepf[k, ATTENTION_J], st.crepf[k, RISING_J] = 0.0, 0.0, 0.0
+    st.shared_j[k], st.crepf[k, P_J], st.crepf[k, Q_J] = 0.0, 0.0, 0.0
     for i in range(crep[k, DECODERS]):
         mark(st, k, st.running[k, i], creq[st.running[k, i], KNOWN])

@@ -2,19 +2,50 @@
 
 import numpy as np
 
-from glbdes.base.compiled import helper
+from glbdes.base.compiled import either, helper, inlined
+from glbdes.engine.fast.awake import tell
 from glbdes.engine.fast.books import end, population_area, queue_area, spend
-from glbdes.engine.fast.chunked import begin, look_again, rest, settle
+from glbdes.engine.fast.cache import clear
+from glbdes.engine.fast.chunked import begin, look_again, rest, row_end_ns, row_ended, settle
 from glbdes.engine.fast.chunked_books import lose_work
-from glbdes.engine.fast.order import schedule
+from glbdes.engine.fast.kv import compute_all, hits_of
+from glbdes.engine.fast.order import gather, schedule
 from glbdes.engine.fast.patience import be_patient, be_sure
 from glbdes.engine.fast.region import turn_away
 from glbdes.engine.fast.state import *  # noqa: F403
-from glbdes.engine.fast.waiting import fewest, here, queue_down, queue_up, unlink
+from glbdes.engine.fast.waiting import before, here, queue_down, queue_up, taking, unlink
 from glbdes.hardware import physics
 
 
 @helper
+def with_fewest(st, g, q, now):
+    return taking(st, g)
+
+
+@helper
+def with_prefix(st, g, q, now):
+    """The replica of region g, of those that are awake or else wake up, that holds most of request q's prefix."""
+    if st.pnum[BY_PREFIX] == 0:
+        return taking(st, g)
+    best, most, ready = NONE, np.int64(-1), False
+    for k in range(st.reg[g, FIRST], st.reg[g, FIRST] + max(st.reg[g, AWAKE], 1)):
+        awake = k - st.reg[g, FIRST] < st.reg[g, AWAKE] and st.rep[k, STATE] != RISING
+        if ready and not awake:
+            continue
+        if st.rep[k, STATE] == DECODE:  # what the steps of its row that have begun did to its blocks
+            elapsed = now - st.rep[k, BEGUN_NS]
+            n = row_ended(st, g, k, elapsed)
+            compute_all(st, k, n if row_end_ns(st, g, k, n) == elapsed else n + 1)
+        held = hits_of(st, k, q)
+        if (awake and not ready) or held > most or (held == most and before(st, g, k, best)):
+            best, most, ready = k, held, awake
+    return best
+
+
+replica_for = either("mine", with_prefix, with_fewest)
+
+
+@inlined
 def arrive(st, g, q, now):
     """Request q reaches region g: it waits at the replica with the fewest requests, or is sent off."""
     met, reg, req, crep, links = st.met, st.reg, st.req, st.crep, st.links
@@ -23,7 +54,7 @@ def arrive(st, g, q, now):
         turn_away(st, q)
         return
     room = (reg[g, KV_TOKENS] // st.cnum[BLOCK] - 1) * st.cnum[BLOCK]
-    k = fewest(st, g)
+    k = replica_for(st, g, q, now)
     crowded = crep[k, HERE] >= reg[g, MAX_BATCH] and reg[g, QUEUED] >= reg[g, MAX_QUEUE]
     if req[q, PROMPT] + req[q, OUTPUT] > room or crowded:
         met[g, REJECTED_N] += 1
@@ -37,6 +68,8 @@ def arrive(st, g, q, now):
     reg[g, POPULATION] += 1
     queue_up(st, g, now)
     be_patient(st, q)
+    if reg[g, AWAKE] == 0:
+        tell(st, g, np.int64(1), now)
     req[q, REPLICA] = k - reg[g, FIRST]
     st.creq[q, KNOWN], st.creq[q, COMPUTED], st.creq[q, LEFT] = req[q, PROMPT], 0, 0
     tail = crep[k, WAIT_TAIL]
@@ -51,11 +84,13 @@ def arrive(st, g, q, now):
     if st.rep[k, STATE] == IDLE:
         asleep = now >= st.rep[k, BEGUN_NS] + reg[g, SLEEP_AFTER_NS]
         spend(st, g, k, now)
+        if asleep:
+            met[g, WAKES] += 1
         if asleep and reg[g, WAKE_NS] > 0:
             st.rep[k, STATE] = WAKING
             schedule(st, k, now + reg[g, WAKE_NS])
         else:
-            begin(st, k, now)
+            begin(st, k, now)  # it had no event
     elif crep[k, WAIT_COUNT] == 1:
         look_again(st, g, k, now)
 
@@ -102,6 +137,8 @@ def go_down(st, g, now):
         crep[k, WAIT_HEAD], crep[k, WAIT_TAIL] = NONE, NONE
         crep[k, FREE] = reg[g, KV_TOKENS] // st.cnum[BLOCK] - 1
         st.residues[k] = 0
+        clear(st, k)
         st.rep[k, ACTIVE], st.rep[k, CONTEXT] = 0, 0
         rest(st, k, DOWN, now)
+    gather(st, g)
     reg[g, QUEUED] = 0

@@ -6,9 +6,11 @@ The rules are those of docs/model.md, section 3; the order of events at equal ti
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from glbdes.base.compiled import helper, kernel
-from glbdes.engine.fast.kinds import arrive, compose_all, step, time_out
+from glbdes.base.compiled import either, helper, kernel
+from glbdes.engine.fast.cache import begin_chain
+from glbdes.engine.fast.kinds import arrive, compose_all, put_off, step, time_out
 from glbdes.engine.fast.order import foresee, foresee_arrival
 from glbdes.engine.fast.state import *  # noqa: F403
 from glbdes.hardware import physics
@@ -39,6 +41,7 @@ class Rules(NamedTuple):
     dispatched: Ints  # [g, r]
     flight: Ints  # [q] heap of rows on their way to a region
     back: Ints  # [q] heap of rows on their way back to a gateway
+    homes: NDArray[np.int16] | None  # [session] its region; None: sessions keep none
 
 
 def make_rules(world: World) -> Rules:
@@ -65,6 +68,7 @@ def make_rules(world: World) -> Rules:
         dispatched=np.zeros(shape, dtype=np.int64),
         flight=np.zeros(0, dtype=np.int64),
         back=np.zeros(0, dtype=np.int64),
+        homes=None if world.affinity == physics.BY_REQUEST else np.full(world.sessions, NONE, dtype=np.int16),
     )
 
 
@@ -132,7 +136,7 @@ def smooth(rules, g):
 
 @helper
 def load_of(st, r):
-    places = (st.reg[r, LAST] - st.reg[r, FIRST]) * st.reg[r, MAX_BATCH]
+    places = max(st.reg[r, AWAKE], 1) * st.reg[r, MAX_BATCH]
     return st.reg[r, POPULATION] / places
 
 
@@ -197,15 +201,56 @@ def choose(st, rules, g, uniform):
     return spillover(st, rules, g, uniform)
 
 
+@helper
+def by_plan(rules, coming, i, uniform):
+    g = coming[i, GATEWAY]
+    return weighted(rules, g, uniform) if rules.numbers[RULE] == physics.WEIGHTED else smooth(rules, g)
+
+
+@helper
+def home(rules, g, session):
+    """The region of a session, if it is open to gateway g."""
+    r = np.int64(rules.homes[session]) if session != NONE else NONE
+    return r if r != NONE and rules.allowed[g, r] and rules.up[r] != 0 else NONE
+
+
+@helper
+def by_session(rules, coming, i, uniform):
+    session = coming[i, SESSION_TO_COME]
+    r = home(rules, coming[i, GATEWAY], session)
+    if r == NONE:
+        r = by_plan(rules, coming, i, uniform)
+        if session != NONE:
+            rules.homes[session] = r
+    return r
+
+
+region_ahead = either("homes", by_session, by_plan)
+
+
 @kernel
 def choose_all(rules, coming, uniform, region):
     """Dispatch `coming` by plan alone, before anything runs: the region of each, and when it gets there."""
     for i in range(len(coming)):
         g = coming[i, GATEWAY]
-        r = weighted(rules, g, uniform[i]) if rules.numbers[RULE] == physics.WEIGHTED else smooth(rules, g)
+        r = region_ahead(rules, coming, i, uniform[i])
         region[i] = r
         coming[i, DUE_NS] = coming[i, ARRIVAL_NS] + rules.latency_ns[g, r]
         rules.dispatched[g, r] += 1
+
+
+@helper
+def of_no_session(st, q, coming, i):
+    return
+
+
+@helper
+def of_session(st, q, coming, i):
+    st.req[q, SESSION] = coming[i, SESSION_TO_COME]
+    begin_chain(st, q, coming[i, CHAIN_TO_COME])
+
+
+take_session = either("sessions", of_session, of_no_session)
 
 
 @helper
@@ -220,6 +265,7 @@ def enter(st, coming, i):
     req[q, AT_REGION], req[q, REPLICA], req[q, START_NS], req[q, FIRST_NS] = NONE, NONE, NONE, NONE
     reqf[q, ENERGY_J], reqf[q, COST_USD], reqf[q, CARBON_G], reqf[q, WATER_L] = 0.0, 0.0, 0.0, 0.0
     reqf[q, OWED_J] = 0.0
+    take_session(st, q, coming, i)
     return q
 
 
@@ -236,16 +282,20 @@ def advance_alone(st, coming, region, limit_ns, limit_kind):
         if st.clock[LATE_COUNT] > 0:
             late_ns = st.req[st.late[0], ARRIVAL_NS] + st.clock[TIMEOUT_NS]
         come_ns = coming[cursor, DUE_NS] if cursor < n else NEVER
+        over = False  # the instant, for those that put steps together at its end
         if st.clock[PENDING_COUNT] > 0:
             pending_ns = st.clock[PENDING_NS]
-            if pending_ns < step_ns and pending_ns < late_ns and pending_ns < come_ns and pending_ns < limit_ns:
-                compose_all(st)
-                continue
-        if step_ns <= late_ns and step_ns <= come_ns:
+            over = pending_ns < step_ns and pending_ns < late_ns and pending_ns < come_ns and pending_ns < limit_ns
+        if over:
+            pass
+        elif step_ns <= late_ns and step_ns <= come_ns:
             if step_ns == NEVER or step_ns > limit_ns or (step_ns == limit_ns and limit_kind <= REPLICA_KIND):
                 return cursor
             k = st.tree[1, 1]
             step(st, k, step_ns)
+            over = step_ns < late_ns and step_ns < come_ns and step_ns < limit_ns  # other steps change nothing for k
+            if not over:
+                put_off(st, k)
             if ahead > 0:
                 foresee(st, k, ahead)
         elif late_ns <= come_ns:
@@ -262,6 +312,8 @@ def advance_alone(st, coming, region, limit_ns, limit_kind):
             arrive(st, g, q, come_ns)
             if ahead > 0:
                 foresee_arrival(st, g)
+        if over:
+            compose_all(st)
 
 
 @helper
@@ -303,11 +355,30 @@ def pop_travel(st, heap, n, by_region):
 
 
 @helper
+def anew(rules, st, q):
+    return choose(st, rules, st.req[q, GATEWAY], st.reqf[q, UNIFORM])
+
+
+@helper
+def at_home(rules, st, q):
+    session = st.req[q, SESSION]
+    r = home(rules, st.req[q, GATEWAY], session)
+    if r == NONE:
+        r = anew(rules, st, q)
+        if r != NONE and session != NONE:
+            rules.homes[session] = r
+    return r
+
+
+region_for = either("homes", at_home, anew)
+
+
+@helper
 def dispatch(st, rules, q, now):
     """Send request q on its way to a region; false if no region is open to it."""
     req, numbers = st.req, rules.numbers
     g = req[q, GATEWAY]
-    r = choose(st, rules, g, st.reqf[q, UNIFORM])
+    r = region_for(rules, st, q)
     if r == NONE:
         return False
     req[q, AT_REGION] = r

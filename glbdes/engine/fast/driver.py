@@ -14,21 +14,26 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from glbdes.base.cache import ALL, SOME
+from glbdes.base.cache import kind_of
 from glbdes.base.compiled import is_compiled
 from glbdes.engine.fast import books as fast_books
 from glbdes.engine.fast import dispatch as fast_dispatch
 from glbdes.engine.fast import kinds as fast_kinds
 from glbdes.engine.fast import loop as fast_loop
+from glbdes.engine.fast.incoming import FOREVER_NS, drawn, rows_of, stable_order, width
+from glbdes.engine.fast.kv_state import has_prefixes
 from glbdes.engine.fast.state import (
+    ARRIVED,
     ATTRIBUTED_J,
     CARBON_PER_J,
     DECODE_J,
     DUE_NS,
     IDLE_J,
+    NONE,
     PREFILL_J,
     QUEUE_MAX,
     QUEUED,
+    SLEEP_J,
     USD_PER_J,
     WATER_PER_J,
     make_state,
@@ -40,12 +45,11 @@ from glbdes.hardware import physics
 from glbdes.units import J_PER_KWH
 from glbdes.workload import Requests
 from glbdes.world import METER_DTYPE, Floats, Ints, Policy, Sink, SlotRecord, World
+from glbdes.world.scaling import Scaler
 from glbdes.world.view import Planner
 
 CHUNK = 1 << 17  # requests that are handed to kernels at a time: memory, and nothing else, depends on it
-AHEAD = 1 << 21  # requests of a slot up to which the next slot's are drawn while it runs
 SMALL = 1 << 14  # records up to which one chunk costs the sink less than one for each region
-FOREVER_NS = int(np.iinfo(np.int64).max)
 
 
 def run(
@@ -63,7 +67,7 @@ def run(
     Any number of `threads` (all cores by default) and any size of `chunk` gives the same records. Raises `PolicyError`
     if the policy fails or breaks the contract.
     """
-    planner = Planner(world, policy, policy_name)
+    planner, scaler = Planner(world, policy, policy_name), Scaler(world)
     threads = threads or cpu_count() or 1
     engine = Alone(world, chunk, threads) if independent(world) else Together(world, chunk)
     ended = 0
@@ -94,13 +98,20 @@ def run(
 
     def close(slot: int) -> None:
         meters, dispatched = parts.pop(1 if world.warmup_ns else 0)
-        record = SlotRecord(slot, weights, demand_rps, dispatched, meters, duals)
+        record = SlotRecord(slot, weights, demand_rps, dispatched, meters, duals, awake=awake)
         if parts:
             warmup, sent = zip(*parts, strict=True)
             record = replace(record, warmup=warmup, warmup_dispatched=np.sum(sent, axis=0))
         parts.clear()
         sink.slot(record)
         planner.observe(record)
+
+    def rescale(now: int) -> Ints | None:
+        """As many replicas as there are to be now are awake, or wake up."""
+        awake = scaler.awake(now, engine.arrived())
+        if awake is not None:
+            engine.keep_awake(awake, now)
+        return awake
 
     with engine:
         for slot, requests in enumerate(drawn(world, ahead=threads > 1)):
@@ -113,13 +124,20 @@ def run(
             weights = planner.plan(slot, demand_rps, engine.rules.up.astype(bool))
             duals = planner.duals()
             engine.open_slot(slot, weights, planner.demand_rps)
-            first = 0
-            if world.warmup_ns > 0:
-                first = int(np.searchsorted(requests.arrival_ns, begin_ns + world.warmup_ns))
-                for records in engine.take_in(requests, 0, first):
+            scaler.open_slot(slot, weights, planner)
+            awake = rescale(begin_ns)
+            first, warm_ns, moments = 0, begin_ns + world.warmup_ns, scaler.moments(slot)
+            for at_ns in sorted({*moments, warm_ns} - {begin_ns}):
+                last = int(np.searchsorted(requests.arrival_ns, at_ns))
+                for records in engine.take_in(requests, first, last):
                     hand_on(records)
-                advance_to(begin_ns + world.warmup_ns)
-                close_part(world.warmup_ns)
+                first = last
+                if at_ns == warm_ns:
+                    advance_to(at_ns)
+                    close_part(world.warmup_ns)
+                if at_ns in moments:
+                    hand_on(engine.advance_to(at_ns, physics.SLOT))
+                    rescale(at_ns)
             for records in engine.take_in(requests, first, len(requests)):
                 hand_on(records)
         advance_to(world.horizon_ns)
@@ -130,23 +148,6 @@ def run(
         close(world.slots - 1)
 
 
-def drawn(world: World, ahead: bool) -> Iterator[Requests]:
-    """The requests of each slot; `ahead`: in a thread of their own, while the slot before runs."""
-    if not ahead:
-        yield from map(world.requests, range(world.slots))
-        return
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(world.requests, 0)
-        for slot in range(1, world.slots):
-            requests = coming.result()
-            if len(requests) > AHEAD:
-                yield requests
-            coming = pool.submit(world.requests, slot)
-            if len(requests) <= AHEAD:
-                yield requests
-        yield coming.result()
-
-
 def independent(world: World) -> bool:
     """Whether no region's course depends on another's within a slot."""
     return world.dispatch in (physics.WEIGHTED, physics.SMOOTH) and not world.outages
@@ -155,34 +156,9 @@ def independent(world: World) -> bool:
 def must_compile(world: World) -> bool:
     """Whether a run of `world` begins with compiling kernels."""
     name = "advance_alone" if independent(world) else "advance_all"
-    return not is_compiled(name, SOME if world.steps is None else ALL)
-
-
-def rows_of(requests: Requests, low: int, high: int) -> Ints:
-    """Requests low .. high - 1 as rows for kernels (`fast_state`, requests to come)."""
-    columns = (
-        requests.request_id,
-        requests.gateway,
-        requests.slo,
-        requests.prompt_tokens,
-        requests.output_tokens,
-        requests.arrival_ns,
-    )
-    rows = np.empty((high - low, DUE_NS + 1), dtype=np.int64)
-    for i, column in enumerate(columns):
-        rows[:, i] = column[low:high]
-    return rows
-
-
-def stable_order(times_ns: Ints) -> Ints:
-    """The stable order of `times_ns` [n]. Time and place in one number sort several times as fast as places by time."""
-    bits = len(times_ns).bit_length()
-    first_ns = int(times_ns.min(initial=FOREVER_NS))
-    if (int(times_ns.max(initial=0)) - first_ns) >> (62 - bits):
-        return np.argsort(times_ns, kind="stable")
-    keys = ((times_ns - first_ns) << bits) | np.arange(len(times_ns))
-    keys.sort()
-    return np.asarray(keys & ((1 << bits) - 1))
+    there = {"crep": world.steps is not None, "mine": has_prefixes(world), "sessions": world.in_sessions}
+    there["homes"] = name == "advance_all" and world.affinity != physics.BY_REQUEST
+    return not is_compiled(name, kind_of([field for field, given in there.items() if given]))
 
 
 class Engine(ABC):
@@ -196,6 +172,7 @@ class Engine(ABC):
         prefill_ns = prefill_ticks(world)
         self.states = [make_state(world, part, prefill_ns) for part in parts]
         self.pool: ThreadPoolExecutor | None = None
+        self.arrived_before = np.zeros(world.regions, dtype=np.int64)
 
     def __enter__(self) -> "Engine":
         return self
@@ -216,6 +193,8 @@ class Engine(ABC):
 
     def open_slot(self, slot: int, weights: Floats, demand_rps: Floats) -> None:
         """The slot's plan, which was made for `demand_rps` [g], and its signals are in force."""
+        if self.rules.homes is not None and self.world.affinity == physics.BY_SESSION_SLOT:
+            self.rules.homes[:] = NONE
         self.rules.weights[:] = weights
         self.rules.sent_rps[:] = 0.0
         for demand, row in zip(demand_rps, weights, strict=True):
@@ -228,6 +207,18 @@ class Engine(ABC):
             state.regf[:, USD_PER_J] = pue[part] * signals.price_usd_per_kwh[slot, part] / J_PER_KWH
             state.regf[:, CARBON_PER_J] = pue[part] * signals.carbon_g_per_kwh[slot, part] / J_PER_KWH
             state.regf[:, WATER_PER_J] = water / J_PER_KWH
+
+    def arrived(self) -> Ints:
+        """[r] requests that have reached the regions so far."""
+        total = self.arrived_before.copy()
+        for state, part in zip(self.states, self.parts, strict=True):
+            total[part] += state.met[:, ARRIVED]
+        return total
+
+    def keep_awake(self, counts: Ints, now: int) -> None:
+        """So many replicas [r] are to be awake from now on."""
+        for state in self.states:
+            fast_kinds.keep_all_awake(state, counts, now)
 
     def settle(self, now: int) -> None:
         for state in self.states:
@@ -245,8 +236,9 @@ class Engine(ABC):
                 paid.append(self.records(i))
             for column, name in enumerate(names[: state.met.shape[1]]):
                 meters[name][part] = state.met[:, column]
-            for column, name in zip((PREFILL_J, DECODE_J, IDLE_J, ATTRIBUTED_J), names[-4:], strict=True):
+            for column, name in zip((PREFILL_J, DECODE_J, IDLE_J, SLEEP_J, ATTRIBUTED_J), names[-5:], strict=True):
                 meters[name][part] = state.metf[:, column]
+            self.arrived_before[part] += state.met[:, ARRIVED]
             state.met[:], state.metf[:] = 0, 0.0
             state.met[:, QUEUE_MAX] = state.reg[:, QUEUED]
         return meters, paid
@@ -272,7 +264,8 @@ class Alone(Engine):
         super().__init__(world, chunk, [[r] for r in range(world.regions)])
         if min(threads, world.regions) > 1:
             self.pool = ThreadPoolExecutor(threads)
-        self.coming: list[Ints] = [np.empty((0, DUE_NS + 1), dtype=np.int64) for _ in self.parts]  # by (due, id)
+        nothing = np.empty((0, width(world.in_sessions)), dtype=np.int64)
+        self.coming: list[Ints] = [nothing for _ in self.parts]  # by (due, id)
         self.new: Arrivals | None = None
 
     def take_in(self, requests: Requests, first: int, last: int) -> Iterator[list[NDArray[Any]]]:
@@ -312,7 +305,7 @@ class Together(Engine):
 
     def __init__(self, world: World, chunk: int) -> None:
         super().__init__(world, chunk, [list(range(world.regions))])
-        self.coming: Ints = np.empty((0, DUE_NS + 1), dtype=np.int64)
+        self.coming: Ints = np.empty((0, width(world.in_sessions)), dtype=np.int64)
         self.uniform: Floats = np.empty(0)
         faults = [(down_ns, region, 0) for region, down_ns, _ in world.outages]
         faults += [(up_ns, region, 1) for region, _, up_ns in world.outages]

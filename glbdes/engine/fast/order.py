@@ -84,6 +84,8 @@ def hold(st, g, k, new):
     bit = np.uint64(1) << np.uint64(i & 63)
     old = st.rep[k, HELD]
     st.rep[k, HELD] = new
+    if i >= reg[g, AWAKE]:  # it takes none, so it is in no set
+        return
     st.levels[g, old] -= 1
     st.levels[g, new] += 1
     at = reg[g, BITS] + (i >> 6)
@@ -100,25 +102,59 @@ def hold(st, g, k, new):
 
 
 @helper
-def admitting(st, g, tokens):
-    """The admitting replica of region g with the fewest requests, lowest index first; NONE if there is none."""
+def gather(st, g):
+    """Put the sets of region g together anew: a replica is in one if it is to be awake, and not only rising to it."""
+    reg, bits, rep = st.reg, st.bits, st.rep
+    words, first, batch = reg[g, WORDS], reg[g, FIRST], reg[g, MAX_BATCH]
+    for i in range(words * batch):
+        bits[reg[g, BITS] + i] = np.uint64(0)
+    for held in range(batch + 1):
+        st.levels[g, held], st.starts[g, held] = 0, 0
+    reg[g, LOWEST] = batch
+    for i in range(reg[g, AWAKE]):
+        held = rep[first + i, HELD]
+        if rep[first + i, STATE] != RISING:
+            st.levels[g, held] += 1
+            if held < batch:
+                bits[reg[g, BITS] + held * words + (i >> 6)] |= np.uint64(1) << np.uint64(i & 63)
+                reg[g, LOWEST] = min(reg[g, LOWEST], held)
+
+
+@helper
+def admitting_at(st, g, tokens, held):
+    """The first replica of region g that holds so many requests and has room for `tokens`; NONE if there is none."""
     reg, bits, rep = st.reg, st.bits, st.rep
     words, first = reg[g, WORDS], reg[g, FIRST]
-    for held in range(reg[g, LOWEST], reg[g, MAX_BATCH]):
-        if st.levels[g, held] == 0:
-            continue
-        at = reg[g, BITS] + held * words
-        start = st.starts[g, held]
-        while bits[at + start] == 0:
-            start += 1
-        st.starts[g, held] = start
-        for w in range(start, words):
-            word = bits[at + w]
-            while word != 0:
-                k = first + 64 * w + lowest_bit(word)
-                if rep[k, KV_FREE] >= tokens:
-                    return k
-                word &= word - np.uint64(1)
+    at = reg[g, BITS] + held * words
+    start = st.starts[g, held]
+    while bits[at + start] == 0:
+        start += 1
+    st.starts[g, held] = start
+    for w in range(start, words):
+        word = bits[at + w]
+        while word != 0:
+            k = first + 64 * w + lowest_bit(word)
+            if rep[k, KV_FREE] >= tokens:
+                return k
+            word &= word - np.uint64(1)
+    return NONE
+
+
+@helper
+def admitting(st, g, tokens):
+    """Of the admitting replicas of region g the fullest that holds less than it is packed to, or else the one with the
+    fewest requests; of equals the one of lowest index. NONE if there is none."""
+    reg = st.reg
+    for held in range(reg[g, PACK] - 1, -1, -1):
+        if st.levels[g, held] > 0:
+            k = admitting_at(st, g, tokens, held)
+            if k != NONE:
+                return k
+    for held in range(max(reg[g, LOWEST], reg[g, PACK]), reg[g, MAX_BATCH]):
+        if st.levels[g, held] > 0:
+            k = admitting_at(st, g, tokens, held)
+            if k != NONE:
+                return k
     return NONE
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 
 from glbdes.base.compiled import helper
+from glbdes.engine.fast.awake import tell
 from glbdes.engine.fast.books import count, end, population_area, queue_area, spend
-from glbdes.engine.fast.order import admitting, hold, pop_active
+from glbdes.engine.fast.order import admitting, gather, hold, pop_active
 from glbdes.engine.fast.patience import be_patient, be_sure
 from glbdes.engine.fast.replica import admit, begin, end_prefill, finish, lose_work, rest, settle_replica
 from glbdes.engine.fast.state import *  # noqa: F403
@@ -60,6 +61,13 @@ def drain(st, g, now):
 
 
 @helper
+def keep_awake(st, g, count, now):
+    """So many replicas of region g are to be awake from now on."""
+    if tell(st, g, count, now):
+        drain(st, g, now)
+
+
+@helper
 def time_out(st, g, q, now):
     dequeue(st, g, q, now)
     population_area(st, g, now)
@@ -104,6 +112,8 @@ def arrive(st, g, q, now):
         end(st, q, physics.TIMED_OUT, now)
     else:
         enqueue(st, g, q, now)
+        if reg[g, AWAKE] == 0:
+            keep_awake(st, g, np.int64(1), now)
 
 
 @helper
@@ -119,8 +129,11 @@ def step(st, k, now):
         count(st, g, k, rep[k, PLANNED])
         while rep[k, ACTIVE] > 0 and st.active[k, 0] >> ROW_BITS == rep[k, ITERATIONS]:
             finish(st, g, k, pop_active(st, k), now)
+    risen = rep[k, STATE] == RISING
     rep[k, STATE] = BETWEEN
-    if rep[k, HELD] < held and st.reg[g, QUEUED] > 0:
+    if risen:
+        gather(st, g)
+    if (rep[k, HELD] < held or risen) and st.reg[g, QUEUED] > 0:
         drain(st, g, now)
     begin(st, g, k, now)
 
@@ -150,6 +163,7 @@ def go_down(st, g, now):
         rep[k, ACTIVE], rep[k, WAITING], rep[k, HEAD], rep[k, CONTEXT] = 0, 0, 0, 0
         rep[k, KV_FREE], rep[k, PROMPTED_NS] = reg[g, KV_TOKENS], NONE
         rest(st, k, DOWN, now)
+    gather(st, g)
 
 
 @helper
@@ -157,4 +171,4 @@ def come_up(st, g, now):
     st.reg[g, UP] = 1
     for k in range(st.reg[g, FIRST], st.reg[g, LAST]):
         spend(st, g, k, now)
-        rest(st, k, IDLE, now)
+        rest(st, k, IDLE if k - st.reg[g, FIRST] < st.reg[g, AWAKE] else ASLEEP, now)

@@ -48,7 +48,7 @@ def begin(st, g, k, now):
         a, beta, gamma = regf[g, A_S], regf[g, BETA_S], regf[g, GAMMA_S]
         schedule(st, k, now + iterations_end_ns(n, b, k0, a, beta, gamma, st.clock[TICK_NS]))
     else:
-        rest(st, k, IDLE, now)
+        rest(st, k, IDLE if k - st.reg[g, FIRST] < st.reg[g, AWAKE] else ASLEEP, now)
 
 
 @helper
@@ -87,6 +87,8 @@ def admit(st, g, k, q, now):
     elif rep[k, STATE] == IDLE:
         asleep = now >= rep[k, BEGUN_NS] + st.reg[g, SLEEP_AFTER_NS]
         spend(st, g, k, now)
+        if asleep:
+            st.met[g, WAKES] += 1
         if asleep and st.reg[g, WAKE_NS] > 0:
             rep[k, STATE] = WAKING
             schedule(st, k, now + st.reg[g, WAKE_NS])
@@ -141,6 +143,10 @@ def settle_replica(st, g, k, now):
         elapsed, planned = now - rep[k, BEGUN_NS], rep[k, PLANNED]
         b, k0 = rep[k, EPOCH_B], rep[k, EPOCH_K0]
         count(st, g, k, iterations_ended(elapsed, planned, b, k0, a, beta, gamma, st.clock[TICK_NS]))
+    elif rep[k, STATE] == PREFILL and regf[g, CHARGED_HOST_W] > 0.0:
+        q = st.waiting[k, rep[k, HEAD]]
+        charge(st, g, q, st.reqf[q, OWED_J])
+        st.reqf[q, OWED_J] = 0.0
     for i in range(rep[k, ACTIVE]):
         bill(st, g, k, st.active[k, i] & ROW)
 

@@ -10,16 +10,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from glbdes.engine.fast.kv_state import kv_caches
 from glbdes.errors import InvariantError
 from glbdes.hardware.steps import decode_constant
 from glbdes.units import NS_PER_S
-from glbdes.world import REQUEST_DTYPE, Floats, Ints, World
+from glbdes.world import Floats, Ints, World
 
 NONE = -1
 NEVER = np.int64(np.iinfo(np.int64).max)  # typed: kernels are compiled anew for every literal that they are called with
 ROW_BITS = 28  # of a key: 268 M requests underway, and 36 bits for iterations, which are centuries
 ROW = (1 << ROW_BITS) - 1
-IDLE, WAKING, PREFILL, DECODE, BETWEEN, DOWN = range(6)  # what a replica is doing
+# What a replica is doing. WAKING: for a request that it has; RISING: since it was told to; ASLEEP: told to.
+IDLE, WAKING, PREFILL, DECODE, BETWEEN, DOWN, ASLEEP, RISING = range(8)
 
 # fmt: off
 # Columns of `rep`. BEGUN_NS: of an epoch, a prefill or a rest. PLANNED: iterations, or the time of a prefill.
@@ -28,33 +30,48 @@ IDLE, WAKING, PREFILL, DECODE, BETWEEN, DOWN = range(6)  # what a replica is doi
  PROMPTED_NS, ACTIVE, WAITING, HEAD) = range(16)
 # Columns of `reg`.
 (FIRST, LAST, MAX_BATCH, KV_TOKENS, MAX_QUEUE, SLEEP_AFTER_NS, WAKE_NS, PROFILE, UP, QUEUED, QUEUE_HEAD, QUEUE_TAIL,
- POPULATION, POPULATION_NS, QUEUE_NS, WORDS, BITS, INDEX, LOWEST) = range(19)
-# Columns of `regf`.
-A_S, BETA_S, GAMMA_S, E0_J, E1_J, E2_J, IDLE_W, SLEEP_W, HOST_W, USD_PER_J, CARBON_PER_J, WATER_PER_J = range(12)
+ POPULATION, POPULATION_NS, QUEUE_NS, WORDS, BITS, INDEX, LOWEST, AWAKE, PACK) = range(21)
+# Columns of `regf`. CHARGED_HOST_W: of a replica at work, what its requests pay for.
+(A_S, BETA_S, GAMMA_S, E0_J, E1_J, E2_J, IDLE_W, SLEEP_W, HOST_W, USD_PER_J, CARBON_PER_J, WATER_PER_J, HOST_SLEEP_W,
+ CHARGED_HOST_W) = range(14)
 # Columns of `met` and `metf`, in the order of METER_DTYPE.
 (ARRIVED, SERVED_N, REJECTED_N, TIMED_OUT_N, FAILED_N, QUEUE_MAX, QUEUE_AREA, SYSTEM_AREA, PREFILL_NS, DECODE_NS,
- IDLE_METER_NS, DOWN_NS) = range(12)
-PREFILL_J, DECODE_J, IDLE_J, ATTRIBUTED_J = range(4)
+ IDLE_METER_NS, DOWN_NS, ASLEEP_NS, WAKES) = range(14)
+PREFILL_J, DECODE_J, IDLE_J, SLEEP_J, ATTRIBUTED_J = range(5)
 # Columns of `req`, `reqf` and `links`: requests underway. A row of the first is two cache lines, of the second one.
 (ID, GATEWAY, SLO, PROMPT, OUTPUT, ARRIVAL_NS, ATTEMPTS, AT_REGION,
- REPLICA, START_NS, FIRST_NS, DECODED, TARGET, STATUS, FINISH_NS) = range(15)
+ REPLICA, START_NS, FIRST_NS, DECODED, TARGET, STATUS, FINISH_NS, SESSION) = range(16)
 UNIFORM, ENERGY_J, COST_USD, CARBON_G, WATER_L, OWED_J, SHARED_AT_J = range(7)
 NEXT, PREVIOUS, LATE_AT = range(3)
 # Where replicas schedule in chunks. Columns of `crep`: HERE, who runs and waits; RUNNING, of whom the first DECODERS
 # decode; those who wait, a list by `links`, the first LOSERS of them preempted; FREE blocks; how many were POPPED off
-# their queue; STEPS counted since all were billed; PENDING: the next step is still to be put together.
+# their queue; STEPS counted since all were billed; of the step with chunks its tokens and their products.
 (HERE, RUNNING, DECODERS, WAIT_HEAD, WAIT_TAIL, WAIT_COUNT, LOSERS, FREE, POPPED, STEPS, STEP_TOKENS, STEP_PAST,
  STEP_SQUARE) = range(13)
 # Columns of `creq`. KNOWN: tokens, of one that decodes when it was billed, and MARK the STEPS then. COMPUTED of those
-# that do not decode, CHUNK of them in this step. AHEAD: blocks before its own in the queue of free ones, plus POPPED.
-# LEFT: blocks that it left there, LEFT_FULL of them full. PREEMPTIONS and CACHED tokens: for its record.
-KNOWN, COMPUTED, CHUNK, MARK, AHEAD_AT, LEFT, LEFT_FULL, PREEMPTIONS, CACHED = range(9)
-# Columns of `creqf` and `crepf`.
-ATTENTION_J, RISING_J = range(2)
-# Elements of `cnum`.
-BUDGET, BLOCK, WHOLE = range(3)
-# Requests to come: the first six columns of `req`, and when they reach their region.
-DUE_NS = 6
+# that do not decode, CHUNK of them in this step. PREEMPTIONS and CACHED tokens: for its record. AHEAD: blocks before
+# its own in the queue of free ones, plus POPPED. LEFT: blocks that it left there, LEFT_FULL of them full.
+KNOWN, COMPUTED, CHUNK, MARK, PREEMPTIONS, CACHED = range(6)
+AHEAD_AT, LEFT, LEFT_FULL = 8, 9, 10
+# Columns of `creqf` and `crepf`, which are the same memory as floats, so that what is read together lies together.
+ATTENTION_J, RISING_J = 6, 7
+P_J, Q_J = 13, 14
+# Elements of `cnum`. LOG: the binary logarithm of BLOCK, NONE if it has none.
+BUDGET, BLOCK, WHOLE, LOG = range(4)
+# Where requests have prefixes in common. Columns of `kv`: where a replica's blocks begin, how many there are, the first
+# and the last free one, where its part of `table` begins, the part's size less one, how many `slots` are free, and for
+# how many steps of the row the decoding requests have blocks; how many the head of who waits has FOUND.
+KV_FIRST, KV_ROOM, KV_HEAD, KV_TAIL, TABLE_AT, MASK, SLOTS_FREE, GROWN, FOUND = range(9)
+# Columns of `preq`. CHAIN, and the SHIFT of its contents' copy. SLOT: row of `mine`. BLOCKS in use, of which the first
+# FILLED have their content, and TOKENS that they are for.
+CHAIN, SHIFT, SLOT, BLOCKS, FILLED, TOKENS = range(6)
+# Columns of `chains` and `runs`, elements of `pnum`.
+RUN_FIRST, RUN_LAST, CHAIN_BLOCKS = range(3)
+RUN_INDEX, RUN_SHIFT = range(2)
+CHAINS, CONTENTS, BY_PREFIX = range(3)
+EMPTY = np.int64(np.iinfo(np.int64).min)  # the content of a block that has none
+# Requests to come: the first six columns of `req`, when they reach their region; session and chain, if there are any.
+DUE_NS, SESSION_TO_COME, CHAIN_TO_COME = 6, 7, 8
 # Elements of `clock`. AHEAD: how far above its leaf a replica's coming events are foreseen; 0: not at all.
 (TICK_NS, TIMEOUT_NS, HORIZON_NS, SPREAD, FREE_COUNT, ENDED_COUNT, CHARGE_COUNT, LATE_COUNT, OUT_COUNT,
  TURNED_COUNT, AHEAD, PENDING_COUNT, PENDING_NS) = range(13)
@@ -69,13 +86,13 @@ class State(NamedTuple):
     active: Ints  # [n, max_batch] a heap by (target, id) of keys: the target, and in the last ROW_BITS the pool row
     waiting: Ints  # [n, max_batch] a ring of pool rows: admitted, no first token yet
     tree: Ints  # [2 * leaves, 2] a tournament of (time, replica): leaves in the second half, winners above, final at 1
-    bits: NDArray[np.uint64]  # occupancy: for each region and number held, the set of such replicas
-    levels: Ints  # [r, max_batch + 1] how many replicas hold so many requests
+    bits: NDArray[np.uint64]  # occupancy: for each region and number held, the set of such replicas that take requests
+    levels: Ints  # [r, max_batch + 1] how many of them hold so many requests
     starts: Ints  # [r, max_batch + 1] the words of `bits` before this one are 0
-    reg: Ints  # [r, 19]
-    regf: Floats  # [r, 12]
-    met: Ints  # [r, 12]
-    metf: Floats  # [r, 4]
+    reg: Ints  # [r, 21]
+    regf: Floats  # [r, 14]
+    met: Ints  # [r, 14]
+    metf: Floats  # [r, 5]
     prefill_ns: Ints  # [2, profile, tokens] second: of a prompt that begins where another ended
     prefill_j: Floats  # [profile, tokens]
     req: Ints  # [q, 16]
@@ -89,13 +106,13 @@ class State(NamedTuple):
     out: NDArray[Any]  # [o] REQUEST_DTYPE: records of requests that have ended since the last call
     clock: Ints  # [13]
     # None where prompts come first:
-    crep: Ints | None  # [n, 13]
-    crepf: Floats | None  # [n, 2] counters P and Q
+    crep: Ints | None  # [n, 16]
+    crepf: Floats | None  # [n, 16] the same memory: counters P and Q
     running: Ints | None  # [n, max_batch] rows, by admission
     residues: Ints | None  # [n, block tokens] decoding requests by (computed - ITERATIONS) modulo the tokens of a block
     pending: Ints | None  # [n] replicas that put a step together at the end of this instant, in order
-    creq: Ints | None  # [q, 9]
-    creqf: Floats | None  # [q, 2]
+    creq: Ints | None  # [q, 16]
+    creqf: Floats | None  # [q, 16] the same memory
     tokens_s: Floats | None  # [profile, tokens] the table D of steps
     tokens_j: Floats | None
     modes_s: Floats | None  # [profile, decode or mixed, 3]
@@ -104,7 +121,23 @@ class State(NamedTuple):
     each_j: Floats | None
     rows_s: Floats | None  # [profile, batch] what of a step without chunks does not change with its context
     rows_j: Floats | None
-    cnum: Ints | None  # [3]
+    cnum: Ints | None  # [4]
+    # None unless requests have prefixes in common (docs/model.md, "Prefixes"); m: blocks of all replicas
+    kv: Ints | None  # [n, 9]
+    content: Ints | None  # [m] of each block
+    users: NDArray[np.int32] | None  # [m] requests that use it
+    after: NDArray[np.int32] | None  # [m] the next free one
+    before: NDArray[np.int32] | None  # [m]
+    same: NDArray[np.int32] | None  # [m] the next one that was filled with the same content
+    table: NDArray[np.int32] | None  # for each replica, blocks by content, hashed
+    far: NDArray[np.int32] | None  # how far each of them is from where the search for its content begins
+    mine: NDArray[np.int32] | None  # [n * max_batch, blocks] that a running request uses
+    slots: NDArray[np.int32] | None  # [n, max_batch] a stack of unused rows of `mine`
+    preq: Ints | None  # [q, 6]
+    chains: Ints | None  # [c, 3]
+    runs: Ints | None  # [k, 2]
+    pnum: Ints | None  # [3]
+    sessions: Ints | None  # [1] how many; None where there are none
 
 
 def prefill_ticks(world: World) -> Ints:
@@ -121,7 +154,7 @@ def make_state(world: World, regions: list[int], prefill_ns: Ints) -> State:
     n, r = int(counts.sum()), len(regions)
     batch = int(fleet.max_batch[regions].max())
     leaves = 1 << max(n - 1, 1).bit_length()
-    reg = np.zeros((r, 19), dtype=np.int64)
+    reg = np.zeros((r, 21), dtype=np.int64)
     reg[:, LAST] = np.cumsum(counts)
     reg[:, FIRST] = reg[:, LAST] - counts
     reg[:, MAX_BATCH], reg[:, KV_TOKENS] = fleet.max_batch[regions], fleet.kv_tokens[regions]
@@ -135,10 +168,13 @@ def make_state(world: World, regions: list[int], prefill_ns: Ints) -> State:
     for row, count in zip(reg, counts, strict=True):
         for i in range(int(count)):
             bits[row[BITS] + i // 64] |= np.uint64(1) << np.uint64(i % 64)
-    regf = np.zeros((r, 12))
+    reg[:, AWAKE], reg[:, PACK] = counts, fleet.pack[regions]
+    regf = np.zeros((r, 14))
     columns = (fleet.a_s, fleet.beta_s, fleet.gamma_s, fleet.e0_j, fleet.e1_j, fleet.e2_j, fleet.idle_w, fleet.sleep_w)
     for column, values in enumerate((*columns, fleet.host_w)):
         regf[:, column] = values[regions]
+    regf[:, HOST_SLEEP_W] = fleet.host_sleep_w[regions]
+    regf[:, CHARGED_HOST_W] = fleet.host_w[regions] if world.active_attribution else 0.0
     rep = on_lines(n, 16, np.int64)
     rep[:, REGION] = np.repeat(np.arange(r), counts)
     rep[:, KV_FREE] = reg[rep[:, REGION], KV_TOKENS]
@@ -166,8 +202,8 @@ def make_state(world: World, regions: list[int], prefill_ns: Ints) -> State:
         starts=np.zeros((r, batch + 1), dtype=np.int64),
         reg=reg,
         regf=regf,
-        met=np.zeros((r, 12), dtype=np.int64),
-        metf=np.zeros((r, 4)),
+        met=np.zeros((r, 14), dtype=np.int64),
+        metf=np.zeros((r, 5)),
         prefill_ns=prefill_ns,
         prefill_j=np.ascontiguousarray(fleet.prefill_j),
         req=on_lines(0, 16, np.int64),
@@ -178,9 +214,11 @@ def make_state(world: World, regions: list[int], prefill_ns: Ints) -> State:
         ended=np.zeros(0, dtype=np.int64),
         turned=np.zeros(0, dtype=np.int64),
         charges=np.zeros((0, 3)),
-        out=np.empty(0, dtype=REQUEST_DTYPE),
+        out=np.empty(0, dtype=world.request_dtype),
         clock=clock,
         **in_chunks(world, regions, rep),
+        **kv_caches(world, regions, rep),
+        sessions=np.array([world.sessions]) if world.in_sessions else None,
     )
     return with_room(state, 0)
 
@@ -190,8 +228,9 @@ def in_chunks(world: World, regions: list[int], rep: Ints) -> dict[str, Any]:
     fleet, steps = world.fleet, world.steps
     if steps is None:
         return dict.fromkeys((*CHUNK_FIELDS, *STEP_FIELDS))
-    n, batch = len(rep), int(fleet.max_batch[regions].max())
-    crep = np.zeros((n, 13), dtype=np.int64)
+    n, batch, size = len(rep), int(fleet.max_batch[regions].max()), steps.block_tokens
+    shift = NONE if size & (size - 1) else size.bit_length() - 1
+    crep, creq = on_lines(n, 16, np.int64), on_lines(0, 16, np.int64)
     crep[:, WAIT_HEAD] = crep[:, WAIT_TAIL] = NONE
     crep[:, FREE] = fleet.kv_tokens[regions][rep[:, REGION]] // steps.block_tokens - 1
 
@@ -202,15 +241,15 @@ def in_chunks(world: World, regions: list[int], rep: Ints) -> dict[str, Any]:
 
     arrays = (
         crep,
-        np.zeros((n, 2)),
+        crep.view(np.float64),
         np.zeros((n, batch), dtype=np.int64),
         np.zeros((n, steps.block_tokens), dtype=np.int64),
         np.zeros(n, dtype=np.int64),
-        np.zeros((0, 9), dtype=np.int64),
-        np.zeros((0, 2)),
+        creq,
+        creq.view(np.float64),
         rows(steps.tokens_s, steps.modes_s, steps.each_s),
         rows(steps.tokens_j, steps.modes_j, steps.each_j),
-        np.array([steps.budget, steps.block_tokens, steps.whole_prompts], dtype=np.int64),
+        np.array([steps.budget, size, steps.whole_prompts, shift], dtype=np.int64),
     )
     tables = {name: np.array(getattr(steps, name)) for name in STEP_FIELDS}
     return {**dict(zip(CHUNK_FIELDS, arrays, strict=True)), **tables}
@@ -239,7 +278,7 @@ def with_room(state: State, arrivals: int) -> State:
     unused, old = int(state.clock[FREE_COUNT]), len(state.req)
     most_ended = old - unused + arrivals
     if len(state.out) < most_ended:
-        state = state._replace(out=np.empty(most_ended + most_ended // 4, dtype=REQUEST_DTYPE))
+        state = state._replace(out=np.empty(most_ended + most_ended // 4, dtype=state.out.dtype))
     if unused >= arrivals:
         return state
     extra = max(arrivals - unused, old, 1024)
@@ -255,12 +294,14 @@ def with_room(state: State, arrivals: int) -> State:
             return None
         return np.concatenate([array, np.zeros((factor * extra, *array.shape[1:]), dtype=array.dtype)])
 
+    creq = None if state.creq is None else longer(state.creq, extra)
     return state._replace(
         req=longer(state.req, extra),
         reqf=longer(state.reqf, extra),
         links=grown(state.links),
-        creq=grown(state.creq),
-        creqf=grown(state.creqf),
+        creq=creq,
+        creqf=None if creq is None else creq.view(np.float64),
+        preq=grown(state.preq),
         free=free,
         late=grown(state.late),
         ended=grown(state.ended),

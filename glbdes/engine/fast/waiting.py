@@ -10,19 +10,33 @@ from glbdes.engine.fast.state import *  # noqa: F403
 def here(st, g, k, new):
     """Replica k now has `new` requests, running and waiting."""
     st.crep[k, HERE] = new
-    hold(st, g, k, min(new, st.reg[g, MAX_BATCH]))
+    if st.rep[k, STATE] == RISING:  # it is in no set yet
+        st.rep[k, HELD] = min(new, st.reg[g, MAX_BATCH])
+    else:
+        hold(st, g, k, min(new, st.reg[g, MAX_BATCH]))
 
 
 @helper
-def fewest(st, g):
-    """The replica of region g with the fewest requests, lowest index first."""
+def taking(st, g):
+    """The replica of region g that the next request is given to: one that is awake, else one that wakes up."""
     best = admitting(st, g, 0)
-    if best == NONE:
-        best = st.reg[g, FIRST]
-        for k in range(st.reg[g, FIRST] + 1, st.reg[g, LAST]):
-            if st.crep[k, HERE] < st.crep[best, HERE]:
-                best = k
+    if best != NONE:
+        return best
+    ready = False
+    for k in range(st.reg[g, FIRST], st.reg[g, FIRST] + max(st.reg[g, AWAKE], 1)):
+        awake = k - st.reg[g, FIRST] < st.reg[g, AWAKE] and st.rep[k, STATE] != RISING
+        if best == NONE or (awake and not ready) or (awake == ready and before(st, g, k, best)):
+            best, ready = k, awake
     return best
+
+
+@helper
+def before(st, g, k, other):
+    """Whether replica k is chosen before one of lower index, neither being in a set."""
+    mine, its, pack = st.crep[k, HERE], st.crep[other, HERE], st.reg[g, PACK]
+    if mine < pack or its < pack:
+        return mine < pack and (its >= pack or mine > its)
+    return mine < its
 
 
 @helper

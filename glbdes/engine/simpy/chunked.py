@@ -16,6 +16,8 @@ class ChunkedRegion(Region):
     def __init__(self, env: Environment, world: World, index: int, owner: Owner) -> None:
         super().__init__(env, world, index, owner)
         assert world.steps is not None
+        self.prefixes = world.prefixes
+        self.by_prefix = world.by_prefix
         self.rules = Rules(self.pool, world.steps, int(world.fleet.profile[index]))
         self.servers = [ChunkedReplica(env, self.pool, self, i) for i in range(self.pool.replicas)]
         self.replicas = [*self.servers]
@@ -29,7 +31,7 @@ class ChunkedRegion(Region):
         if request.prompt + request.output > self.rules.room_tokens:
             self.refuse(request, physics.REJECTED, now)
             return
-        replica = min(self.servers, key=lambda one: one.held)
+        replica = self.taking(self.holding(request, now))
         if replica.held >= self.pool.max_batch and len(self.queue) >= self.max_queue:
             self.refuse(request, physics.REJECTED, now)
         elif request.arrival_ns + self.timeout_ns <= now:
@@ -37,6 +39,27 @@ class ChunkedRegion(Region):
         else:
             self.enqueue(request, now)
             replica.join(request, now)
+
+    def holding(self, request: Request, now: int) -> list[ChunkedReplica]:
+        """Replicas that a request may be given to: those that are awake, or wake up, or the first; by prefix, those of
+        them that hold most of it."""
+        ready = [one for one in self.servers if one.accepts] or self.servers[: max(self.awake, 1)]
+        if not self.by_prefix:
+            return ready
+        hits = [one.prefix(request, now) for one in ready]
+        return [one for one, count in zip(ready, hits, strict=True) if count == max(hits)]
+
+    def taking(self, ready: list[ChunkedReplica]) -> ChunkedReplica:
+        """The one of `ready` that the next request is given to."""
+        best = self.choose([one for one in ready if one.held < self.pool.max_batch])
+        return best or min(ready, key=lambda one: one.held)
+
+    def drain(self, now: int) -> None:
+        """Nothing to do: who waits, waits at a replica."""
+
+    def contents(self, chain: int) -> list[int]:
+        """Of the first blocks of a request of `chain`."""
+        return [] if self.prefixes is None else self.prefixes.of(chain).tolist()
 
     def time_out(self, request: Request, now: int) -> None:
         """A request that was never scheduled has waited enough; one that was preempted is served."""

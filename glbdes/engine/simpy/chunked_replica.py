@@ -10,7 +10,7 @@ from simpy import Environment, Event
 
 from glbdes.engine.simpy.meter import Meter
 from glbdes.engine.simpy.pool import Pool
-from glbdes.engine.simpy.replica import BETWEEN, DECODE, DOWN, IDLE, PREFILL, Replica
+from glbdes.engine.simpy.replica import ASLEEP, BETWEEN, DECODE, DOWN, IDLE, PREFILL, Replica
 from glbdes.engine.simpy.request import NONE, Happening, Request, order_key
 from glbdes.engine.simpy.scheduler import Job, Step
 from glbdes.engine.simpy.step_costs import Rules
@@ -32,6 +32,8 @@ class ChunkedOwner(Protocol):
     def scheduled(self, request: Request, now: int) -> None: ...
 
     def preempted(self, request: Request, now: int) -> None: ...
+
+    def contents(self, chain: int) -> list[int]: ...
 
 
 class ChunkedReplica(Replica):
@@ -62,6 +64,8 @@ class ChunkedReplica(Replica):
         self.state = state
         self.idle_ns = now
         self.next_event: Happening | None = None
+        if state == ASLEEP:
+            self.scheduler.forget()
         self.forget()
 
     def forget(self) -> None:
@@ -75,7 +79,7 @@ class ChunkedReplica(Replica):
         """`request` waits here from now on."""
         scheduler = self.scheduler
         request.replica = self.index
-        job = Job(request.id, request.prompt, request.output)
+        job = self.job(request)
         self.jobs[request.id] = job, request
         request.decoded = NONE
         self.held += 1
@@ -84,6 +88,17 @@ class ChunkedReplica(Replica):
             self.wake(now)
         elif len(scheduler.waiting) == 1:
             self.look_again(now)
+
+    def job(self, request: Request) -> Job:
+        return Job(request.id, request.prompt, request.output, self.owner.contents(request.chain))
+
+    def prefix(self, request: Request, now: int) -> int:
+        """How many blocks of `request` are in the cache now."""
+        if self.state == DECODE:
+            elapsed = now - self.epoch_ns
+            n = physics.iterations_ended(elapsed, self.planned, self.epoch_b, self.epoch_k0, *self.row_timing())
+            self.scheduler.reach(self.step_now, n if self.row_ns(n) == elapsed else n + 1)
+        return len(self.scheduler.hits(self.job(request)))
 
     def give_up(self, request: Request, now: int) -> None:
         """`request`, which waits here, has no patience left; who stood behind it may fit where it did not."""
@@ -104,15 +119,19 @@ class ChunkedReplica(Replica):
     def begin(self, now: int) -> None:
         """The next step is put together when everything else of this instant has happened."""
         self.state = BETWEEN
-        self.next_event = Happening(self.env, now, self.compose_order, self.compose)
+        if self.env.peek() > now:  # it has
+            self.compose(now)
+        else:
+            self.next_event = Happening(self.env, now, self.compose_order, self.instant_over)
 
-    def compose(self, event: Event) -> None:
+    def instant_over(self, event: Event) -> None:
+        if event is self.next_event:
+            self.compose(self.env._now)  # type: ignore[arg-type]
+
+    def compose(self, now: int) -> None:
         """A step, or a row of them, begins."""
-        if event is not self.next_event:
-            return
-        now: int = self.env._now  # type: ignore[assignment]
         if not self.scheduler.at_work:
-            self.rest(IDLE, now)
+            self.rest(IDLE if self.wanted else ASLEEP, now)
             return
         self.step_now = step = self.scheduler.compose()
         for job in step.preempted:
@@ -170,7 +189,7 @@ class ChunkedReplica(Replica):
         if self.scheduler.at_work:
             self.begin(now)
         else:
-            self.rest(IDLE, now)
+            self.rest(IDLE if self.wanted else ASLEEP, now)
 
     def end_mixed(self, now: int) -> None:
         """A step with chunks has ended."""
@@ -257,6 +276,17 @@ class ChunkedReplica(Replica):
         self.rising_j += gamma * (new * self.iterations + new * (new + 1) // 2)
         self.iterations += new
         self.counted = n
+
+    def share_host(self, span_ns: int) -> None:
+        """Who is in the steps of `span_ns` shares what the host draws (eq. 16), where requests pay for it."""
+        host_w, step = self.pool.charged_host_w, self.step_now
+        if host_w == 0.0:
+            return
+        share_j = physics.host_share_j(host_w, span_ns, len(step.jobs))
+        if step.decoding:
+            self.shared_j += share_j
+        for chunk in step.chunks:
+            self.jobs[chunk.job.id][1].owed_j += share_j
 
     def settle(self, now: int) -> None:
         """A slot ends: everything used so far is counted and charged."""

@@ -10,7 +10,7 @@ from operator import add
 import numpy as np
 
 from glbdes.engine.simpy.region import Region
-from glbdes.engine.simpy.request import Request
+from glbdes.engine.simpy.request import NONE, Request
 from glbdes.hardware import physics
 from glbdes.world import Floats, World
 
@@ -27,6 +27,8 @@ class Dispatcher:
         self.telemetry = world.telemetry_ns > 0
         self.nearest_first = np.argsort(world.latency_ns, axis=1, kind="stable").tolist()
         self.weights = [[0.0] * world.regions] * world.gateways
+        self.affinity = world.affinity
+        self.homes: dict[int, int] = {}  # regions of sessions
         self.credits = [[0.0] * world.regions for _ in range(world.gateways)]
         self.seen_queue = [0] * world.regions
         self.seen_load = [0.0] * world.regions
@@ -46,6 +48,8 @@ class Dispatcher:
         flows = [
             [demand * weight for weight in row] for demand, row in zip(demand_rps.tolist(), self.weights, strict=True)
         ]
+        if self.affinity == physics.BY_SESSION_SLOT:
+            self.homes.clear()
         self.sent_rps = [reduce(add, column, 0.0) for column in zip(*flows, strict=True)]
         self.refresh()
 
@@ -67,6 +71,18 @@ class Dispatcher:
         for r in open_regions:
             row[r] = self.weights[g][r] / total if total > 0.0 else float(r == open_regions[0])
         return row
+
+    def region_for(self, request: Request) -> int:
+        """Where its session is, if that region is open; else by the rule, and its session is there from now on."""
+        if self.affinity == physics.BY_REQUEST or request.session == NONE:
+            return self.choose(request)
+        home = self.homes.get(request.session)
+        if home is not None and home in self.open[request.gateway]:
+            return home
+        r = self.choose(request)
+        if r != NOWHERE:
+            self.homes[request.session] = r
+        return r
 
     def weighted(self, request: Request) -> int:
         """The region that the request's uniform number falls on."""

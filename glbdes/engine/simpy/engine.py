@@ -15,10 +15,11 @@ from simpy import Environment
 
 from glbdes.engine.simpy.chunked import region_of
 from glbdes.engine.simpy.dispatch import NOWHERE, Dispatcher
-from glbdes.engine.simpy.request import Happening, Request, as_records, order_key
+from glbdes.engine.simpy.request import NONE, Happening, Request, as_records, order_key
 from glbdes.hardware import physics
 from glbdes.workload import Requests
 from glbdes.world import Floats, Ints, Policy, Sink, SlotRecord, World
+from glbdes.world.scaling import Scaler
 from glbdes.world.view import Planner
 
 CHUNK = 1 << 16  # requests handed to the sink at a time
@@ -53,6 +54,7 @@ class Simulation:
         kind = region_of(world)
         self.regions = [kind(self.env, world, r, self) for r in range(world.regions)]
         self.dispatcher = Dispatcher(world, self.regions)
+        self.scaler = Scaler(world)
         self.latency_ns = world.latency_ns.tolist()
         self.dispatched = [[0] * world.regions for _ in range(world.gateways)]
         self.parts: list[tuple[NDArray[Any], Ints]] = []  # of the running slot: meters, and what was dispatched
@@ -102,15 +104,33 @@ class Simulation:
         self.demand_rps: Floats = world.arrived_rps(requests)
         self.weights = self.planner.plan(slot, self.demand_rps, np.array([region.up for region in self.regions]))
         self.duals = self.planner.duals()
+        self.scaler.open_slot(slot, self.weights, self.planner)
         self.dispatcher.follow(self.weights, self.planner.demand_rps)
         for region in self.regions:
             region.open_slot(world.signals, slot)
+        self.awake = self.keep_awake()
+        self.env.process(self.rescaling(slot))
         self.underway += len(requests)
         self.env.process(self.gateways(requests))
 
+    def keep_awake(self) -> Ints | None:
+        """As many replicas as there are to be now are awake, or wake up."""
+        arrived = np.array([region.arrived + region.meter.arrived for region in self.regions])
+        awake = self.scaler.awake(self.now, arrived)
+        if awake is not None:
+            for region, count in zip(self.regions, awake.tolist(), strict=True):
+                region.keep_awake(count, self.now)
+        return awake
+
+    def rescaling(self, slot: int) -> Process:
+        """Between two plans, too, more or fewer replicas may have to be awake."""
+        for at_ns in self.scaler.moments(slot):
+            yield self.moment(at_ns, order_key(physics.SLOT, 0, 1))
+            self.keep_awake()
+
     def gateways(self, requests: Requests) -> Process:
         """The slot's requests arrive at their gateways and are dispatched."""
-        columns = (
+        columns = [
             requests.request_id,
             requests.gateway,
             requests.slo,
@@ -118,7 +138,10 @@ class Simulation:
             requests.output_tokens,
             requests.arrival_ns,
             requests.uniform,
-        )
+        ]
+        if requests.session is not None:
+            columns.append(requests.session)
+            columns.append(np.full(len(requests), NONE) if requests.chain is None else requests.chain)
         order = order_key(physics.GATEWAY_ARRIVAL)
         for row in zip(*(column.tolist() for column in columns), strict=True):
             request = Request(*row)
@@ -127,7 +150,7 @@ class Simulation:
 
     def dispatch(self, request: Request) -> None:
         """Send a request on its way to a region."""
-        r = self.dispatcher.choose(request)
+        r = self.dispatcher.region_for(request)
         if r == NOWHERE:
             self.end(request, physics.FAILED, self.now)
             return
@@ -161,7 +184,7 @@ class Simulation:
 
     def flush(self) -> None:
         if self.ended:
-            self.sink.requests(as_records(self.ended))
+            self.sink.requests(as_records(self.ended, self.world.request_dtype))
         self.ended_before += len(self.ended)
         self.progress(self.ended_before)
         self.ended = []
@@ -174,7 +197,7 @@ class Simulation:
 
     def close_slot(self, slot: int) -> None:
         meters, dispatched = self.parts.pop(1 if self.world.warmup_ns else 0)
-        record = SlotRecord(slot, self.weights, self.demand_rps, dispatched, meters, self.duals)
+        record = SlotRecord(slot, self.weights, self.demand_rps, dispatched, meters, self.duals, awake=self.awake)
         if self.parts:
             warmup, sent = zip(*self.parts, strict=True)
             record = replace(record, warmup=warmup, warmup_dispatched=np.sum(sent, axis=0))

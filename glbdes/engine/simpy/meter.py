@@ -19,9 +19,12 @@ class Meter:
     decode_ns: int = 0
     idle_ns: int = 0
     down_ns: int = 0
+    asleep_ns: int = 0
+    wakes: int = 0
     prefill_j: float = 0.0
     decode_j: float = 0.0
     idle_j: float = 0.0
+    sleep_j: float = 0.0
     attributed_j: float = 0.0
 
     def read(self) -> tuple[float, ...]:

@@ -35,8 +35,11 @@ class Pool:
     idle_w: float
     sleep_w: float
     host_w: float
+    host_sleep_w: float
+    charged_host_w: float  # of a replica at work, what its requests pay for
     sleep_after_ns: int
     wake_ns: int
+    pack: int  # requests up to which a replica is filled before the next; 0: the one with the fewest comes first
     prefill_ns: Prefill
     chained_ns: Prefill
     prefill_j: Prefill
@@ -60,8 +63,11 @@ class Pool:
             idle_w=float(fleet.idle_w[region]),
             sleep_w=float(fleet.sleep_w[region]),
             host_w=float(fleet.host_w[region]),
+            host_sleep_w=float(fleet.host_sleep_w[region]),
+            charged_host_w=float(fleet.host_w[region]) if world.active_attribution else 0.0,
             sleep_after_ns=int(fleet.sleep_after_ns[region]),
             wake_ns=int(fleet.wake_ns[region]),
+            pack=int(fleet.pack[region]),
             prefill_ns=Prefill(fleet.prefill_s[profile], world.clock_ns),
             chained_ns=Prefill(fleet.chained_s[profile], world.clock_ns),
             prefill_j=Prefill(fleet.prefill_j[profile]),

@@ -1,9 +1,10 @@
 """A region of the SimPy engine: its queue, the choice of a replica, and its meter (docs/model.md, sections 4 and 5)."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import reduce
 from operator import add
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +12,14 @@ from simpy import Environment, Event
 
 from glbdes.engine.simpy.meter import Meter
 from glbdes.engine.simpy.pool import Pool
-from glbdes.engine.simpy.replica import IDLE, Replica
+from glbdes.engine.simpy.replica import ASLEEP, IDLE, Replica
 from glbdes.engine.simpy.request import Happening, Request, order_key
 from glbdes.hardware import physics
 from glbdes.signals import Signals
-from glbdes.units import J_PER_KWH, NS_PER_S
+from glbdes.units import J_PER_KWH
 from glbdes.world import METER_DTYPE, World
+
+Chosen = TypeVar("Chosen", bound=Replica)
 
 
 class Owner(Protocol):
@@ -40,15 +43,30 @@ class Region:
         self.spread = world.full_attribution
         self.charges: list[tuple[Request, float]] = []  # of the running slot, if they are to be spread
         self.queue: OrderedDict[int, Request] = OrderedDict()
-        self.population = 0
+        self.population = self.arrived = 0
         self.queue_since_ns = self.population_since_ns = 0
         self.meter = Meter()
         self.up = True
         self.replicas = [Replica(env, self.pool, self, i) for i in range(self.pool.replicas)]
+        self.awake = self.pool.replicas  # so many are to be awake: those of the lowest indices
 
     def load(self) -> float:
         """Requests per place, queued ones included."""
-        return self.population / (len(self.replicas) * self.pool.max_batch)
+        return self.population / (max(self.awake, 1) * self.pool.max_batch)
+
+    def keep_awake(self, count: int, now: int) -> None:
+        """So many replicas are to be awake from now on, and at least one if anybody waits."""
+        count = max(count, 1) if self.queue else count
+        more = count > self.awake
+        self.awake = count
+        for replica in self.replicas[:count]:
+            if not replica.wanted:
+                replica.stay_awake(now)
+        for replica in self.replicas[count:]:
+            if replica.wanted:
+                replica.go_to_sleep(now)
+        if more:
+            self.drain(now)
 
     def arrive(self, request: Request, now: int) -> None:
         """A request reaches the region: it is admitted, waits, or is sent off (section 4)."""
@@ -72,12 +90,17 @@ class Region:
             self.enqueue(request, now)
 
     def admitting(self, tokens: int) -> Replica | None:
-        """The admitting replica with the fewest requests, lowest index first."""
-        best, fewest = None, self.pool.max_batch
-        for replica in self.replicas:
-            if replica.held < fewest and replica.kv_free >= tokens:
-                best, fewest = replica, replica.held
-        return best
+        """The admitting replica to choose; None if there is none."""
+        most = self.pool.max_batch
+        return self.choose([one for one in self.replicas if one.accepts and one.held < most and one.kv_free >= tokens])
+
+    def choose(self, free: Sequence[Chosen]) -> Chosen | None:
+        """Of `free` replicas the fullest that holds less than it is packed to, or else the one with the fewest
+        requests; of equals the one of lowest index."""
+        below = [one for one in free if one.held < self.pool.pack]
+        if below:
+            return max(below, key=lambda one: one.held)
+        return min(free, key=lambda one: one.held, default=None)
 
     def enqueue(self, request: Request, now: int) -> None:
         self.count_population(1, now)
@@ -93,6 +116,8 @@ class Region:
 
             order = order_key(physics.TIMEOUT, self.index, request.id)
             Happening(self.env, request.arrival_ns + self.timeout_ns, order, give_up)
+        if self.awake == 0:
+            self.keep_awake(1, now)
 
     def time_out(self, request: Request, now: int) -> None:
         """A queued request has waited enough; the one behind it may fit where it did not."""
@@ -151,8 +176,9 @@ class Region:
         if charged <= 0.0:
             self.charges.clear()
             return
-        host_j = self.pool.host_w * (powered_ns / NS_PER_S)
-        factor = (self.meter.prefill_j + self.meter.decode_j + self.meter.idle_j + host_j) / charged
+        meter, pool = self.meter, self.pool
+        host_j = physics.host_j(pool.host_w, pool.host_sleep_w, powered_ns, meter.asleep_ns)
+        factor = (meter.prefill_j + meter.decode_j + meter.idle_j + meter.sleep_j + host_j) / charged
         charges, self.charges, self.spread = self.charges, [], False
         for request, joules in charges:
             self.charge(request, joules * factor)
@@ -177,6 +203,7 @@ class Region:
         """The meter of a part of a slot that lasted `span_ns`; the next part begins with a fresh one."""
         if self.spread:
             self.spread_charges(len(self.replicas) * span_ns - self.meter.down_ns)
+        self.arrived += self.meter.arrived
         reading = np.array([self.meter.read()], dtype=METER_DTYPE)
         self.meter = Meter(queue_max=len(self.queue))
         return reading
@@ -198,4 +225,4 @@ class Region:
         self.up = True
         for replica in self.replicas:
             replica.spend(now)
-            replica.rest(IDLE, now)
+            replica.rest(IDLE if replica.wanted else ASLEEP, now)

@@ -14,7 +14,8 @@ from glbdes.engine.simpy.pool import Pool
 from glbdes.engine.simpy.request import Happening, Request, order_key
 from glbdes.hardware import physics
 
-IDLE, WAKING, PREFILL, DECODE, BETWEEN, DOWN = range(6)  # what a replica is doing
+# What a replica is doing. WAKING: for a request that it has; RISING: since it was told to; ASLEEP: told to.
+IDLE, WAKING, PREFILL, DECODE, BETWEEN, DOWN, ASLEEP, RISING = range(8)
 
 
 class Owner(Protocol):
@@ -55,6 +56,7 @@ class Replica:
         "since_ns",
         "state",
         "waiting",
+        "wanted",
     )
 
     def __init__(self, env: Environment, pool: Pool, owner: Owner, index: int) -> None:
@@ -64,6 +66,7 @@ class Replica:
         self.index = index
         self.order = order_key(physics.REPLICA, pool.region, index)
         self.since_ns = 0
+        self.wanted = True  # to be awake
         self.reset(IDLE, 0)
 
     def reset(self, state: int, now: int) -> None:
@@ -96,11 +99,37 @@ class Replica:
         elif self.state == IDLE:
             self.wake(now)
 
+    @property
+    def accepts(self) -> bool:
+        """Whether it is given requests."""
+        return self.wanted and self.state != RISING
+
+    def stay_awake(self, now: int) -> None:
+        """It is to be awake from now on: one that sleeps takes its time."""
+        self.wanted = True
+        if self.state == ASLEEP:
+            self.spend(now)
+            self.owner.meter.wakes += 1
+            if self.pool.wake_ns > 0:
+                self.state = RISING
+                self.idle_ns = now
+                self.schedule(now + self.pool.wake_ns)
+            else:
+                self.rest(IDLE, now)
+
+    def go_to_sleep(self, now: int) -> None:
+        """It gets no more requests, and sleeps once it has none."""
+        self.wanted = False
+        if self.held == 0 and self.state in (IDLE, RISING):
+            self.spend(now)
+            self.rest(ASLEEP, now)
+
     def wake(self, now: int) -> None:
         """Begin the first work after a rest; a sleeper takes its time."""
         pool = self.pool
         asleep = now >= self.idle_ns + pool.sleep_after_ns
         self.spend(now)
+        self.owner.meter.wakes += asleep
         if asleep and pool.wake_ns > 0:
             self.state = WAKING
             self.schedule(now + pool.wake_ns)
@@ -125,7 +154,7 @@ class Replica:
             self.planned = n = self.active[0][0] - self.iterations
             self.schedule(now + physics.iterations_end_ns(n, b, k0, *pool.timing))
         else:
-            self.rest(IDLE, now)
+            self.rest(IDLE if self.wanted else ASLEEP, now)
 
     def schedule(self, at_ns: int) -> None:
         """The next step happens at `at_ns`, and no other."""
@@ -154,7 +183,7 @@ class Replica:
             return
         now: int = self.env._now  # type: ignore[assignment]
         self.spend(now)
-        held = self.held
+        held = self.held + (self.state == RISING)  # one that has risen takes from the queue, too
         if self.state == PREFILL:
             self.end_prefill(now)
         elif self.state == DECODE:
@@ -234,15 +263,32 @@ class Replica:
             meter.decode_ns += now - since
         elif state == PREFILL:
             meter.prefill_ns += now - since
-        elif since < pool.horizon_ns:
-            until = min(now, pool.horizon_ns)
-            if state == DOWN:
-                meter.down_ns += until - since
-            else:
-                meter.idle_ns += until - since
+        if since >= pool.horizon_ns or state == BETWEEN:
+            return
+        until = min(now, pool.horizon_ns)
+        if state in (DECODE, PREFILL):
+            self.share_host(until - since)
+        elif state == DOWN:
+            meter.down_ns += until - since
+        else:
+            awake_to = since
+            if state != ASLEEP:
                 sleep_after_ns = pool.sleep_after_ns if state == IDLE else physics.NEVER_NS
-                power = pool.idle_w, pool.sleep_w
-                meter.idle_j += physics.idle_j(self.idle_ns, since, until, sleep_after_ns, *power)
+                awake_to = physics.awake_until(self.idle_ns, since, until, sleep_after_ns)
+            meter.idle_ns += until - since
+            meter.asleep_ns += until - awake_to
+            meter.idle_j += physics.power_j(pool.idle_w, awake_to - since)
+            meter.sleep_j += physics.power_j(pool.sleep_w, until - awake_to)
+
+    def share_host(self, span_ns: int) -> None:
+        """Who is worked for during `span_ns` shares what the host draws (eq. 16), where requests pay for it."""
+        host_w = self.pool.charged_host_w
+        if host_w == 0.0:
+            return
+        if self.state == PREFILL:
+            self.waiting[0].owed_j += physics.host_share_j(host_w, span_ns, 1)
+        else:
+            self.shared_j += physics.host_share_j(host_w, span_ns, self.epoch_b)
 
     def settle(self, now: int) -> None:
         """A slot ends: everything used so far is counted and charged."""
@@ -251,6 +297,9 @@ class Replica:
             elapsed = now - self.epoch_ns
             timing = self.pool.timing
             self.count(physics.iterations_ended(elapsed, self.planned, self.epoch_b, self.epoch_k0, *timing))
+        elif self.state == PREFILL and self.pool.charged_host_w > 0.0:
+            self.owner.charge(self.waiting[0], self.waiting[0].owed_j)
+            self.waiting[0].owed_j = 0.0
         for _, _, request in self.active:
             self.bill(request)
 

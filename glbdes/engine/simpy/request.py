@@ -7,8 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy import Environment, Event
 
-from glbdes.world import REQUEST_DTYPE
-
 NONE = -1
 
 
@@ -40,6 +38,7 @@ class Request:
         "attention_at_j",
         "cached_tokens",
         "carbon_g",
+        "chain",
         "cost_usd",
         "decoded",
         "energy_j",
@@ -54,6 +53,7 @@ class Request:
         "region",
         "replica",
         "rising_at_j",
+        "session",
         "shared_at_j",
         "slo",
         "start_ns",
@@ -64,7 +64,16 @@ class Request:
     )
 
     def __init__(
-        self, id: int, gateway: int, slo: int, prompt: int, output: int, arrival_ns: int, uniform: float
+        self,
+        id: int,
+        gateway: int,
+        slo: int,
+        prompt: int,
+        output: int,
+        arrival_ns: int,
+        uniform: float,
+        session: int = NONE,
+        chain: int = NONE,
     ) -> None:
         self.id = id
         self.gateway = gateway
@@ -73,6 +82,8 @@ class Request:
         self.output = output
         self.arrival_ns = arrival_ns
         self.uniform = uniform
+        self.session = session
+        self.chain = chain  # of contents of its first blocks, that others may have too
         self.attempts = self.preemptions = self.cached_tokens = 0
         self.region = self.replica = self.start_ns = self.first_token_ns = NONE
         self.energy_j = self.cost_usd = self.carbon_g = self.water_l = 0.0
@@ -88,8 +99,8 @@ class Request:
         self.replica = self.start_ns = self.first_token_ns = NONE
 
 
-def as_records(ended: list[Request]) -> NDArray[Any]:
-    """Ended requests as `REQUEST_DTYPE`."""
+def as_records(ended: list[Request], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Ended requests as records of `dtype`, `REQUEST_DTYPE` or `SESSION_DTYPE`."""
     rows = [
         (
             r.id,
@@ -111,7 +122,8 @@ def as_records(ended: list[Request]) -> NDArray[Any]:
             r.water_l,
             r.preemptions,
             r.cached_tokens,
-        )
+            r.session,
+        )[: len(dtype.names or ())]
         for r in ended
     ]
-    return np.array(rows, dtype=REQUEST_DTYPE)
+    return np.array(rows, dtype=dtype)

@@ -7,7 +7,7 @@ anew, its own answer so far included, but for what it still finds in the cache.
 """
 
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple
 
 from glbdes.engine.simpy.blocks import Blocks
@@ -124,11 +124,14 @@ class Scheduler:
 
     def repeats(self, step: Step) -> int:
         """How often `step` can be taken in a row, if nobody comes: without chunks and preemption, until the first
-        request is finished or blocks do not suffice. Nobody could be admitted meanwhile, for blocks only get fewer.
+        request is finished or blocks do not suffice. Nobody could be admitted meanwhile, for blocks only get fewer;
+        unless somebody fills one that the head of the waiting ones looks for.
         """
         if step.chunks or step.preempted:
             return 1
         least, most = 1, min(job.output - job.generated for job in step.decoding)
+        if self.waiting and len(self.running) < self.max_batch:
+            most = min([most, *self._fillings(step, self.waiting[0])])
 
         def lacking(count: int) -> int:
             return sum(self._missing(job, count) for job in step.decoding)
@@ -140,6 +143,27 @@ class Scheduler:
             else:
                 most = middle - 1
         return least
+
+    def _fillings(self, step: Step, head: Job) -> Iterator[int]:
+        """After how many steps like `step` the next one fills the first block that `head` looks for in vain."""
+        found = len(self.hits(head))
+        if found < min((head.known - 1) // self.block_tokens, len(head.shared)):
+            for job in step.decoding:
+                if job.content(found) == head.content(found):
+                    yield (found + 1) * self.block_tokens - job.computed - 1
+
+    def forget(self) -> None:
+        """The cache is lost. Nobody is there."""
+        self.cache = Blocks(self.cache.room)
+
+    def reach(self, step: Step, begun: int) -> None:
+        """So many steps of the row that began with `step` have begun: their blocks are taken, and filled."""
+        for job in step.decoding:
+            self._hold(job, begun)
+
+    def hits(self, job: Job) -> list[int]:
+        """The blocks that `job` would find: whole ones, of all that it knows but its last token."""
+        return self.cache.found([job.content(index) for index in range((job.known - 1) // self.block_tokens)])
 
     def complete(self, step: Step, times: int = 1) -> list[Job]:
         """The step has ended, taken so many `times` in a row: its tokens are computed, who knew no more gets new ones.
@@ -186,7 +210,7 @@ class Scheduler:
         """Waiting requests are admitted from the head, while there is room for them."""
         while self.waiting and left > 0 and len(self.running) < self.max_batch:
             job = self.waiting[0]
-            found = self.cache.found([job.content(index) for index in range((job.known - 1) // self.block_tokens)])
+            found = self.hits(job)
             job.computed = len(found) * self.block_tokens
             job.blocks = found
             tokens = min(job.known - job.computed, left)

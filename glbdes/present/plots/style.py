@@ -31,7 +31,7 @@ SHAPES: Final = (
     "triangle-left",
 )
 DASHES: Final = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 2], [1, 3], [10, 3], [6, 2, 1, 2, 1, 2])
-PARTS: Final = {"prefill": "#08519C", "decode": "#6BAED6", "idle": "#D9D9D9", "host": "#8C8C8C"}  # dark to light, twice
+PARTS: Final = {"prefill": "#08519C", "decode": "#6BAED6", "idle": "#D9D9D9", "sleep": "#F0E6CC", "host": "#8C8C8C"}
 SEQUENCE: Final = "yellowgreenblue"  # light to dark, in print too
 THOUSANDS: Final = 1000  # from which axes count in k
 SHORT_DAYS: Final = 1  # up to which a time axis shows hours

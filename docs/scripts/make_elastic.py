@@ -1,0 +1,119 @@
+"""Draw docs/figures/elastic.svg, and print the table of docs/elastic.md: what elastic replicas change for equity.
+
+    python docs/scripts/make_elastic.py [FOLDER]
+
+Three days of llm10, five simulated minutes of each hour, so that a wake-up of half a minute is short in it, under four
+rules of scaling and three policies. Summaries are kept in FOLDER, by default runs/elastic, and not simulated again.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+import glbdes
+from glbdes.optimum import bound
+from glbdes.present.plots import style
+from glbdes.scenario import load
+from glbdes.world.build import build
+
+FIGURE = Path(__file__).resolve().parents[1] / "figures/elastic.svg"
+COMMON = (
+    "time.slots=72",
+    "time.simulated_s_per_slot=300.0",
+    "time.max_events=100000000",
+    "records.requests=none",
+    "records.attribution=active",
+    "fleet.wake_s=30.0",
+    "fleet.host_sleep_w=29.0",
+)
+PACK = ("serving.replica_choice=pack",)
+RULES = {
+    "always_on": (),
+    "idle, pack": ("scaling.rule=idle", "fleet.sleep_after_s=30.0", *PACK),
+    "follow, pack": (
+        "scaling.rule=follow",
+        "scaling.every_s=30.0",
+        "scaling.cool_down_s=30.0",
+        "fleet.min_awake=0",
+        *PACK,
+    ),
+    "planned": ("scaling.rule=planned", "fleet.min_awake=0"),
+    "planned, pack": ("scaling.rule=planned", "fleet.min_awake=0", *PACK),
+}
+POLICIES = ("nearest", "cost", "eglb_simplex")
+
+
+def measured(folder: Path, rule: str, policy: str) -> dict[str, Any]:
+    """The figures of a run that the table tells."""
+    kept = folder / f"{rule.replace(', ', '_')}_{policy}.json"
+    if not kept.exists():
+        run = glbdes.simulate("llm10", policy=policy, engine="fast", overrides=(*COMMON, *RULES[rule]))
+        slots, summary = run.slots, run.summary
+        totals = summary["totals"]
+        found = {
+            "rule": rule,
+            "policy": policy,
+            "IT kWh": totals["it_kwh"],
+            "unattributed": totals["unattributed_kwh"] / totals["it_kwh"],
+            "asleep": float((slots.sleep_kwh.sum()) / totals["it_kwh"]),
+            "cost, USD": totals["cost_usd"],
+            "carbon, kg": totals["carbon_kg"],
+            "largest carbon, kg": float(slots.groupby("region", observed=True).carbon_kg.sum().max()),
+            "carbon PAR": summary["par"]["carbon"],
+            "water PAR": summary["par"]["water"],
+            "p95 TTFT, s": summary["latency_s"]["ttft"]["p95"],
+            "p99 TTFT, s": summary["latency_s"]["ttft"]["p99"],
+            "SLO, interactive": summary["slo"]["interactive"]["all"],
+            "objective, USD": summary["objective_usd"],
+            "awake": float(slots.groupby("slot").awake.sum().mean()),
+            "wakes": int(slots.wakes.sum()),
+            "failed": summary["requests"]["total"] - summary["requests"]["served"],
+        }
+        kept.write_text(json.dumps(found, indent=1))
+        print(json.dumps(found), flush=True)
+    return dict(json.loads(kept.read_text()))
+
+
+def bounds() -> dict[str, float]:
+    """The bound of each rule of scaling, USD."""
+    told = {}
+    for rule, settings in RULES.items():
+        scenario, path = load("llm10", (*COMMON, *settings))
+        reference = bound.reference(build(scenario, path.parent), True)
+        told[rule] = float("nan") if reference is None else reference.usd
+    return told
+
+
+def main() -> None:
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/elastic")
+    folder.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame([measured(folder, rule, policy) for rule in RULES for policy in POLICIES])
+    table["bound, USD"] = table["rule"].map(bounds())
+    table["over the bound"] = table["objective, USD"] / table["bound, USD"] - 1
+    cheapest = table[table["policy"] == "cost"].set_index("rule")["cost, USD"]
+    table["dearer than cost"] = table["cost, USD"] / table["rule"].map(cheapest) - 1
+    print(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+    shown = ("cost, USD", "carbon PAR", "unattributed", "p95 TTFT, s")
+    long = table.melt(["rule", "policy"], list(shown), "figure")
+    chart = (
+        alt.Chart(long)
+        .mark_point(size=60, filled=True)
+        .encode(
+            x=alt.X("value:Q", title=None, scale=alt.Scale(zero=False)),
+            y=alt.Y("rule:N", title=None, sort=list(RULES)),
+            color=alt.Color("policy:N", title=None, scale=alt.Scale(range=list(style.COLOURS[: len(POLICIES)]))),
+            shape=alt.Shape("policy:N", title=None),
+        )
+        .properties(width=190, height=130)
+        .facet(column=alt.Column("figure:N", title=None, sort=list(shown)))
+        .resolve_scale(x="independent")
+    )
+    chart.save(FIGURE)
+
+
+if __name__ == "__main__":
+    main()

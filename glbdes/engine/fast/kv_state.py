@@ -1,0 +1,110 @@
+"""The arrays of the compiled engine's exact KV caches, where requests have prefixes in common."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glbdes.world import Ints, World
+
+FIELDS = (
+    "kv",
+    "content",
+    "users",
+    "after",
+    "before",
+    "same",
+    "table",
+    "far",
+    "mine",
+    "slots",
+    "preq",
+    "chains",
+    "runs",
+    "pnum",
+)
+GROUP_BITS = 5  # contents that differ in no more than their last bits have places side by side in `table`
+SPARSE = 4  # places of `table` for a block
+
+
+def has_prefixes(world: World) -> bool:
+    """Whether caches are kept block by block."""
+    return world.steps is not None and (world.prefixes is not None or world.by_prefix)
+
+
+def rooms(world: World) -> Ints:
+    """[r] blocks of a replica that requests can use, at least one."""
+    assert world.steps is not None
+    return np.maximum(world.fleet.kv_tokens // world.steps.block_tokens - 1, 1)
+
+
+def most_blocks(world: World) -> int:
+    """Of a request: tables of prompts are as long as the longest one may be with its answer."""
+    assert world.steps is not None
+    return int(min(rooms(world).max(), world.fleet.prefill_s.shape[1] // world.steps.block_tokens + 1))
+
+
+def kv_caches(world: World, regions: list[int], rep: Ints) -> dict[str, Any]:
+    """The part of a state that only exact caches need; nothing without them.
+
+    `mine` is as large as it could have to be, but memory that is not touched takes no room.
+    """
+    if not has_prefixes(world):
+        return dict.fromkeys(FIELDS)
+    room = rooms(world)[regions][np.repeat(np.arange(len(regions)), world.fleet.replicas[regions])]
+    n, batch = len(room), int(world.fleet.max_batch[regions].max())
+    sizes = np.array([table_size(int(one)) for one in room])
+    kv = np.zeros((n, 9), dtype=np.int64)
+    kv[:, 0], kv[:, 1] = np.cumsum(room) - room, room
+    kv[:, 4], kv[:, 5] = np.cumsum(sizes) - sizes, sizes - 1
+    blocks = int(room.sum())
+
+    def of_blocks(value: int) -> NDArray[np.int32]:
+        return np.full(blocks, value, dtype=np.int32)
+
+    chains, runs, pnum = tables(world)
+    arrays = (
+        kv,
+        np.zeros(blocks, dtype=np.int64),
+        *(of_blocks(0) for _ in range(4)),
+        np.full(int(sizes.sum()), -1, dtype=np.int32),
+        np.zeros(int(sizes.sum()), dtype=np.int32),
+        np.zeros((n * batch, most_blocks(world)), dtype=np.int32),
+        np.zeros((n, batch), dtype=np.int32),
+        np.zeros((0, 6), dtype=np.int64),
+        chains,
+        runs,
+        pnum,
+    )
+    made = dict(zip(FIELDS, arrays, strict=True))
+    for k in range(n):
+        empty(made, k, batch)
+    return made
+
+
+def table_size(room: int) -> int:
+    return 1 << max((SPARSE * room - 1).bit_length(), GROUP_BITS + 1)
+
+
+def tables(world: World) -> tuple[Ints, Ints, Ints]:
+    """`chains`, `runs` and `pnum`."""
+    by_prefix = int(world.by_prefix)
+    known = world.prefixes
+    if known is None:
+        return np.zeros((1, 3), dtype=np.int64), np.zeros((1, 2), dtype=np.int64), np.array([1, 0, by_prefix])
+    chains = np.stack([known.first[:-1], known.first[1:], known.blocks], axis=1)
+    return chains, np.stack([known.begin, known.shift], axis=1), np.array([known.chains, known.contents, by_prefix])
+
+
+def empty(made: dict[str, Any], k: int, batch: int) -> None:
+    """Replica k's cache is empty, as `kv.clear` has it."""
+    kv = made["kv"][k]
+    first, last = int(kv[0]), int(kv[0] + kv[1])
+    kv[2], kv[3], kv[6], kv[7] = first, last - 1, batch, 0
+    made["content"][first:last] = np.iinfo(np.int64).min
+    made["users"][first:last] = 0
+    made["same"][first:last] = -1
+    made["after"][first:last] = np.arange(first + 1, last + 1)
+    made["before"][first:last] = np.arange(first - 1, last - 1)
+    made["after"][last - 1] = made["before"][first] = -1
+    made["slots"][k] = np.arange(batch - 1, -1, -1)
