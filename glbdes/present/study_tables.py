@@ -158,7 +158,7 @@ def swept(means: pd.DataFrame, keys: Sequence[str]) -> tuple[list[str], list[lis
         for column, how in shown.items():
             value, half = float(one[column]), float(one[f"{column}_half95"])
             doubt = with_doubt(100 * value, 100 * half) + " %" if how.share else with_doubt(value, half)
-            cells.append(_value(value, how) if np.isnan(half) else doubt.removeprefix("+"))
+            cells.append(cell(value, how) if np.isnan(half) else doubt.removeprefix("+"))
         rows.append(cells)
     return [*keys, "seeds", *(how.heading for how in shown.values())], rows
 
@@ -210,9 +210,9 @@ def lines(found: pd.DataFrame, shown: Mapping[str, Shown]) -> tuple[list[str], l
     for column, how in shown.items():
         if found[column].isna().all():
             continue
-        rows.append([how.heading, *(_value(value, how) for value in found[column])])
+        rows.append([how.heading, *(cell(value, how) for value in found[column])])
         if f"{column}_difference" in found and found[f"{column}_difference"].any():
-            rows.append([f"  less {names[0]}", *_differences(found, column, how)])
+            rows.append([f"  less {names[0]}", *differences(found, column, how)])
     return ["", *names], rows
 
 
@@ -224,11 +224,11 @@ def rich(title: str, found: pd.DataFrame, shown: Mapping[str, Shown]) -> Table:
     made: list[list[str | Text]] = []
     for row in rows:
         if row[0] not in of_heading:
-            made.append([Text(cell, "dim") for cell in row])
+            made.append([Text(text, "dim") for text in row])
             continue
         values = found[of_heading[row[0]]].to_numpy(dtype=np.float64)
-        best = _best(values, shown[of_heading[row[0]]].better)
-        made.append([row[0], *(Text(cell, "bold" if best[i] else "") for i, cell in enumerate(row[1:]))])
+        best = best_of(values, shown[of_heading[row[0]]].better)
+        made.append([row[0], *(Text(text, "bold" if best[i] else "") for i, text in enumerate(row[1:]))])
     return table(title, headings, made)
 
 
@@ -256,14 +256,15 @@ def latex(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _value(value: float, how: Shown) -> str:
+def cell(value: float, how: Shown) -> str:
+    """A figure as text."""
     plain = None if np.isnan(value) else float(value)
     if how.share:
         return "-" if plain is None else f"{100 * plain:.{how.decimals}f} %"
     return number(int(plain) if plain is not None and how.whole and plain.is_integer() else plain)
 
 
-def _differences(found: pd.DataFrame, column: str, how: Shown) -> list[str]:
+def differences(found: pd.DataFrame, column: str, how: Shown) -> list[str]:
     """Mean paired difference from the first policy and half its confidence interval, a cell a policy."""
     cells = [""]
     for _, row in found.iloc[1:].iterrows():
@@ -286,7 +287,7 @@ def with_doubt(middle: float, half: float) -> str:
     return f"{middle:+,.{decimals}f} ±{half:,.{decimals}f}"
 
 
-def _best(values: np.ndarray, better: int) -> np.ndarray:
+def best_of(values: np.ndarray, better: int) -> np.ndarray:
     """Which of a row are its best, unless all are alike."""
     known = values[np.isfinite(values)]
     if not better or not len(known) or known.min() == known.max():

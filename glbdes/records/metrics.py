@@ -28,6 +28,7 @@ LATENCIES: Final = sketch.LATENCIES
 QUANTILES: Final = sketch.QUANTILES
 TOTALS: Final = ("cost_usd", "carbon_kg", "water_l", "it_kwh", "facility_kwh", "unattributed_kwh", "embodied_kg")
 DELAYS: Final = ("network_s", "waiting_s")
+LIMITED: Final = ("slo", "status", *(f"{name}_s" for name in LATENCIES))  # columns that say which limits were met
 REGIONAL: Final = ("cost_usd", "carbon_kg", "water_l", "it_kwh", "facility_kwh", "embodied_kg")
 
 # What a request was charged / the meter of the same; factor from one's unit to the other's.
@@ -172,23 +173,31 @@ def _limits_met(records: Records, classes: Mapping[str, Any]) -> tuple[Sequence[
     if sketched := records.info.get("sketch"):
         return sketched["of_class"], sketched["met"]
     names = list(classes)
-    limits = {name: np.array([_limit(classes[key], f"{name}_s") for key in names]) for name in LATENCIES}
     of_class = np.zeros(len(names), dtype=np.int64)
     met = {name: np.zeros(len(names), dtype=np.int64) for name in (*LATENCIES, "all")}
-    columns = ["slo", "status", *(f"{name}_s" for name in LATENCIES)]
     with reading(records.folder / "requests"):
-        for batch in records.counted.to_batches(columns=columns):
-            slo = _positions(batch["slo"], names)
-            kept = _positions(batch["status"], STATUS_NAMES) == STATUS_NAMES.index("served")
+        for batch in records.counted.to_batches(columns=list(LIMITED)):
+            slo, each, every = limits_met(batch, classes)
             of_class += np.bincount(slo, minlength=len(names))
-            every = kept.copy()
-            for name in LATENCIES:
-                value = batch[f"{name}_s"].to_numpy(zero_copy_only=False)
-                within = kept & ((value <= limits[name][slo]) | np.isnan(value))
+            for name, within in (*each.items(), ("all", every)):
                 met[name] += np.bincount(slo[within], minlength=len(names))
-                every &= within
-            met["all"] += np.bincount(slo[every], minlength=len(names))
     return of_class.tolist(), {name: counts.tolist() for name, counts in met.items()}
+
+
+def limits_met(batch: Any, classes: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any], Any]:
+    """Of a batch of requests with the columns `LIMITED`: each one's class [n], whether it was served within each limit
+    of it (`LATENCIES` to [n]), and within all [n]."""
+    names = list(classes)
+    slo = positions(batch["slo"], names)
+    kept = positions(batch["status"], STATUS_NAMES) == STATUS_NAMES.index("served")
+    each = {}
+    every = kept.copy()
+    for name in LATENCIES:
+        limits = np.array([_limit(classes[key], f"{name}_s") for key in names])
+        value = batch[f"{name}_s"].to_numpy(zero_copy_only=False)
+        each[name] = kept & ((value <= limits[slo]) | np.isnan(value))
+        every &= each[name]
+    return slo, each, every
 
 
 def _limit(limits: Mapping[str, Any], key: str) -> float:
@@ -201,7 +210,7 @@ def _stated(limits: Mapping[str, Any], name: str) -> bool:
     return name == "all" or limits.get(f"{name}_s") is not None
 
 
-def _positions(column: Any, names: Any) -> Any:
+def positions(column: Any, names: Any) -> Any:
     """Positions [n] in `names` of a dictionary column's values."""
     known = [names.index(value) for value in column.dictionary.to_pylist()]
     return np.array(known, dtype=np.int64)[column.indices.to_numpy(zero_copy_only=False)]
@@ -212,7 +221,7 @@ def _regions(records: Records) -> dict[str, dict[str, Any]]:
     names = list(records.info["scenario"]["regions"])
     places = records.read(SLOTS_FILE, ["region", "utilisation"])
     with reading(records.folder / SLOTS_FILE):
-        region = _positions(places["region"].combine_chunks(), names)
+        region = positions(places["region"].combine_chunks(), names)
 
     def total(values: Floats) -> Floats:
         return np.asarray(np.bincount(region, weights=values, minlength=len(names)), dtype=np.float64)

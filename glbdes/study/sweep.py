@@ -7,6 +7,7 @@ files in the order of the sweep file, so it does not depend on workers or interr
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,9 +45,10 @@ if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a se
 
 DRAWS: Final = ("seed", "signals.seed")  # keys that draw requests and signals anew
 MARK: Final = "sweep.json"
-FORMAT: Final = 3  # of sweep.json, and of a point's file
+FORMAT: Final = 4  # of sweep.json, and of a point's file
 TABLE: Final = "sweep.parquet"
 POINTS, WORK, LOCK = "points", "work", "lock"  # in the sweep's folder
+TOLD: Final = ("warnings", "notes")  # lines of a run that a sweep keeps
 
 Result = dict[str, Any]  # figures or error, wall_s
 
@@ -62,6 +64,8 @@ class SweepInfo(Said):
     failed: Count
     version: str
     text: str
+    warnings: dict[str, Count]  # line -> points whose run said it
+    notes: dict[str, Count]
     files: dict[str, File]
 
 
@@ -69,6 +73,8 @@ class PointInfo(Said):
     """A point's file."""
 
     figures: dict[str, Finite | None]
+    warnings: list[str]
+    notes: list[str]
     wall_s: Finite
 
 
@@ -120,10 +126,10 @@ class Sweep:
         """What can be drawn of it, with how each is read."""
         from glbdes.present import figures
 
-        return figures.of_sweep(self.means(), self.swept)
+        return figures.of_sweep(self.means(), self.swept, self.table[self.table["error"].isna()])
 
     def figure(self, name: str) -> "ChartType":
-        """An altair chart: "front"."""
+        """An altair chart: "front", "knob"."""
         from glbdes.present import figures
 
         return figures.find(self.figures(), name).chart()
@@ -197,7 +203,8 @@ def measure(job: Job) -> Result:
         except GlbdesError as error:
             return {"error": str(error)}
     figures = {key: None if np.isnan(value) else value for key, value in row.items()}
-    return {"figures": figures, "wall_s": time.perf_counter() - begin_s}
+    told = {key: list(finished.info[key]) for key in TOLD}
+    return {"figures": figures, **told, "wall_s": time.perf_counter() - begin_s}
 
 
 def _reference(job: Job) -> bound.Reference | None:
@@ -268,6 +275,7 @@ def _write(folder: Path, found: sweep_file.SweepFile, done: Mapping[str, Result]
         "failed": int(table["error"].notna().sum()),
         "version": version("glbdes"),
         "text": found.text,
+        **{key: dict(Counter(line for result in done.values() for line in result.get(key, ()))) for key in TOLD},
         "files": {TABLE: records.file_info(folder / TABLE, len(table))},
     }
     put(folder / MARK, seals.sealed(info))

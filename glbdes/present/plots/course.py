@@ -7,6 +7,7 @@ from altair.typing import ChartType
 from glbdes.present.plots import style
 
 KEYS = ("policy", "time_utc", "region")
+EACH = 118  # px of a panel at least
 
 
 def footprints(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
@@ -24,14 +25,15 @@ def duals(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
     """The prices that policies put on each region's footprints, slot by slot (`extracts.duals`)."""
     policies = list(dict.fromkeys(table["policy"]))
     columns = [name for name in table.columns if name not in KEYS]
-    rows = [_small_multiples(table, column, style.price(column), policies, width) for column in columns]
+    known = [name for name in columns if (table[name].fillna(0.0) != 0).any()] or columns[:1]
+    rows = [_small_multiples(table, column, style.price(column), policies, width) for column in known]
     made: ChartType = alt.vconcat(*rows, spacing=24)
     return style.styled(made, width, policies)
 
 
 def _small_multiples(table: pd.DataFrame, column: str, title: str, policies: list[str], width: int) -> ChartType:
     regions = list(dict.fromkeys(table["region"]))
-    side_by_side = style.columns(width, 150, min(5, len(regions)))
+    side_by_side = style.columns(width, EACH, len(regions))
     each = max(70, (width - 56) // side_by_side - 12)
     several = len(policies) > 1
     shown = table[["policy", "region", "time_utc", column, *([f"{column}_mean"] if f"{column}_mean" in table else [])]]

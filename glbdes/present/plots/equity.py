@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from altair.typing import ChartType
 
-from glbdes.present.plots import labels, style
+from glbdes.present.plots import alike, labels, style
 from glbdes.records.extracts import PARTS
 from glbdes.records.headline import pareto, told
 
@@ -129,13 +129,13 @@ def _names(
 
 def burden(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
     """Footprints of every region under every policy, with the mean over regions (`extracts.regional`)."""
+    columns = [name for name in table.columns if name not in ("policy", "region", "cost_usd", *PARTS)]
+    table = alike.once(table, "policy", ("region", *columns), "policies")
     policies = list(dict.fromkeys(table["policy"]))
     regions = list(dict.fromkeys(table["region"]))
     side_by_side = style.columns(width, 165, len(policies))
     rows = [
-        _burden_row(table, column, style.amount(column), policies, regions, width, side_by_side)
-        for column in table.columns
-        if column not in ("policy", "region", "cost_usd", *PARTS)
+        _burden_row(table, column, style.amount(column), policies, regions, width, side_by_side) for column in columns
     ]
     made: ChartType = alt.vconcat(*rows, spacing=24).resolve_scale(x="independent")
     return style.styled(made)
