@@ -57,7 +57,7 @@ def warnings(scenario: Scenario, world: World, watch: "Watch | None" = None) -> 
     if not scenario.by_request or not compressed(scenario.time):
         return []
     loads = [] if watch is None else watch.warnings(scenario.regions)
-    return [*(loads or _overload(scenario, world)), *_rests(scenario, world)]
+    return [*(loads or _overload(scenario, world)), *_rests(scenario, world), *_prefixes(world)]
 
 
 def _overload(scenario: Scenario, world: World) -> list[str]:
@@ -91,6 +91,13 @@ def _rests(scenario: Scenario, world: World) -> Iterator[str]:
             rule = "Sleep and wake-ups do not compress: replicas sleep less, or wake longer, than in real time"
             least = f"time.simulated_s_per_slot >= {spans_ns[long].max() / NS_PER_S / SHORT:g} s shows them"
             yield f"compressed time, {_listed(scenario, long)}: {told}. {rule}; {least}"
+
+
+def _prefixes(world: World) -> Iterator[str]:
+    """Sessions that see many slots go by."""
+    if world.prefixes is not None:
+        rule = "Sessions do not compress: they last over more slots than in real time, and warm-ups disturb caches"
+        yield f"compressed time, requests that have prefixes in common. {rule}; simulate them at 1:1"
 
 
 class Watch:

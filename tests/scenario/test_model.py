@@ -17,6 +17,7 @@ from glbdes.errors import ScenarioError
 from glbdes.scenario import Scenario, demand
 from glbdes.scenario import model as scenario
 from glbdes.scenario import overrides as settings
+from glbdes.scenario.footprints import Footprint
 
 GOOD = """
 name = "small"
@@ -207,6 +208,11 @@ LATENCY = "network.latency_s={texas = {texas = 0.1, japan = 0.2}, osaka = {texas
         ([LATENCY + "}", "network.latency_s.osaka={texas = 0.1}"], "network.latency_s.osaka: missing for japan, must be given for every region"),
         ([LATENCY + ", lima = {texas = 1}}"], "network.latency_s.lima: no such gateway"),
         ([LATENCY + "}", "network.latency_s.texas.japn=1"], "network.latency_s.texas.japn: no such region; did you mean 'japan'?"),
+        (["workload.sessions={}", "workload.arrivals=gamma"], "workload.arrivals = 'gamma', must be 'poisson' because workload.sessions says when requests follow one another"),
+        (["workload.sessions.system_tokens=40000"], "workload.sessions.system_tokens = 40000 tokens, must leave room for a prompt and an answer of a token each within workload.lengths.max_tokens"),
+        (["dispatch.affinity=session", "workload.sessions={}"], "dispatch.affinity = 'session', must be 'request' unless serving.scheduler = 'chunked': only there do replicas keep prefixes"),
+        (["dispatch.affinity=session_slot", "serving.scheduler=chunked"], "dispatch.affinity = 'session_slot', must be 'request' because there are no sessions: neither workload.sessions nor a replayed trace"),
+        (["serving.replica_choice=prefix"], "serving.replica_choice = 'prefix', must be 'fewest' unless serving.scheduler = 'chunked': only there do replicas keep prefixes"),
     ],
 )  # fmt: skip
 def test_a_rule_between_values_is_reported(tmp_path: Path, settings: list[str], line: str) -> None:
@@ -336,11 +342,11 @@ def test_whatever_is_wrong_ends_in_a_report(name: str) -> None:
 
 PAGES = {
     "Top level": Scenario, "`[time]`": scenario.Time, "`[signals]`": scenario.SignalsSource,
-    "`[workload]` and": demand.Workload, "`[fleet]` and": scenario.Region, "`[gateways": scenario.Gateway,
+    "`[workload]`,": demand.Workload, "`[fleet]` and": scenario.Region, "`[gateways": scenario.Gateway,
     "`[slo": scenario.Slo, "`[network]`": scenario.Network, "`[dispatch]`": scenario.Dispatch,
     "`[serving]`": scenario.Serving,
     "`[known_ahead]`": scenario.KnownAhead,
-    "`[objective]`": scenario.Objective, "`[[faults]]`": scenario.Fault, "`[records]`": scenario.Records,
+    "`[objective]`": scenario.Objective, "`[footprints": Footprint, "`[[faults]]`": scenario.Fault, "`[records]`": scenario.Records,
 }  # fmt: skip
 
 
@@ -361,8 +367,11 @@ def test_the_page_lists_every_key_with_its_default(title: str) -> None:
     section = next(part for part in page.split("\n## ") if part.startswith(title))
     rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in section.splitlines() if line.startswith("| `")]
     model, scalars = PAGES[title], ("name", "description", "seed", "engine")
-    keys = scalars if model is Scenario else tuple(key for key in model.model_fields if key != "lengths")
+    keys = (
+        scalars if model is Scenario else tuple(key for key in model.model_fields if key not in ("lengths", "sessions"))
+    )
     listed = {f"`{key}`": written_default(model, key) for key in keys}
     if model is demand.Workload:
-        listed |= {f"`lengths.{key}`": written_default(demand.Lengths, key) for key in demand.Lengths.model_fields}
+        for name, inner in (("lengths", demand.Lengths), ("sessions", demand.Sessions)):
+            listed |= {f"`{name}.{key}`": written_default(inner, key) for key in inner.model_fields}
     assert dict(rows) == listed

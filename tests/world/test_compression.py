@@ -8,8 +8,7 @@ import pytest
 from glbdes import scenario
 from glbdes.scenario.model import Time
 from glbdes.units import NS_PER_S
-from glbdes.world import SlotRecord, World, compression
-from glbdes.world.arrays import METER_DTYPE
+from glbdes.world import METER_DTYPE, SlotRecord, World, compression
 from tests.world.built import SHORT, THREE, made
 
 SERVERS, CAPACITY_RPS = np.array([48, 96]), np.array([12.0, 16.0])
@@ -72,6 +71,12 @@ def test_real_time_and_flows_are_not_warned_of() -> None:
     assert len(warned(*bad)) == 3
     assert warned(*bad, "time.slot_s=30") == []
     assert warned(*bad, "engine=fluid") == []
+
+
+def test_sessions_are_warned_of() -> None:
+    sessions = ("workload.sessions.turns=3", "serving.scheduler=chunked")
+    assert ["have prefixes in common" in line for line in warned(*sessions)] == [True]
+    assert warned(*sessions, "time.slot_s=30") == []
 
 
 def planned(world: World, slot: int, weights: np.ndarray) -> SlotRecord:

@@ -1,0 +1,120 @@
+"""Draw docs/figures/prefixes.svg and print the table of docs/prefixes.md: what routing costs in lost prefixes.
+
+    python docs/scripts/make_prefixes.py [TRACE]
+
+llm10's ten regions, an H100 each, a day at 1:1. TRACE is the conversation trace of kvcache-ai/Mooncake, again and
+again; without it, sessions are drawn (`workload.sessions`). Policies spread the same requests, with each kind of
+affinity.
+"""
+
+import sys
+import tempfile
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from glbdes import simulate
+from glbdes.present.plots import style
+from glbdes.records import metrics
+from glbdes.units import J_PER_KWH
+from glbdes.workload.sources.mooncake import MOONCAKE
+from glbdes.workload.tidy import import_requests
+
+FIGURE = Path(__file__).resolve().parents[1] / "figures/prefixes.svg"
+POLICIES = ("nearest", "cost", "eglb_simplex")
+AFFINITIES = ("request", "session_slot", "session")
+SETTINGS = (
+    "time.simulated_s_per_slot=3600.0",
+    "workload.shape=constant",
+    "workload.lengths.max_tokens=131072",
+    "serving.scheduler=chunked",
+    "serving.max_batched_tokens=8192",
+    "serving.block_tokens=512",
+    "fleet.replicas=1",
+    "records.requests=none",
+)
+DRAWN = (  # a turn adds what a conversation of the Azure trace does; a system prompt of two blocks
+    "workload.load_scale=0.3",
+    "workload.sessions.turns=8",
+    "workload.sessions.think_s=60.0",
+    "workload.sessions.system_tokens=1024",
+)
+
+
+def replayed(table: Path) -> tuple[str, ...]:
+    return (
+        "workload.arrivals=replay",
+        f"workload.file={table}",
+        "workload.replay_loop=true",
+        "workload.load_scale=1.0",
+    )
+
+
+def figures(policy: str, affinity: str, settings: tuple[str, ...], folder: Path) -> dict[str, Any]:
+    """One run, in a few numbers."""
+    chosen = (*SETTINGS, *settings, f"dispatch.affinity={affinity}")
+    run = simulate("llm10", policy=policy, engine="fast", overrides=chosen, out=folder / f"{policy}_{affinity}")
+    found = metrics.summary(run.records)
+    ttft, served = found["latency_s"]["ttft"], found["requests"]["served"]
+    return {
+        "policy": policy,
+        "affinity": affinity,
+        "served": served,
+        "hit_rate": found["prefix_hit_rate"],
+        "it_kwh": found["totals"]["it_kwh"],
+        "j_per_request": (found["totals"]["it_kwh"] - found["totals"]["unattributed_kwh"]) * J_PER_KWH / served,
+        "cost_usd": found["totals"]["cost_usd"],
+        "objective_usd": found["objective_usd"],
+        "par_carbon": found["par"]["carbon"],
+        "par_water": found["par"]["water"],
+        "ttft_mean_s": ttft["mean"],
+        "ttft_p95_s": ttft["p95"],
+    }
+
+
+def draw(rows: pd.DataFrame) -> None:
+    """Hit rate, joules a request and TTFT, a group of bars a policy."""
+    told = {"hit_rate": "Prompt tokens found", "j_per_request": "J a request", "ttft_mean_s": "Mean TTFT, s"}
+    panels = []
+    for key, title in told.items():
+        axis = alt.Axis(format="~%") if key == "hit_rate" else alt.Axis()
+        bars = (
+            alt.Chart(rows)
+            .mark_bar()
+            .encode(
+                alt.X("policy:N", title=None, sort=list(POLICIES), axis=alt.Axis(labelAngle=0)),
+                alt.Y(f"{key}:Q", title=title, axis=axis),
+                style.colour(list(AFFINITIES), "affinity"),
+                xOffset=alt.XOffset("affinity:N", sort=list(AFFINITIES)),
+            )
+        )
+        panels.append(bars.properties(width=210, height=200))
+    alt.hconcat(*panels).save(FIGURE)
+
+
+def main() -> None:
+    parser = ArgumentParser(description="What routing costs in lost prefixes.")
+    parser.add_argument("trace", type=Path, nargs="?")
+    parser.add_argument("--slots", type=int, default=24)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder, settings = Path(name), DRAWN
+        if arguments.trace is not None:
+            import_requests(arguments.trace, MOONCAKE, folder / "trace.parquet")
+            settings = replayed(folder / "trace.parquet")
+        settings = (*settings, f"time.slots={arguments.slots}")
+        rows = []
+        for policy in POLICIES:
+            for affinity in AFFINITIES:
+                rows.append(figures(policy, affinity, settings, folder))
+                print(rows[-1], file=sys.stderr)
+    table = pd.DataFrame(rows)
+    print(table.to_string(float_format="{:.4g}".format))
+    draw(table)
+
+
+if __name__ == "__main__":
+    main()
