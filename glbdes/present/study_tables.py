@@ -60,6 +60,27 @@ COMPARISON: Final[Mapping[str, Shown]] = {
 }
 
 
+def with_further(shown: Mapping[str, Shown], found: pd.DataFrame) -> dict[str, Shown]:
+    """`shown`, and the burdens of further footprints that `found` has, after those of water."""
+    whole = dict(shown)
+    after = [key for key in headline.told(found) if key not in headline.FIGURES]
+    if not after or "water_gini" not in whole:
+        return whole
+    place = list(whole).index("water_gini") + 1
+    items = list(whole.items())
+    return dict([*items[:place], *((key, Shown(_heading(key))) for key in after), *items[place:]])
+
+
+def _heading(burden: str) -> str:
+    """What the figure `burden` of a further footprint is called in tables."""
+    found = headline.BURDEN.match(burden)
+    assert found is not None
+    name = found["kind"].replace("_", " ")
+    if found["of"]:
+        return f"{name} {found['of']}, {found['unit']}"
+    return f"{name} {'PAR' if burden.endswith('par') else 'Gini'}"
+
+
 MOST_DECIMALS: Final = 6
 SWEPT: Final = (
     "cost_usd",
@@ -130,6 +151,7 @@ def named(found: pd.DataFrame, dispatch: str | None) -> pd.DataFrame:
 def swept(means: pd.DataFrame, keys: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     """Headings and rows of text for `headline.over_seeds`: a row a combination of `keys`, figures across."""
     shown = {column: COMPARISON[column] for column in SWEPT if means[column].notna().any()}
+    shown |= {column: Shown(_heading(column)) for column in _further_par(means) if means[column].notna().any()}
     rows = []
     for _, one in means.iterrows():
         cells = [_key(one[key]) for key in keys] + [str(one["seeds"])]
@@ -139,6 +161,11 @@ def swept(means: pd.DataFrame, keys: Sequence[str]) -> tuple[list[str], list[lis
             cells.append(cell(value, how) if np.isnan(half) else doubt.removeprefix("+"))
         rows.append(cells)
     return [*keys, "seeds", *(how.heading for how in shown.values())], rows
+
+
+def _further_par(found: pd.DataFrame) -> list[str]:
+    """The PARs of further footprints in `found`."""
+    return [key for key in headline.told(found) if key.endswith("_par") and key not in headline.FIGURES]
 
 
 def _key(value: Any) -> str:
@@ -178,7 +205,7 @@ def lines(found: pd.DataFrame, shown: Mapping[str, Shown]) -> tuple[list[str], l
 
     Figures that no policy has (latency of a flow) are left out, and differences where there is none.
     """
-    names = [str(name) for name in found["policy"]]
+    names, shown = [str(name) for name in found["policy"]], with_further(shown, found)
     rows = []
     for column, how in shown.items():
         if found[column].isna().all():
@@ -192,6 +219,7 @@ def lines(found: pd.DataFrame, shown: Mapping[str, Shown]) -> tuple[list[str], l
 def rich(title: str, found: pd.DataFrame, shown: Mapping[str, Shown]) -> Table:
     """The same for the terminal, with the best of each row in bold."""
     headings, rows = lines(found, shown)
+    shown = with_further(shown, found)
     of_heading = {how.heading: column for column, how in shown.items()}
     made: list[list[str | Text]] = []
     for row in rows:

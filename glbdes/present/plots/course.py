@@ -6,17 +6,17 @@ from altair.typing import ChartType
 
 from glbdes.present.plots import style
 
-FOOTPRINTS = (("carbon_kg", "carbon so far, kg"), ("water_l", "water so far, L"))
+KEYS = ("policy", "time_utc", "region")
 EACH = 118  # px of a panel at least
-DUALS = (("carbon_usd_per_kg", "carbon dual, USD/kg"), ("water_usd_per_l", "water dual, USD/L"))
 
 
 def footprints(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
-    """Carbon and water so far, a panel a region, a line a policy (`extracts.over_time`)."""
+    """Every footprint so far, a panel a region, a line a policy (`extracts.over_time`)."""
     policies = list(dict.fromkeys(table["policy"]))
-    means = table.groupby(["policy", "time_utc"], sort=False, observed=True)[["carbon_kg", "water_l"]].mean()
+    columns = [name for name in table.columns if name not in KEYS]
+    means = table.groupby(["policy", "time_utc"], sort=False, observed=True)[columns].mean()
     table = table.merge(means.add_suffix("_mean").reset_index(), on=["policy", "time_utc"])
-    rows = [_small_multiples(table, column, title, policies, width) for column, title in FOOTPRINTS]
+    rows = [_small_multiples(table, column, style.amount(column, "so far"), policies, width) for column in columns]
     made: ChartType = alt.vconcat(*rows, spacing=24)
     return style.styled(made, width, policies)
 
@@ -24,8 +24,11 @@ def footprints(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
 def duals(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
     """The prices that policies put on each region's footprints, slot by slot (`extracts.duals`)."""
     policies = list(dict.fromkeys(table["policy"]))
-    known = [(column, title) for column, title in DUALS if (table[column].fillna(0.0) != 0).any()]
-    rows = [_small_multiples(table, column, title, policies, width) for column, title in known or DUALS[:1]]
+    columns = [name for name in table.columns if name not in KEYS and (table[name].fillna(0.0) != 0).any()]
+    rows = [
+        _small_multiples(table, column, style.price(column), policies, width)
+        for column in columns or [table.columns[-1]]
+    ]
     made: ChartType = alt.vconcat(*rows, spacing=24)
     return style.styled(made, width, policies)
 

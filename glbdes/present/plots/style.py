@@ -136,3 +136,19 @@ def styled(chart: ChartType, width: int = WIDTH, names: Sequence[Any] = ()) -> C
         title={"anchor": "start", "color": INK, "fontSize": 12},
     )
     return made
+
+
+def amount(column: str, when: str = "") -> str:
+    """The title of a footprint's amounts, by its column: "carbon_kg" is "carbon, kg"."""
+    name, _, unit = column.rpartition("_")
+    return f"{' '.join([name.replace('_', ' '), *([when] if when else [])])}, {_unit(unit)}"
+
+
+def price(column: str) -> str:
+    """The title of a policy's prices of a footprint: "carbon_usd_per_kg" is "carbon dual, USD/kg"."""
+    name, _, unit = column.rpartition("_usd_per_")
+    return f"{name.replace('_', ' ')} dual, USD/{_unit(unit)}"
+
+
+def _unit(unit: str) -> str:
+    return {"l": "L", "usd": "USD"}.get(unit, unit)
