@@ -30,12 +30,14 @@ Every command, from the code. `glbdes COMMAND --help` says the same.
     :style: table
 """
 HOMES: Final = glbdes._HOMES | glbdes._ROOMS
+FACE: Final = [
+    f"::: glbdes.{'.'.join(HOMES[name])}\n" for name in sorted(glbdes.__all__, key=str.lower) if name in HOMES
+]
 API: Final = f"""# Python
 
 What `import glbdes` offers. Everything else may change.
 
-{"".join(f"::: glbdes.{'.'.join(HOMES[name])}{chr(10)}" for name in sorted(glbdes.__all__, key=str.lower) if name in HOMES)}
-
+{"".join(FACE)}
 ## For policies
 ::: glbdes.world.view.View
 ::: glbdes.policy.contract.check
