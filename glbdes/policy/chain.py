@@ -179,7 +179,7 @@ class _Kwh(NamedTuple):
 
     def seasonal(self, n: int, day: int) -> "_Kwh":
         """The next `n` slots, as a day before."""
-        return self.part(seasonal(np.arange(len(self.pue)), n, day))
+        return self.part(seasonal(np.arange(float(len(self.pue))), n, day).astype(np.int64))
 
     def drifted(self, slots: Ints, fades: Floats, day: int) -> "_Kwh":
         """(l) for `slots`, whose drift is `fades` of what it is now."""

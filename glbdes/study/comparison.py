@@ -6,7 +6,7 @@ intervals are those of paired differences.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -226,18 +226,13 @@ def compare(
     first = plans[0].scenario
     drawn_by_seed = [None] if signal_seeds is None else draws.seeds(plans[0], at, signal_seeds)
     targets = numbered(Path("runs") / f"{first.name}-comparison") if out is None else iter([Path(out)])
+    if dask is not None:  # whose workers are in folders of their own
+        at = None if at is None else at.absolute()
+        source = source if isinstance(source, Scenario) or plans[0].source is None else Path(plans[0].source).absolute()
     with fresh(targets, tell=tell) as folder:
         begin_s = time.perf_counter()
-        jobs = []
-        for drawn_by in drawn_by_seed:
-            changes = (*overrides, *draws.settings(drawn_by))
-            reference = _reference(run.prepare(source, policy=policies[0], **choices | {"overrides": changes}), at)
-            of, told = (drawn_by, engine, changes, at), (reference, plans[0].allow_policy)
-            jobs += [
-                Job(source, policy, seed, *of, folder.path / "runs" / called(policy, seed, drawn_by), *told)
-                for seed in range(first.seed, first.seed + seeds)
-                for policy in policies
-            ]
+        into = folder.path.absolute() / "runs"
+        jobs = _jobs(source, policies, range(first.seed, first.seed + seeds), drawn_by_seed, at, into, choices)
         with shown(progress, "runs") as bar:
             done = _run_all(jobs, workers, dask, bar.advance)
         drawn = same_requests((job.policy, job.seed, done[job.folder].requests) for job in jobs)
@@ -255,6 +250,29 @@ def compare(
         )
         write(folder.path, pd.DataFrame([_row(job, done[job.folder]) for job in jobs]), told_of)
     return Comparison.open(folder.path)
+
+
+def _jobs(
+    source: str | Path | Scenario,
+    policies: Sequence[str],
+    seeds: Sequence[int],
+    signal_seeds: Sequence[int | None],
+    signals: Path | None,
+    into: Path,
+    choices: Mapping[str, Any],
+) -> list[Job]:
+    """The runs of all draws, each draw of signals with what its objectives are told against; records go `into`."""
+    jobs = []
+    for drawn_by in signal_seeds:
+        changes = (*choices["overrides"], *draws.settings(drawn_by))
+        first = run.prepare(source, policy=policies[0], **{**choices, "overrides": changes})
+        of, told = (drawn_by, choices["engine"], changes, signals), (_reference(first, signals), first.allow_policy)
+        jobs += [
+            Job(source, policy, seed, *of, into / called(policy, seed, drawn_by), *told)
+            for seed in seeds
+            for policy in policies
+        ]
+    return jobs
 
 
 def _check(policies: Sequence[str], seeds: int, signal_seeds: int | None) -> None:

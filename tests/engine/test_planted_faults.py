@@ -627,6 +627,13 @@ FAULTS: dict[str, Callable] = {
     "energy of context does not grow": physics_fault(
         "iterations_j", lambda _: lambda n, b, k0, e0, e1, e2: n * (e0 + e1 * b + e2 * k0)
     ),
+    "who is still waking up gets requests": lambda patch: patch.setattr(
+        Replica, "accepts", property(lambda self: self.wanted)
+    ),
+    "who is to sleep gets requests": lambda patch: patch.setattr(Replica, "accepts", property(lambda _: True)),
+    "hosts at work are paid twice": replaced(
+        Replica, "share_host", lambda original: lambda self, span_ns: original(self, 2 * span_ns)
+    ),
     "one iteration too few has ended": physics_fault(
         "iterations_ended", lambda f: lambda elapsed_ns, *law: max(0, f(elapsed_ns, *law) - 1)
     ),

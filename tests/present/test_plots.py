@@ -196,3 +196,12 @@ def test_figures_become_files_that_papers_take(runs):
     spec = figures.spec(plots.energy(extracts.regional(runs)))
     assert vl_convert.vegalite_to_pdf(spec).startswith(b"%PDF")
     assert vl_convert.vegalite_to_png(spec).startswith(b"\x89PNG")
+
+
+def test_a_chart_in_a_notebook_is_a_picture_that_needs_no_network(found):
+    chart = found.figure("burden")
+    for shown in (chart, chart.properties(title="the same, named")):
+        bundle = shown._repr_mimebundle_()
+        assert bundle["image/svg+xml"].startswith("<svg")
+        assert not any("javascript" in kind or "html" in kind for kind in bundle)
+    assert chart.to_dict() == figures.find(found.figures(), "burden").draw(style.WIDTH).to_dict()

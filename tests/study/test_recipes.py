@@ -53,10 +53,9 @@ def test_who_caused_most_water(run, wanted, tool, monkeypatch):
     pytest.importorskip(tool)
     monkeypatch.chdir(run.path.parents[1])
     water = block(f"import {tool}")["water"]
-    found = {"duckdb": lambda: water.fetchall(), "polars": lambda: water.rows(), "pandas": lambda: water.items()}[
-        tool
-    ]()
-    found = {str(name): litres for name, litres in found}
+    rows = {"duckdb": "fetchall", "polars": "rows", "pandas": "items"}
+    found = getattr(water, rows[tool])()
+    found = {str(name): value for name, value in found}
     assert list(found) == list(wanted)
     assert list(found.values()) == pytest.approx(list(wanted.values()))
 

@@ -129,15 +129,13 @@ def _names(
 
 def burden(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
     """Footprints of every region under every policy, with the mean over regions (`extracts.regional`)."""
-    borne = [name for name in table.columns if name not in ("policy", *PARTS)]
-    table = alike.once(table, "policy", borne, "policies")
+    columns = [name for name in table.columns if name not in ("policy", "region", "cost_usd", *PARTS)]
+    table = alike.once(table, "policy", ("region", *columns), "policies")
     policies = list(dict.fromkeys(table["policy"]))
     regions = list(dict.fromkeys(table["region"]))
     side_by_side = style.columns(width, 165, len(policies))
     rows = [
-        _burden_row(table, column, style.amount(column), policies, regions, width, side_by_side)
-        for column in table.columns
-        if column not in ("policy", "region", "cost_usd", *PARTS)
+        _burden_row(table, column, style.amount(column), policies, regions, width, side_by_side) for column in columns
     ]
     made: ChartType = alt.vconcat(*rows, spacing=24).resolve_scale(x="independent")
     return style.styled(made)
