@@ -24,27 +24,9 @@ def footprints(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
 def duals(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
     """The prices that policies put on each region's footprints, slot by slot (`extracts.duals`)."""
     policies = list(dict.fromkeys(table["policy"]))
-<<<<<<< HEAD
-    columns = [name for name in table.columns if name not in KEYS and (table[name].fillna(0.0) != 0).any()]
-    rows = [
-        _small_multiples(table, column, style.price(column), policies, width)
-        for column in columns or [table.columns[-1]]
-    ]
-||||||| merged common ancestors
-<<<<<<<<< Temporary merge branch 1
-    known = [(column, title) for column, title in DUALS if (table[column].fillna(0.0) != 0).any()]
-    rows = [_small_multiples(table, column, title, policies, width) for column, title in known or DUALS[:1]]
-||||||||| 57fe915
-    rows = [_small_multiples(table, column, title, policies, width) for column, title in DUALS]
-=========
-    columns = [name for name in table.columns if name not in KEYS]
-    rows = [_small_multiples(table, column, style.price(column), policies, width) for column in columns]
->>>>>>>>> Temporary merge branch 2
-=======
     columns = [name for name in table.columns if name not in KEYS]
     known = [name for name in columns if (table[name].fillna(0.0) != 0).any()] or columns[:1]
     rows = [_small_multiples(table, column, style.price(column), policies, width) for column in known]
->>>>>>> main
     made: ChartType = alt.vconcat(*rows, spacing=24)
     return style.styled(made, width, policies)
 
