@@ -133,7 +133,7 @@ def test_history_comes_before_the_first_slot_and_changes_nothing_else(engine):
     bare, told, sinks = Listener(), Listener(), (ListSink(), ListSink())
     ENGINES[engine](WORLD, bare, sinks[0], policy_name="bare")
     ENGINES[engine](replace(WORLD, past=past), told, sinks[1], policy_name="told")
-    before = np.stack([getattr(past, field.name) for field in fields(Signals)])
+    before = np.stack([getattr(past, field.name) for field in fields(Signals)[:6]])
     for without, with_history in zip(bare.pasts, told.pasts, strict=True):
         np.testing.assert_array_equal(with_history, np.concatenate((before, without), axis=1))
     assert sinks[0].table.tobytes() == sinks[1].table.tobytes()
