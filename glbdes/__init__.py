@@ -82,10 +82,21 @@ def _found(home: tuple[str, str]) -> Any:
 
 
 class _Room(ModuleType):
-    """A room that can be called."""
+    """A room that can be called, and is documented as what is called."""
+
+    __doc__ = property(lambda self: _called(self).__doc__)
+    __signature__ = property(lambda self: _signature(_called(self)))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return _found(_ROOMS[self.__name__.partition(".")[2]])(*args, **kwargs)
+        return _called(self)(*args, **kwargs)
+
+
+def _signature(function: Any) -> Any:
+    return import_module("inspect").signature(function)
+
+
+def _called(room: ModuleType) -> Any:
+    return _found(_ROOMS[room.__name__.partition(".")[2]])
 
 
 class _Face(ModuleType):

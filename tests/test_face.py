@@ -13,14 +13,7 @@ from glbdes.errors import ScenarioError
 from glbdes.scenario import said
 from tests.runs import SCENARIO, little
 
-FUNCTIONS = {
-    "compare": glbdes.compare,
-    "optimum": __import__("glbdes.study.optimum", fromlist=["optimum"]).optimum,
-    "report": glbdes.report,
-    "scenario": __import__("glbdes.scenario.python", fromlist=["scenario"]).scenario,
-    "simulate": glbdes.simulate,
-    "sweep": glbdes.sweep,
-}
+FUNCTIONS = ("compare", "optimum", "report", "scenario", "simulate", "sweep")
 
 
 def test_dir_shows_what_there_is():
@@ -46,12 +39,12 @@ assert scenario.load("tiny")[0] == scenario("tiny")
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_help_tells_every_parameter_by_itself(name):
-    function = FUNCTIONS[name]
+    function = getattr(glbdes, name)
     told = inspect.getdoc(function)
     listed = re.findall(r"^(\*{0,2}\w+)\n    \S", told.partition("Parameters\n")[2], re.MULTILINE)
-    assert listed == list(inspect.signature(function).parameters)
+    assert listed == list(inspect.signature(function).parameters) != []
     assert all(one.annotation is not one.empty for one in inspect.signature(function).parameters.values())
 
 

@@ -60,16 +60,22 @@ def helper(function: Callable[..., Any]) -> Any:
     return numba.njit(**HELPER)(function)
 
 
-def either(field: str, there: Any, absent: Any) -> Any:
+def inlined(function: Callable[..., Any]) -> Any:
+    """As `helper`, and never called: a call hands over some hundred numbers that describe the state's arrays."""
+    return numba.njit(**HELPER, forceinline=True)(function)
+
+
+def either(field: str, there: Any, absent: Any, inline: bool = False) -> Any:
     """A function of a state (a named tuple) and more: `there` where the state has `field`, `absent` where that is None.
 
-    Which it is, is decided by the type of the state when a kernel is compiled, so that the other one is not.
+    Which it is, is decided by the type of the state when a kernel is compiled, so that the other one is not. `inline`:
+    as `inlined`.
     """
 
     def chosen(st: Any, *more: Any) -> Any:
         return (absent if getattr(st, field) is None else there)(st, *more)
 
-    options: Any = KERNEL
+    options: Any = {**KERNEL, "forceinline": inline}
 
     @overload(chosen, jit_options=options)
     def by_type(st: Any, *more: Any) -> Any:
@@ -106,7 +112,12 @@ def _prefetch(_context: Any, array: Any, row: Any, column: Any) -> Any:
     return types.void(array, row, types.intp), generate
 
 
-prefetch: Any = intrinsic(_prefetch)
+def _no_prefetch(_array: Any, _row: Any, _column: Any) -> None:
+    """Where the interpreter runs kernels."""
+
+
+_config: Any = numba.config
+prefetch: Any = _no_prefetch if _config.DISABLE_JIT else intrinsic(_prefetch)
 
 
 def is_compiled(name: str, kind: str = PLAIN) -> bool:

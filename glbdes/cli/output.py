@@ -48,7 +48,8 @@ def show(parts: Iterable[Any], width: int = WIDTH) -> None:
     seen = sys.stdout.isatty()
     wide = min(shutil.get_terminal_size().columns, width) if seen else width
     text = StringIO()
-    console = Console(file=text, width=wide, force_terminal=seen, highlight=False, markup=False)  # it may say w[g, r]
+    # No markup, for it may say w[g, r]; and in a notebook, too, as text.
+    console = Console(file=text, width=wide, force_terminal=seen, force_jupyter=False, highlight=False, markup=False)
     for part in parts:
         console.print(part)
     with _stdout():

@@ -26,7 +26,7 @@ quiet_option = click.option("--quiet", is_flag=True, help="No progress; print on
 
 
 @click.command()
-@click.argument("what", metavar="SCENARIO | --runs RUN...", nargs=-1, required=True)
+@click.argument("scenario", metavar="SCENARIO | --runs RUN...", nargs=-1, required=True)
 @click.option(
     "--runs", "existing", is_flag=True, help="Compare runs that are there already, named instead of SCENARIO."
 )
@@ -42,11 +42,11 @@ quiet_option = click.option("--quiet", is_flag=True, help="No progress; print on
 @workers_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
 @quiet_option
-def compare(what: tuple[str, ...], existing: bool, as_json: bool, quiet: bool, **choices: Any) -> None:
+def compare(scenario: tuple[str, ...], existing: bool, as_json: bool, quiet: bool, **choices: Any) -> None:
     """Run policies on the same requests of SCENARIO, and set them side by side; or runs that are there already."""
     from glbdes.present import study_tables
 
-    found = _of_runs(what, quiet, choices) if existing else _of_scenario(what, quiet, choices)
+    found = _of_runs(scenario, quiet, choices) if existing else _of_scenario(scenario, quiet, choices)
     if as_json:
         rows = json.loads(found.table.to_json(orient="records", double_precision=15))  # NaN is null there
         say(json.dumps({**found.info, "path": str(found.path), "table": rows}, indent=2))

@@ -1,9 +1,11 @@
 """What a scenario would simulate, told before it is: load against capacity, time, network. Plain data for a table."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from glbdes.hardware.physics import NEVER_NS
 from glbdes.scenario import Scenario
 from glbdes.scenario.model import Fault
 from glbdes.units import J_PER_KWH, MS_PER_S, NS_PER_S, S_PER_H
@@ -37,6 +39,7 @@ class RegionPreview(NamedTuple):
     carbon_g_per_kwh: float
     water_l_per_kwh: float  # WUE + PUE * EWIF, per IT kWh
     pue: float
+    further: tuple[float, ...]  # of other footprints, per IT kWh
 
 
 class Preview(NamedTuple):
@@ -57,9 +60,11 @@ class Preview(NamedTuple):
     warmup_from: str  # who says so
     gateways: tuple[GatewayPreview, ...]
     regions: tuple[RegionPreview, ...]
+    further: tuple[str, ...]  # other footprints, with their units per IT kWh
     utilisation_mean: float  # of what plans may use of all regions
     utilisation_peak: float  # in the busiest slot
     latency_ms: tuple[float, float, float]  # one way, over allowed pairs: shortest, median, longest
+    awake: str | None  # who says how many replicas are awake; None: nobody, all are
     faults: tuple[str, ...]  # a line each
     notes: tuple[str, ...]  # what moves figures without being seen in them
     warnings: tuple[str, ...]  # of what cannot be right in compressed time
@@ -87,17 +92,34 @@ def preview(scenario: Scenario, world: World) -> Preview:
         warmup_from=compression.origin(scenario.time) if scenario.by_request else "none without requests",
         gateways=tuple(_gateway(scenario, world, g) for g in range(world.gateways)),
         regions=tuple(_region(scenario, world, r) for r in range(world.regions)),
+        further=tuple(f"{one.name}, {one.unit}/kWh" for one in world.further),
         utilisation_mean=float(total_rps.mean() / capacity_rps),
         utilisation_peak=float(total_rps.max() / capacity_rps),
         latency_ms=(float(latency_ms.min()), float(np.median(latency_ms)), float(latency_ms.max())),
+        awake=_awake(scenario, world),
         faults=tuple(map(_fault, scenario.faults)),
         notes=remarks(scenario, world),
         warnings=tuple(compression.warnings(scenario, world)),
     )
 
 
+def _awake(scenario: Scenario, world: World) -> str | None:
+    """How many replicas are awake, in words; None if always all."""
+    rule = scenario.scaling.chosen(bool((world.fleet.sleep_after_ns < NEVER_NS).any()))
+    if world.scaling is None or not world.scaling.elastic:
+        return None if rule == "always_on" else rule
+    least, aim = world.scaling.least, world.scaling.utilisation
+    return f"{rule}; at least {_range(least)} a region, used at {_range(aim)} of their capacity"
+
+
+def _range(values: NDArray[Any]) -> str:
+    low, high = float(values.min()), float(values.max())
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
 def _fault(fault: Fault) -> str:
     what = "is down" if fault.signal is None else f"has no {fault.signal} signal"
+    what = what if fault.max_kw is None else f"draws no more than {fault.max_kw:g} kW"
     return f"{fault.region} {what} from {fault.start_h:g} h to {fault.end_h:g} h"
 
 
@@ -130,4 +152,5 @@ def _region(scenario: Scenario, world: World, r: int) -> RegionPreview:
         carbon_g_per_kwh=float(signals.carbon_g_per_kwh[:, r].mean()),
         water_l_per_kwh=float(water.mean()),
         pue=float(signals.pue[:, r].mean()),
+        further=tuple(signals.further_per_kwh[:, :, r].mean(axis=0).tolist()),
     )

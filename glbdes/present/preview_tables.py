@@ -49,7 +49,9 @@ def preview(found: Preview) -> Iterator[RenderableType]:
     yield from _listed(f"Gateways (load in {found.load_unit})", _gateway_columns(found), "every gateway")
     title = f"Fleet (capacity in {found.load_unit} that plans may use)"
     yield from _listed(title, _columns(found.regions, FLEET), "every region")
-    yield from _listed("Signals (means)", _columns(found.regions, SIGNALS), "every region")
+    signals = _columns(found.regions, SIGNALS)
+    signals |= {name: [number(one.further[k], 3) for one in found.regions] for k, name in enumerate(found.further)}
+    yield from _listed("Signals (means)", signals, "every region")
     yield from _faults(found.faults)
     yield from warned(found.warnings)
     yield from map(note, found.notes)
@@ -87,6 +89,8 @@ def _facts(found: Preview) -> Iterator[tuple[str, str]]:
     yield "warm-up", f"{number(found.warmup_s)} s of each slot before it counts ({found.warmup_from})"
     yield "requests", f"{requests}, each stands for {number(found.weight, 3)}"
     yield "load", f"{mean} of what plans may use, {peak} in the busiest slot"
+    if found.awake is not None:
+        yield "awake", found.awake
     yield "network", latency.format(*found.latency_ms)
 
 

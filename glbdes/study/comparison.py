@@ -6,7 +6,7 @@ intervals are those of paired differences.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -142,10 +142,12 @@ class Comparison:
         """What can be drawn of it, with how each is read."""
         from glbdes.present import figures
 
-        return figures.of_comparison(self.records(), self.table)
+        return figures.of_comparison(self.records(), self.table, self.runs)
 
     def figure(self, name: str) -> "ChartType":
-        """An altair chart: "front", "burden", "footprints", "matrix", "hours", "duals", "latency", "energy", "map"."""
+        """An altair chart: "front", "service", "map", "burden", "footprints", "matrix", "hours", "duals", "latency",
+        "energy".
+        """
         from glbdes.present import figures
 
         return figures.find(self.figures(), name).chart()
@@ -224,21 +226,16 @@ def compare(
     first = plans[0].scenario
     drawn_by_seed = [None] if signal_seeds is None else draws.seeds(plans[0], at, signal_seeds)
     targets = numbered(Path("runs") / f"{first.name}-comparison") if out is None else iter([Path(out)])
+    if dask is not None:  # whose workers are in folders of their own
+        at = None if at is None else at.absolute()
+        source = source if isinstance(source, Scenario) or plans[0].source is None else Path(plans[0].source).absolute()
     with fresh(targets, tell=tell) as folder:
         begin_s = time.perf_counter()
-        jobs = []
-        for drawn_by in drawn_by_seed:
-            changes = (*overrides, *draws.settings(drawn_by))
-            reference = _reference(run.prepare(source, policy=policies[0], **choices | {"overrides": changes}), at)
-            of, told = (drawn_by, engine, changes, at), (reference, plans[0].allow_policy)
-            jobs += [
-                Job(source, policy, seed, *of, folder.path / "runs" / called(policy, seed, drawn_by), *told)
-                for seed in range(first.seed, first.seed + seeds)
-                for policy in policies
-            ]
+        into = folder.path.absolute() / "runs"
+        jobs = _jobs(source, policies, range(first.seed, first.seed + seeds), drawn_by_seed, at, into, choices)
         with shown(progress, "runs") as bar:
             done = _run_all(jobs, workers, dask, bar.advance)
-        drawn = same_requests((job.policy, job.seed, result.requests) for job, result in done.items())
+        drawn = same_requests((job.policy, job.seed, done[job.folder].requests) for job in jobs)
         told_of = Told(
             scenario=first.name,
             engines={result.engine for result in done.values()},
@@ -251,8 +248,31 @@ def compare(
             signal_seeds=[seed for seed in drawn_by_seed if seed is not None],
             wall_s=time.perf_counter() - begin_s,
         )
-        write(folder.path, pd.DataFrame([_row(job, done[job]) for job in jobs]), told_of)
+        write(folder.path, pd.DataFrame([_row(job, done[job.folder]) for job in jobs]), told_of)
     return Comparison.open(folder.path)
+
+
+def _jobs(
+    source: str | Path | Scenario,
+    policies: Sequence[str],
+    seeds: Sequence[int],
+    signal_seeds: Sequence[int | None],
+    signals: Path | None,
+    into: Path,
+    choices: Mapping[str, Any],
+) -> list[Job]:
+    """The runs of all draws, each draw of signals with what its objectives are told against; records go `into`."""
+    jobs = []
+    for drawn_by in signal_seeds:
+        changes = (*choices["overrides"], *draws.settings(drawn_by))
+        first = run.prepare(source, policy=policies[0], **{**choices, "overrides": changes})
+        of, told = (drawn_by, choices["engine"], changes, signals), (_reference(first, signals), first.allow_policy)
+        jobs += [
+            Job(source, policy, seed, *of, into / called(policy, seed, drawn_by), *told)
+            for seed in seeds
+            for policy in policies
+        ]
+    return jobs
 
 
 def _check(policies: Sequence[str], seeds: int, signal_seeds: int | None) -> None:
@@ -272,13 +292,12 @@ def _row(job: Job, result: Done) -> dict[str, Any]:
     return {"policy": job.policy, "seed": job.seed, **drawn, **result.figures}
 
 
-def _run_all(jobs: Sequence[Job], workers: int, dask: str | None, progress: Progress | None) -> dict[Job, Done]:
-    done: dict[Job, Done] = {}
+def _run_all(jobs: Sequence[Job], workers: int, dask: str | None, progress: Progress | None) -> dict[Path, Done]:
+    done: dict[Path, Done] = {}
     told = progress or (lambda ended, expected: None)
     told(0, len(jobs))
-    keys = {job.folder: job for job in jobs}
     for job, result in on_cluster(simulate, jobs, dask) if dask else each(simulate, jobs, workers):
-        done[keys[job.folder]] = result
+        done[job.folder] = result
         told(len(done), len(jobs))
     return done
 

@@ -67,6 +67,11 @@ def _fleet(scenario: Scenario, world: World) -> Iterator[str]:
     bare = [names[r] for r in np.flatnonzero(world.fleet.host_w == 0)]
     if bare:
         yield f"host_w = 0 W in {_listed(bare, names)}: the servers around the GPUs draw nothing"
+    if world.scaling is not None:
+        on = world.fleet.host_sleep_w == world.fleet.host_w
+        asleep = [names[r] for r in np.flatnonzero(on & (world.fleet.host_w > 0))]
+        if asleep:
+            yield f"host_sleep_w = host_w in {_listed(asleep, names)}: servers stay on while their replicas sleep"
     yield from world.assumed
     if world.beyond_measurement is None:
         return

@@ -237,6 +237,11 @@ FAULTS: dict[str, Callable] = {
     "chunks are free of attention": replaced(
         Side, "chunk", lambda original: lambda self, step, chunk: self.share(step, chunk.tokens)
     ),
+    "hosts of steps are free": without(ChunkedReplica, "share_host"),
+    "who is still waking up gets requests": lambda patch: patch.setattr(
+        ChunkedReplica, "accepts", property(lambda self: self.wanted)
+    ),
+    "who is to sleep gets requests": lambda patch: patch.setattr(ChunkedReplica, "accepts", True),
     "lost steps are free": without(ChunkedReplica, "lose_mixed"),
     "lost rows are free": without(ChunkedReplica, "lose_decode"),
     "the cache outlives an outage": replaced(

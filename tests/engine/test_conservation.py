@@ -138,12 +138,17 @@ def test_attribution_moves_no_request():
     names = ("region", "replica", "status", "attempts", "start_ns", "first_token_ns", "finish_ns")
     for clock_ns in CLOCKS_NS:
         for seed in SEEDS:
-            marginal, full = (
-                engine_run(random_world(seed, clock_ns, full_attribution=full), Moody(seed)).table
-                for full in (False, True)
+            marginal, active, full = (
+                engine_run(random_world(seed, clock_ns, **forced), Moody(seed)).table
+                for forced in (
+                    {"full_attribution": False, "active_attribution": False},
+                    {"full_attribution": False, "active_attribution": True},
+                    {"full_attribution": True},
+                )
             )
-            assert (marginal[list(names)] == full[list(names)]).all()
-            assert (full["energy_j"] >= marginal["energy_j"] * (1 - TOLERANCE)).all()
+            for other in (active, full):
+                assert (marginal[list(names)] == other[list(names)]).all()
+                assert (other["energy_j"] >= marginal["energy_j"] * (1 - TOLERANCE)).all()
 
 
 def same(ours: ListSink, theirs: ListSink) -> bool:

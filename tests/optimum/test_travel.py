@@ -18,7 +18,7 @@ from tests.views import make_view
 from tests.worlds import ListSink
 
 PLANNED = ["cost", "carbon", "water", "cost_carbon", "cost_carbon_water"]
-PLANNED += ["eglb", "eglb_simplex", "eglb_ahead", "receding_horizon", "offline"]
+PLANNED += ["eglb", "eglb_simplex", "eglb_ahead", "eglb_chain", "receding_horizon", "offline"]
 LIMITED = ("slo.interactive.max_one_way_ms=60", *PARTIAL)
 DELAY = ("objective.delay_usd_per_s=1e-6", "objective.queue_wait_s=[[0, 0], [0.9, 2], [1, 9]]")
 

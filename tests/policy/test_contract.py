@@ -14,6 +14,7 @@ ARGUMENTS = [(name, {}) for name in policy.BUILT_IN]
 ARGUMENTS += [("receding_horizon", {"window_h": 6.0, "forecast": "hourly", "feedback": "metered"})]
 ARGUMENTS += [("eglb", {"map": "euclidean"}), ("eglb", {"feedback": "metered"})]
 ARGUMENTS += [("eglb_simplex", {"feedback": "metered"}), ("eglb_ahead", {"window_h": 6.0})]
+ARGUMENTS += [("eglb_chain", {"feedback": "planned", "simplex": 0.5})]
 ARGUMENTS += [("eglb", {"eta_per_usd": 1e-3, "z_max_usd": [1.0, 2.0]})]
 
 

@@ -108,3 +108,10 @@ def test_mistake_is_a_policy_error_that_says_what_to_mend(name, arguments, told,
     with pytest.raises(PolicyError) as caught:
         policy.load(name.replace("OWN", folder.name), arguments, folder.parent)
     assert told in str(caught.value)
+
+
+def test_an_unknown_policy_is_told_all_that_there_are():
+    with pytest.raises(
+        PolicyError, match=r"built-in: nearest, .*, offline; your own: 'package.module:Class', or served"
+    ):
+        policy.find("offlin")

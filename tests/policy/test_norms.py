@@ -122,7 +122,7 @@ def run(world: World, name: str) -> dict[str, np.ndarray]:
     return {"sent": sum(s.weights * s.demand_rps[:, None] for s in sink.slots), "carbon_kg": np.asarray(kg)}
 
 
-@pytest.mark.parametrize("name", ["eglb", "eglb_simplex", "eglb_ahead", "receding_horizon"])
+@pytest.mark.parametrize("name", ["eglb", "eglb_simplex", "eglb_ahead", "eglb_chain", "receding_horizon"])
 def test_delay_trades_against_equity(name: str) -> None:
     """One knob: a dearer second brings requests home, up to all of them."""
     waiting = Waiting(np.ones((1, 2)), np.zeros((1, 2)))
@@ -135,14 +135,14 @@ def test_delay_trades_against_equity(name: str) -> None:
     assert all(later <= earlier + 1e-9 for earlier, later in pairwise(away))
 
 
-@pytest.mark.parametrize("name", ["eglb", "eglb_simplex", "eglb_ahead", "receding_horizon"])
+@pytest.mark.parametrize("name", ["eglb", "eglb_simplex", "eglb_ahead", "eglb_chain", "receding_horizon"])
 def test_a_heavier_region_is_spared(name: str) -> None:
     even = run(small_world(), name)["carbon_kg"]
     spared = run(small_world(equity_weight=np.array([[1.0, 4.0], [1.0, 4.0]])), name)["carbon_kg"]
     assert spared[1] < even[1]
 
 
-@pytest.mark.parametrize("name", ["eglb", "eglb_simplex", "eglb_ahead"])
+@pytest.mark.parametrize("name", ["eglb", "eglb_simplex", "eglb_ahead", "eglb_chain"])
 @pytest.mark.parametrize("norm", NORMS)
 def test_multipliers_stay_in_the_dual_ball_of_the_norm(name: str, norm: float) -> None:
     world = small_world(norm=norm)

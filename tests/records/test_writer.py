@@ -80,14 +80,23 @@ def test_slots_of_requests_are_written_in_runs(tmp_path):
 
 
 def test_files_say_the_unit_of_each_column(written):
-    for name, schema in records.SCHEMAS.items():
+    for name, schema in dict(zip(records.TABLES, (REQUESTS, SLOTS, PLANS), strict=True)).items():
         found = pq.read_schema(written.folder / name)
         units = json.loads(found.metadata[b"units"])
         assert {one.name: (one.metadata or {}).get(b"unit") for one in found} == {
             one.name: units[one.name].encode() if one.name in units else None for one in schema
         }
         without = {one.name for one in schema if one.type == pa.float64() and one.name not in units}
-        assert without <= {"load", "utilisation", "queue_mean", "in_system_mean", "pue", "weight", "request_weight"}
+        assert without <= {
+            "awake",
+            "load",
+            "utilisation",
+            "queue_mean",
+            "in_system_mean",
+            "pue",
+            "weight",
+            "request_weight",
+        }
 
 
 @pytest.mark.parametrize(

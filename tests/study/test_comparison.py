@@ -290,3 +290,29 @@ def test_signals_that_are_not_drawn_cannot_be_drawn_anew(scenario, tmp_path, sig
     with pytest.raises(GlbdesError, match=r"signal_seeds = 2: signals.source = .* must be 'synthetic' or"):
         compare(scenario, ("nearest",), signal_seeds=2, signals=signals, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # distributed's own
+def test_on_a_dask_cluster_a_comparison_is_the_same(found, scenario, tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="glbdes[dask] is not installed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+    ) as cluster:
+        monkeypatch.chdir(scenario.parent)  # where the workers are not
+        again = compare(scenario.name, POLICIES, seeds=2, out=tmp_path / "out", dask=cluster.scheduler_address)
+    assert again.table.equals(found.table)
+    assert again.run("cost", 8).requests.to_table().equals(found.run("cost", 8).requests.to_table())
+
+
+def test_no_scheduler_is_told_of(scenario, tmp_path):
+    pytest.importorskip("distributed", reason="glbdes[dask] is not installed")
+    with pytest.raises(RecordsError, match="no dask scheduler at nonsense"):
+        compare(scenario, POLICIES, out=tmp_path / "out", dask="nonsense://x")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_scenario_of_pythons_is_compared_as_a_file_is(scenario, tmp_path):
+    made = glbdes.scenario(scenario).with_({"time.slots": 1})
+    theirs = compare(scenario, ("nearest", "cost"), overrides=["time.slots=1"], out=tmp_path / "theirs")
+    assert compare(made, ("nearest", "cost"), out=tmp_path / "ours").table.equals(theirs.table)

@@ -299,3 +299,12 @@ def test_a_sweep_says_where_it_came_from(undisturbed):
     assert "8 points over policy, seed" in repr(undisturbed)
     with pytest.raises(RecordsError, match="not a sweep that has ended"):
         Sweep.open(undisturbed.path / "points")
+
+
+@pytest.mark.parametrize("file", ["tiny", "scenario"])
+def test_a_scenario_is_no_sweep_file_and_how_one_looks_is_told(folder, file, monkeypatch):
+    path = file if file == "tiny" else next(path for path in folder.glob("*.toml") if "[regions" in path.read_text())
+    done = CliRunner().invoke(main, ["sweep", str(path)])
+    assert done.exit_code == 2
+    assert f"{path}: is a scenario, and a sweep file is meant, such as" in done.stderr
+    assert "[[grid]]" in done.stderr

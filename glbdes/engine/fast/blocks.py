@@ -11,9 +11,21 @@ from glbdes.engine.fast.state import *  # noqa: F403
 
 
 @helper
+def full_blocks(st, tokens):
+    """How many blocks `tokens` fill. Where a block holds a power of two, it costs no division."""
+    return tokens >> st.cnum[LOG] if st.cnum[LOG] != NONE else tokens // st.cnum[BLOCK]
+
+
+@helper
+def beyond_blocks(st, tokens):
+    """How many of `tokens` are beyond the blocks that they fill; below 0, as Python has it."""
+    return tokens & (st.cnum[BLOCK] - 1) if st.cnum[LOG] != NONE else tokens % st.cnum[BLOCK]
+
+
+@helper
 def blocks_of(st, tokens):
     """How many blocks hold `tokens`."""
-    return (tokens + st.cnum[BLOCK] - 1) // st.cnum[BLOCK]
+    return full_blocks(st, tokens + st.cnum[BLOCK] - 1)
 
 
 @helper
@@ -26,16 +38,22 @@ def take(st, k, count):
 @helper
 def count_residue(st, k, computed, change):
     """A request of replica k with so many tokens computed decodes from now on, or no longer."""
-    st.residues[k, (computed - st.rep[k, ITERATIONS]) % st.cnum[BLOCK]] += change
+    st.residues[k, beyond_blocks(st, computed - st.rep[k, ITERATIONS])] += change
+
+
+@helper
+def next_blocks(st, k):
+    """How many blocks the decoding requests of replica k need to take their next step."""
+    return st.residues[k, beyond_blocks(st, -st.rep[k, ITERATIONS])]
 
 
 @helper
 def more_blocks(st, k, steps):
     """How many blocks the decoding requests of replica k need to take so many `steps`."""
     size, n = st.cnum[BLOCK], st.rep[k, ITERATIONS]
-    cycles = steps // size
+    cycles = full_blocks(st, steps)
     need = cycles * st.crep[k, DECODERS]
-    at = -n % size  # of those that take a block in the next step; whole cycles do not change it
+    at = beyond_blocks(st, -n)  # of those that take a block in the next step; whole cycles do not change it
     for _ in range(cycles * size, steps):
         need += st.residues[k, at]
         at = at - 1 if at > 0 else size - 1
@@ -46,11 +64,12 @@ def more_blocks(st, k, steps):
 def most_steps(st, k, room, most):
     """The most steps, at most `most`, that `room` blocks suffice for."""
     size, n, b = st.cnum[BLOCK], st.rep[k, ITERATIONS], st.crep[k, DECODERS]
-    if b * (most // size + 1) <= room:
+    cycles = full_blocks(st, most)
+    if b * (cycles + 1) <= room:
         return most
-    cycles = min(room // b, most // size)
+    cycles = min(room // b, cycles)
     steps, need = cycles * size, cycles * b
-    at = -n % size
+    at = beyond_blocks(st, -n)
     while steps < most:
         need += st.residues[k, at]
         if need > room:
@@ -66,7 +85,7 @@ def leave(st, k, q, computed):
     creq, crep = st.creq, st.crep
     creq[q, AHEAD_AT] = crep[k, FREE] + crep[k, POPPED]
     creq[q, LEFT] = blocks_of(st, computed)
-    creq[q, LEFT_FULL] = computed // st.cnum[BLOCK]
+    creq[q, LEFT_FULL] = full_blocks(st, computed)
     crep[k, FREE] += creq[q, LEFT]
 
 
@@ -76,7 +95,7 @@ def hits(st, k, q):
     creq = st.creq
     gap = creq[q, AHEAD_AT] - st.crep[k, POPPED]
     lost = min(creq[q, LEFT], -gap) if gap < 0 else 0
-    return min(creq[q, LEFT] - lost, creq[q, LEFT_FULL], (creq[q, KNOWN] - 1) // st.cnum[BLOCK])
+    return min(creq[q, LEFT] - lost, creq[q, LEFT_FULL], full_blocks(st, creq[q, KNOWN] - 1))
 
 
 @helper

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from glbdes.base.compiled import helper
-from glbdes.engine.fast.blocks import blocks_of, count_residue, more_blocks, most_steps
+from glbdes.base.compiled import helper, inlined, prefetch
+from glbdes.engine.fast.blocks import beyond_blocks, blocks_of, count_residue, more_blocks, most_steps, next_blocks
 from glbdes.engine.fast.books import (
     end,
     iterations_end_ns,
@@ -41,7 +41,7 @@ def rest(st, k, state, now):
     st.rep[k, BEGUN_NS] = now
     st.rep[k, ITERATIONS] = 0
     st.crep[k, STEPS] = 0
-    st.shared_j[k], st.crepf[k, ATTENTION_J], st.crepf[k, RISING_J] = 0.0, 0.0, 0.0
+    st.shared_j[k], st.crepf[k, P_J], st.crepf[k, Q_J] = 0.0, 0.0, 0.0
     if state == ASLEEP:
         clear(st, k)
     schedule(st, k, NEVER)
@@ -55,9 +55,11 @@ def out_of_work(st, g, k):
 
 @helper
 def begin(st, k, now):
-    """Replica k puts its next step together when everything else of this instant has happened."""
+    """Replica k puts its next step together when everything else of this instant has happened.
+
+    Until then it must have no event: see `put_off`.
+    """
     st.rep[k, STATE] = BETWEEN
-    schedule(st, k, NEVER)
     i = st.clock[PENDING_COUNT]
     st.clock[PENDING_COUNT] = i + 1
     st.clock[PENDING_NS] = now
@@ -68,6 +70,13 @@ def begin(st, k, now):
 
 
 @helper
+def put_off(st, k):
+    """Replica k has ended its step; if something else of this instant is still to come, it has no event until then."""
+    if st.rep[k, STATE] == BETWEEN:
+        schedule(st, k, NEVER)
+
+
+@inlined
 def compose_all(st):
     """The instant is over: replicas between two steps put their next ones together."""
     n, now = st.clock[PENDING_COUNT], st.clock[PENDING_NS]
@@ -95,7 +104,7 @@ def row_ended(st, g, k, elapsed):
     return iterations_ended(elapsed, rep[k, PLANNED], b, rep[k, EPOCH_K0], constant, 0.0, gamma, st.clock[TICK_NS])
 
 
-@helper
+@inlined
 def look_again(st, g, k, now):
     """The head of who waits is a new one: a row of steps ends at the next boundary, if there is a place for it."""
     rep = st.rep
@@ -105,13 +114,11 @@ def look_again(st, g, k, now):
     n = row_ended(st, g, k, elapsed)
     if n == rep[k, PLANNED]:
         return
-    if n > 0 and row_end_ns(st, g, k, n) == elapsed:
-        spend(st, g, k, now)
-        end_row(st, g, k, n, now)
-        begin(st, k, now)
-    elif n + 1 < rep[k, PLANNED]:
-        rep[k, PLANNED] = n + 1
-        schedule(st, k, rep[k, BEGUN_NS] + row_end_ns(st, g, k, n + 1))
+    if n == 0 or row_end_ns(st, g, k, n) < elapsed:
+        n += 1  # else this very instant is a boundary
+    if n < rep[k, PLANNED]:
+        rep[k, PLANNED] = n
+        schedule(st, k, rep[k, BEGUN_NS] + row_end_ns(st, g, k, n))
 
 
 # Steps
@@ -155,7 +162,7 @@ def run_decoders(st, g, k, now):
     while i < crep[k, DECODERS]:
         q = st.running[k, i]
         computed = creq[q, KNOWN] + crep[k, STEPS] - creq[q, MARK] - 1
-        need = 1 if computed % st.cnum[BLOCK] == 0 else 0
+        need = 1 if beyond_blocks(st, computed) == 0 else 0
         while need > crep[k, FREE]:
             if preempt(st, g, k, now) == q:
                 return False
@@ -164,7 +171,7 @@ def run_decoders(st, g, k, now):
     return True
 
 
-@helper
+@inlined
 def admit(st, g, k, left, now):
     """Waiting requests are admitted from the head, while there is room for them."""
     crep, creq, size = st.crep, st.creq, st.cnum[BLOCK]
@@ -189,14 +196,14 @@ def admit(st, g, k, left, now):
             be_sure(st, q)
 
 
-@helper
+@inlined
 def compose(st, g, k, now):
     """A step of replica k, or a row of them, begins."""
     rep, crep, creq = st.rep, st.crep, st.creq
     if crep[k, HERE] == 0:
         rest(st, k, out_of_work(st, g, k), now)
         return
-    losers, first_need, on = crep[k, LOSERS], more_blocks(st, k, 1), True
+    losers, first_need, on = crep[k, LOSERS], next_blocks(st, k), True
     begin_row(st, k)
     if first_need <= crep[k, FREE]:
         grow_all(st, k, first_need, np.int64(1))
@@ -231,9 +238,20 @@ def compose(st, g, k, now):
         n = most_steps(st, k, crep[k, FREE] + first_need, most)
     rep[k, PLANNED] = n
     schedule(st, k, now + row_end_ns(st, g, k, n))
+    foresee_finish(st, k)
 
 
 @helper
+def foresee_finish(st, k):
+    """Ask for what the end of replica k's row will read: of the request that is first to finish."""
+    q = st.active[k, 0] & ROW
+    prefetch(st.req, q, 0)
+    prefetch(st.req, q, 8)
+    prefetch(st.reqf, q, 0)
+    prefetch(st.creq, q, 0)
+
+
+@inlined
 def step(st, k, now):
     """A wake-up, a step or a row of steps ends."""
     g = st.rep[k, REGION]
@@ -242,7 +260,8 @@ def step(st, k, now):
     if st.rep[k, STATE] == PREFILL:
         end_mixed(st, g, k, now)
     elif st.rep[k, STATE] == DECODE:
-        end_row(st, g, k, st.rep[k, PLANNED], now)
+        end_row(st, g, k, st.rep[k, PLANNED])
+    finish_all(st, g, k, now)
     if st.crep[k, HERE] > 0:
         begin(st, k, now)
     else:
@@ -251,7 +270,7 @@ def step(st, k, now):
         gather(st, g)
 
 
-@helper
+@inlined
 def end_mixed(st, g, k, now):
     """A step with chunks has ended."""
     rep, crep, creq, req = st.rep, st.crep, st.creq, st.req
@@ -273,20 +292,18 @@ def end_mixed(st, g, k, now):
             rep[k, CONTEXT] += known
             crep[k, DECODERS] += 1
             push_active(st, k, q)
-    finish_all(st, g, k, now)
 
 
-@helper
-def end_row(st, g, k, n, now):
+@inlined
+def end_row(st, g, k, n):
     """n steps without chunks have ended."""
     count(st, g, k, n)
-    grow_all(st, k, more_blocks(st, k, n) - more_blocks(st, k, np.int64(1)), n)
+    grow_all(st, k, more_blocks(st, k, n) - next_blocks(st, k), n)
     st.rep[k, ITERATIONS] += n
     st.rep[k, CONTEXT] += n * st.crep[k, DECODERS]
-    finish_all(st, g, k, now)
 
 
-@helper
+@inlined
 def finish_all(st, g, k, now):
     """Who has its last token leaves, by id."""
     rep, crep, running = st.rep, st.crep, st.running
@@ -325,6 +342,6 @@ def settle(st, g, k, now):
         bill(st, g, k, q, False)
         q = st.links[q, NEXT]
     crep[k, STEPS] = 0
-    st.shared_j[k], st.crepf[k, ATTENTION_J], st.crepf[k, RISING_J] = 0.0, 0.0, 0.0
+    st.shared_j[k], st.crepf[k, P_J], st.crepf[k, Q_J] = 0.0, 0.0, 0.0
     for i in range(crep[k, DECODERS]):
         mark(st, k, st.running[k, i], creq[st.running[k, i], KNOWN])

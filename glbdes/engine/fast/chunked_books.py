@@ -3,7 +3,7 @@
 import numpy as np
 from numba.extending import register_jitable
 
-from glbdes.base.compiled import helper
+from glbdes.base.compiled import helper, prefetch
 from glbdes.engine.fast.books import charge, iterations_end_ns, iterations_j
 from glbdes.engine.fast.state import *  # noqa: F403
 from glbdes.hardware import steps
@@ -37,23 +37,29 @@ def mixed_s(st, g, k):
         past += chunk * creq[q, COMPUTED]
         square += chunk * chunk
     crep[k, STEP_TOKENS], crep[k, STEP_PAST], crep[k, STEP_SQUARE] = tokens, past, square
+    prefetch(st.tokens_j, st.reg[g, PROFILE], tokens)  # which the step's end will read
     return mixed(st, g, k, st.tokens_s, st.modes_s, st.each_s)
 
 
 @helper
-def share_j(st, g, k, own):
-    """What everyone pays who has `own` tokens computed in a step with chunks, beside attention and beta."""
-    p, scheduled, tokens = st.reg[g, PROFILE], st.crep[k, RUNNING], st.crep[k, STEP_TOKENS]
-    first = st.tokens_j[p, 1]
-    equal = (first + st.modes_j[p, 1, 0] + st.each_j[p, 0] * scheduled) / scheduled
-    return equal + shared_cost(st.tokens_j[p, tokens], first, tokens, own)
+def equal_j(st, g, k):
+    """What everyone pays alike for a step with chunks."""
+    p, scheduled = st.reg[g, PROFILE], st.crep[k, RUNNING]
+    return (st.tokens_j[p, 1] + st.modes_j[p, 1, 0] + st.each_j[p, 0] * scheduled) / scheduled
 
 
 @helper
-def chunk_j(st, g, k, q):
+def share_j(st, g, k, equal, own):
+    """What everyone pays who has `own` tokens computed in a step with chunks, beside attention and beta."""
+    p, tokens = st.reg[g, PROFILE], st.crep[k, STEP_TOKENS]
+    return equal + shared_cost(st.tokens_j[p, tokens], st.tokens_j[p, 1], tokens, own)
+
+
+@helper
+def chunk_j(st, g, k, equal, q):
     """What request q pays for its chunk."""
     p, c = st.reg[g, PROFILE], st.creq[q, CHUNK]
-    own = share_j(st, g, k, c)
+    own = share_j(st, g, k, equal, c)
     return own + st.each_j[p, 1] * (c * st.creq[q, COMPUTED]) + st.each_j[p, 2] * (c * c)
 
 
@@ -62,15 +68,16 @@ def count_mixed(st, g, k):
     """Count a step with chunks, on the meter, for its chunks and for who decodes."""
     p, crep, crepf = st.reg[g, PROFILE], st.crep, st.crepf
     st.metf[g, PREFILL_J] += mixed(st, g, k, st.tokens_j, st.modes_j, st.each_j)
+    equal = equal_j(st, g, k)
     for i in range(crep[k, DECODERS], crep[k, RUNNING]):
         q = st.running[k, i]
-        st.reqf[q, OWED_J] += chunk_j(st, g, k, q)
+        st.reqf[q, OWED_J] += chunk_j(st, g, k, equal, q)
     if crep[k, DECODERS] > 0:
         beta, gamma = st.modes_j[p, 1, 1], st.modes_j[p, 1, 2]
         crep[k, STEPS] += 1
-        st.shared_j[k] += share_j(st, g, k, np.int64(1)) + beta
-        crepf[k, ATTENTION_J] += gamma
-        crepf[k, RISING_J] += gamma * crep[k, STEPS]
+        st.shared_j[k] += share_j(st, g, k, equal, np.int64(1)) + beta
+        crepf[k, P_J] += gamma
+        crepf[k, Q_J] += gamma * crep[k, STEPS]
 
 
 @helper
@@ -85,8 +92,8 @@ def count(st, g, k, n):
     k0 = rep[k, EPOCH_K0] + b * rep[k, COUNTED]
     st.metf[g, DECODE_J] += iterations_j(new, b, k0, constant, 0.0, gamma)
     st.shared_j[k] += new * (constant / b)
-    crepf[k, ATTENTION_J] += new * gamma
-    crepf[k, RISING_J] += gamma * (new * crep[k, STEPS] + new * (new + 1) // 2)
+    crepf[k, P_J] += new * gamma
+    crepf[k, Q_J] += gamma * (new * crep[k, STEPS] + new * (new + 1) // 2)
     crep[k, STEPS] += new
     rep[k, COUNTED] = n
 
@@ -97,8 +104,8 @@ def mark(st, k, q, known):
     st.creq[q, KNOWN] = known
     st.creq[q, MARK] = st.crep[k, STEPS]
     st.reqf[q, SHARED_AT_J] = st.shared_j[k]
-    st.creqf[q, ATTENTION_J] = st.crepf[k, ATTENTION_J]
-    st.creqf[q, RISING_J] = st.crepf[k, RISING_J]
+    st.creqf[q, ATTENTION_J] = st.crepf[k, P_J]
+    st.creqf[q, RISING_J] = st.crepf[k, Q_J]
 
 
 @helper
@@ -106,8 +113,8 @@ def owe(st, k, q):
     """Request q, which decodes, owes for its steps since the last time."""
     creq, crepf, creqf = st.creq, st.crepf, st.creqf
     joules = st.shared_j[k] - st.reqf[q, SHARED_AT_J]
-    joules += (creq[q, KNOWN] - creq[q, MARK] - 1) * (crepf[k, ATTENTION_J] - creqf[q, ATTENTION_J])
-    joules += crepf[k, RISING_J] - creqf[q, RISING_J]
+    joules += (creq[q, KNOWN] - creq[q, MARK] - 1) * (crepf[k, P_J] - creqf[q, ATTENTION_J])
+    joules += crepf[k, Q_J] - creqf[q, RISING_J]
     st.reqf[q, OWED_J] += joules
     mark(st, k, q, creq[q, KNOWN] + st.crep[k, STEPS] - creq[q, MARK])
 
@@ -130,13 +137,13 @@ def lose_work(st, g, k, now):
     if rep[k, STATE] == PREFILL:
         done = elapsed / rep[k, PLANNED]
         st.metf[g, PREFILL_J] += done * mixed(st, g, k, st.tokens_j, st.modes_j, st.each_j)
-        beta, gamma = st.modes_j[p, 1, 1], st.modes_j[p, 1, 2]
+        equal, beta, gamma = equal_j(st, g, k), st.modes_j[p, 1, 1], st.modes_j[p, 1, 2]
         for i in range(crep[k, RUNNING]):
             q = st.running[k, i]
             if i < crep[k, DECODERS]:
-                own = share_j(st, g, k, np.int64(1)) + beta + gamma * creq[q, KNOWN]
+                own = share_j(st, g, k, equal, np.int64(1)) + beta + gamma * creq[q, KNOWN]
             else:
-                own = chunk_j(st, g, k, q)
+                own = chunk_j(st, g, k, equal, q)
             charge(st, g, q, done * own)
     elif rep[k, STATE] == DECODE:
         b, k0, n, tick = rep[k, EPOCH_B], rep[k, EPOCH_K0], rep[k, COUNTED], st.clock[TICK_NS]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from glbdes.base.compiled import either, helper, kernel
 from glbdes.engine.fast.cache import begin_chain
-from glbdes.engine.fast.kinds import arrive, compose_all, step, time_out
+from glbdes.engine.fast.kinds import arrive, compose_all, put_off, step, time_out
 from glbdes.engine.fast.order import foresee, foresee_arrival
 from glbdes.engine.fast.state import *  # noqa: F403
 from glbdes.hardware import physics
@@ -282,16 +282,20 @@ def advance_alone(st, coming, region, limit_ns, limit_kind):
         if st.clock[LATE_COUNT] > 0:
             late_ns = st.req[st.late[0], ARRIVAL_NS] + st.clock[TIMEOUT_NS]
         come_ns = coming[cursor, DUE_NS] if cursor < n else NEVER
+        over = False  # the instant, for those that put steps together at its end
         if st.clock[PENDING_COUNT] > 0:
             pending_ns = st.clock[PENDING_NS]
-            if pending_ns < step_ns and pending_ns < late_ns and pending_ns < come_ns and pending_ns < limit_ns:
-                compose_all(st)
-                continue
-        if step_ns <= late_ns and step_ns <= come_ns:
+            over = pending_ns < step_ns and pending_ns < late_ns and pending_ns < come_ns and pending_ns < limit_ns
+        if over:
+            pass
+        elif step_ns <= late_ns and step_ns <= come_ns:
             if step_ns == NEVER or step_ns > limit_ns or (step_ns == limit_ns and limit_kind <= REPLICA_KIND):
                 return cursor
             k = st.tree[1, 1]
             step(st, k, step_ns)
+            over = step_ns < late_ns and step_ns < come_ns and step_ns < limit_ns  # other steps change nothing for k
+            if not over:
+                put_off(st, k)
             if ahead > 0:
                 foresee(st, k, ahead)
         elif late_ns <= come_ns:
@@ -308,6 +312,8 @@ def advance_alone(st, coming, region, limit_ns, limit_kind):
             arrive(st, g, q, come_ns)
             if ahead > 0:
                 foresee_arrival(st, g)
+        if over:
+            compose_all(st)
 
 
 @helper

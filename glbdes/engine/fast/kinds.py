@@ -12,14 +12,20 @@ def nothing(st):
     return
 
 
+@helper
+def nothing_of(st, k):
+    return
+
+
 FIELD = "crep"  # a state has it where replicas schedule in chunks
-arrive = either(FIELD, chunked_region.arrive, region.arrive)
+arrive = either(FIELD, chunked_region.arrive, region.arrive, inline=True)
 time_out = either(FIELD, chunked_region.time_out, region.time_out)
 go_down = either(FIELD, chunked_region.go_down, region.go_down)
-step = either(FIELD, chunked.step, region.step)
+step = either(FIELD, chunked.step, region.step, inline=True)
 settle_one = either(FIELD, chunked.settle, settle_replica)
 keep_awake = either(FIELD, awake.tell, region.keep_awake)
-compose_all = either(FIELD, chunked.compose_all, nothing)
+compose_all = either(FIELD, chunked.compose_all, nothing, inline=True)
+put_off = either(FIELD, chunked.put_off, nothing_of)
 
 
 @kernel

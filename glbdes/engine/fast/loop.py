@@ -19,7 +19,7 @@ from glbdes.engine.fast.dispatch import (
     refresh,
     send_back,
 )
-from glbdes.engine.fast.kinds import arrive, compose_all, go_down, step, time_out
+from glbdes.engine.fast.kinds import arrive, compose_all, go_down, put_off, step, time_out
 from glbdes.engine.fast.region import come_up
 from glbdes.engine.fast.state import *  # noqa: F403
 from glbdes.hardware import physics
@@ -100,7 +100,9 @@ def advance_all(st, rules, coming, uniform, limit_ns, limit_kind):
         if now > limit_ns or (now == limit_ns and kind >= limit_kind):
             return cursor
         if kind == REPLICA_KIND:
-            step(st, st.tree[1, 1], now)
+            k = st.tree[1, 1]
+            step(st, k, now)
+            put_off(st, k)
         elif kind == TIMEOUT_KIND:
             late = st.late[0]
             time_out(st, req[late, AT_REGION], late, now)

@@ -45,17 +45,19 @@ UNIFORM, ENERGY_J, COST_USD, CARBON_G, WATER_L, OWED_J, SHARED_AT_J = range(7)
 NEXT, PREVIOUS, LATE_AT = range(3)
 # Where replicas schedule in chunks. Columns of `crep`: HERE, who runs and waits; RUNNING, of whom the first DECODERS
 # decode; those who wait, a list by `links`, the first LOSERS of them preempted; FREE blocks; how many were POPPED off
-# their queue; STEPS counted since all were billed; PENDING: the next step is still to be put together.
+# their queue; STEPS counted since all were billed; of the step with chunks its tokens and their products.
 (HERE, RUNNING, DECODERS, WAIT_HEAD, WAIT_TAIL, WAIT_COUNT, LOSERS, FREE, POPPED, STEPS, STEP_TOKENS, STEP_PAST,
  STEP_SQUARE) = range(13)
 # Columns of `creq`. KNOWN: tokens, of one that decodes when it was billed, and MARK the STEPS then. COMPUTED of those
-# that do not decode, CHUNK of them in this step. AHEAD: blocks before its own in the queue of free ones, plus POPPED.
-# LEFT: blocks that it left there, LEFT_FULL of them full. PREEMPTIONS and CACHED tokens: for its record.
-KNOWN, COMPUTED, CHUNK, MARK, AHEAD_AT, LEFT, LEFT_FULL, PREEMPTIONS, CACHED = range(9)
-# Columns of `creqf` and `crepf`.
-ATTENTION_J, RISING_J = range(2)
-# Elements of `cnum`.
-BUDGET, BLOCK, WHOLE = range(3)
+# that do not decode, CHUNK of them in this step. PREEMPTIONS and CACHED tokens: for its record. AHEAD: blocks before
+# its own in the queue of free ones, plus POPPED. LEFT: blocks that it left there, LEFT_FULL of them full.
+KNOWN, COMPUTED, CHUNK, MARK, PREEMPTIONS, CACHED = range(6)
+AHEAD_AT, LEFT, LEFT_FULL = 8, 9, 10
+# Columns of `creqf` and `crepf`, which are the same memory as floats, so that what is read together lies together.
+ATTENTION_J, RISING_J = 6, 7
+P_J, Q_J = 13, 14
+# Elements of `cnum`. LOG: the binary logarithm of BLOCK, NONE if it has none.
+BUDGET, BLOCK, WHOLE, LOG = range(4)
 # Where requests have prefixes in common. Columns of `kv`: where a replica's blocks begin, how many there are, the first
 # and the last free one, where its part of `table` begins, the part's size less one, how many `slots` are free, and for
 # how many steps of the row the decoding requests have blocks; how many the head of who waits has FOUND.
@@ -104,13 +106,13 @@ class State(NamedTuple):
     out: NDArray[Any]  # [o] REQUEST_DTYPE: records of requests that have ended since the last call
     clock: Ints  # [13]
     # None where prompts come first:
-    crep: Ints | None  # [n, 13]
-    crepf: Floats | None  # [n, 2] counters P and Q
+    crep: Ints | None  # [n, 16]
+    crepf: Floats | None  # [n, 16] the same memory: counters P and Q
     running: Ints | None  # [n, max_batch] rows, by admission
     residues: Ints | None  # [n, block tokens] decoding requests by (computed - ITERATIONS) modulo the tokens of a block
     pending: Ints | None  # [n] replicas that put a step together at the end of this instant, in order
-    creq: Ints | None  # [q, 9]
-    creqf: Floats | None  # [q, 2]
+    creq: Ints | None  # [q, 16]
+    creqf: Floats | None  # [q, 16] the same memory
     tokens_s: Floats | None  # [profile, tokens] the table D of steps
     tokens_j: Floats | None
     modes_s: Floats | None  # [profile, decode or mixed, 3]
@@ -119,7 +121,7 @@ class State(NamedTuple):
     each_j: Floats | None
     rows_s: Floats | None  # [profile, batch] what of a step without chunks does not change with its context
     rows_j: Floats | None
-    cnum: Ints | None  # [3]
+    cnum: Ints | None  # [4]
     # None unless requests have prefixes in common (docs/model.md, "Prefixes"); m: blocks of all replicas
     kv: Ints | None  # [n, 9]
     content: Ints | None  # [m] of each block
@@ -212,7 +214,7 @@ def make_state(world: World, regions: list[int], prefill_ns: Ints) -> State:
         ended=np.zeros(0, dtype=np.int64),
         turned=np.zeros(0, dtype=np.int64),
         charges=np.zeros((0, 3)),
-        out=np.empty(0, dtype=world.request_dtype),
+        out=np.empty(0, dtype=world.kernel_dtype),
         clock=clock,
         **in_chunks(world, regions, rep),
         **kv_caches(world, regions, rep),
@@ -226,8 +228,9 @@ def in_chunks(world: World, regions: list[int], rep: Ints) -> dict[str, Any]:
     fleet, steps = world.fleet, world.steps
     if steps is None:
         return dict.fromkeys((*CHUNK_FIELDS, *STEP_FIELDS))
-    n, batch = len(rep), int(fleet.max_batch[regions].max())
-    crep = np.zeros((n, 13), dtype=np.int64)
+    n, batch, size = len(rep), int(fleet.max_batch[regions].max()), steps.block_tokens
+    shift = NONE if size & (size - 1) else size.bit_length() - 1
+    crep, creq = on_lines(n, 16, np.int64), on_lines(0, 16, np.int64)
     crep[:, WAIT_HEAD] = crep[:, WAIT_TAIL] = NONE
     crep[:, FREE] = fleet.kv_tokens[regions][rep[:, REGION]] // steps.block_tokens - 1
 
@@ -238,15 +241,15 @@ def in_chunks(world: World, regions: list[int], rep: Ints) -> dict[str, Any]:
 
     arrays = (
         crep,
-        np.zeros((n, 2)),
+        crep.view(np.float64),
         np.zeros((n, batch), dtype=np.int64),
         np.zeros((n, steps.block_tokens), dtype=np.int64),
         np.zeros(n, dtype=np.int64),
-        np.zeros((0, 9), dtype=np.int64),
-        np.zeros((0, 2)),
+        creq,
+        creq.view(np.float64),
         rows(steps.tokens_s, steps.modes_s, steps.each_s),
         rows(steps.tokens_j, steps.modes_j, steps.each_j),
-        np.array([steps.budget, steps.block_tokens, steps.whole_prompts], dtype=np.int64),
+        np.array([steps.budget, size, steps.whole_prompts, shift], dtype=np.int64),
     )
     tables = {name: np.array(getattr(steps, name)) for name in STEP_FIELDS}
     return {**dict(zip(CHUNK_FIELDS, arrays, strict=True)), **tables}
@@ -291,12 +294,13 @@ def with_room(state: State, arrivals: int) -> State:
             return None
         return np.concatenate([array, np.zeros((factor * extra, *array.shape[1:]), dtype=array.dtype)])
 
+    creq = None if state.creq is None else longer(state.creq, extra)
     return state._replace(
         req=longer(state.req, extra),
         reqf=longer(state.reqf, extra),
         links=grown(state.links),
-        creq=grown(state.creq),
-        creqf=grown(state.creqf),
+        creq=creq,
+        creqf=None if creq is None else creq.view(np.float64),
         preq=grown(state.preq),
         free=free,
         late=grown(state.late),

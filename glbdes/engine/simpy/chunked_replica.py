@@ -119,13 +119,17 @@ class ChunkedReplica(Replica):
     def begin(self, now: int) -> None:
         """The next step is put together when everything else of this instant has happened."""
         self.state = BETWEEN
-        self.next_event = Happening(self.env, now, self.compose_order, self.compose)
+        if self.env.peek() > now:  # it has
+            self.compose(now)
+        else:
+            self.next_event = Happening(self.env, now, self.compose_order, self.instant_over)
 
-    def compose(self, event: Event) -> None:
+    def instant_over(self, event: Event) -> None:
+        if event is self.next_event:
+            self.compose(self.env._now)  # type: ignore[arg-type]
+
+    def compose(self, now: int) -> None:
         """A step, or a row of them, begins."""
-        if event is not self.next_event:
-            return
-        now: int = self.env._now  # type: ignore[assignment]
         if not self.scheduler.at_work:
             self.rest(IDLE if self.wanted else ASLEEP, now)
             return
