@@ -47,7 +47,7 @@ def timeline(table: pd.DataFrame, incidents: pd.DataFrame, *, width: int = style
     long = begins[-1] - begins[0] > FIRST_MS
     value: Any = {"x": [begins[0], begins[0] + FIRST_MS]} if long else alt.Undefined
     brush = alt.selection_interval(name="brush", encodings=["x"], value=value)
-    panels = [_panel(table, key, titles[key], amiss, regions, brush, each, first=n == 0) for n, key in enumerate(shown)]
+    panels = [_panel(table, key, titles[key], amiss, regions, brush, each) for key in shown]
     below: ChartType = alt.concat(*panels, columns=side_by_side, spacing=14).resolve_scale(color="independent")
     made: ChartType = alt.vconcat(_strip(table, shown, brush, width - room - 10), below, spacing=8)
     return style.styled(made, width)
@@ -85,8 +85,6 @@ def _panel(
     regions: list[str],
     brush: Any,
     width: int,
-    *,
-    first: bool,
 ) -> Any:
     legend = alt.Legend(
         title=title,
@@ -127,7 +125,6 @@ def _panel(
     if len(amiss):
         kinds = [one for one in INCIDENTS if (amiss["what"] == one).any()]
         colours = alt.Scale(domain=kinds, range=[INCIDENTS[one] for one in kinds])
-        named = alt.Legend(orient="bottom", title=None) if first else None
         layers.append(
             alt.Chart(amiss)
             .mark_rect(fill=None, strokeWidth=1.6, clip=True)
@@ -135,7 +132,7 @@ def _panel(
                 x=_time("begin", brush),
                 x2="end:T",
                 y=y,
-                stroke=alt.Stroke("what:N", scale=colours, legend=named),
+                stroke=alt.Stroke("what:N", scale=colours, legend=alt.Legend(orient="bottom", title=None)),
                 tooltip=["region:N", "what:N"],
             )
         )
