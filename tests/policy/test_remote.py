@@ -1,6 +1,8 @@
 """A policy behind an address does what it does at home, bit for bit; what goes wrong on the way is said."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -300,3 +302,21 @@ def test_statuses_tell_whose_fault_it_is():
         status, answer = post(address, "/plan", json.dumps(question()))
         assert (status, answer) == (200, {"weights": [[1.0]], "duals": None})
     assert issubclass(UnknownSessionError, GlbdesError)
+
+
+def test_without_the_extra_it_is_said_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "starlette.applications", None)
+    with pytest.raises(RecordsError, match=r"needs Starlette and uvicorn: pip install 'glbdes\[serve\]'"):
+        serving.app(serving.service("cost", {}))
+
+
+@pytest.mark.slow
+def test_the_command_serves_until_it_is_told_to_end():
+    pytest.importorskip("uvicorn")
+    command = [sys.executable, "-m", "glbdes", "serve", "eglb", "--set", "step=0.5", "--port", "0"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    address = running.stdout.readline().split()[-1]
+    assert isinstance(policy.load(address, {}).plan(make_view([1.0], [2.0])), np.ndarray)
+    running.terminate()
+    _, told = running.communicate(timeout=60)
+    assert (running.returncode, told) == (143, "Terminated.\n")
