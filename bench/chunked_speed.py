@@ -110,7 +110,9 @@ def main() -> None:
     fewer = requests // 10
     for name, world in worlds(fewer).items():
         of_replicas, all_of_them = events(world, fewer)
-        print(f"{name:14} {of_replicas:.2f} events of replicas a request, {all_of_them:.2f} in all ({fewer:,} requests)")
+        print(
+            f"{name:14} {of_replicas:.2f} events of replicas a request, {all_of_them:.2f} in all ({fewer:,} requests)"
+        )
     print(f"chunked has {told} (medians of {PAIRS} pairs; {ratios[0]:.2f} to {ratios[-1]:.2f})")
 
 

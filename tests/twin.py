@@ -749,4 +749,6 @@ class _Twin:
                 record["carbon_g"] += facility_kwh * signals.carbon_g_per_kwh[slot, r]
                 record["water_l"] += it_kwh * signals.wue_l_per_kwh[slot, r]
                 record["water_l"] += facility_kwh * signals.ewif_l_per_kwh[slot, r]
+                for k in range(len(self.world.further)):
+                    record["further"][k] += it_kwh * signals.further_per_kwh[slot, k, r]
         return records

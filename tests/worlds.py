@@ -10,7 +10,8 @@ from glbdes.hardware import Fleet, physics
 from glbdes.signals import Signals
 from glbdes.units import NS_PER_S
 from glbdes.workload import Requests
-from glbdes.world import REQUEST_DTYPE, SlotRecord, View, World
+from glbdes.world import REQUEST_DTYPE, Floats, SlotRecord, View, World
+from glbdes.world.footprints import Footprint
 from glbdes.world.outages import Outage
 from glbdes.world.scaling import Scaling
 
@@ -31,7 +32,8 @@ class ListSink:
     @property
     def table(self) -> np.ndarray:
         """All requests by id."""
-        rows = np.concatenate(self.chunks) if self.chunks else np.empty(0, dtype=REQUEST_DTYPE)
+        whole = [chunk for chunk in self.chunks if len(chunk)]
+        rows = np.concatenate(whole) if whole else np.empty(0, dtype=REQUEST_DTYPE)
         return np.sort(rows, order="request_id")
 
     def meter(self, name: str) -> np.ndarray:
@@ -93,8 +95,21 @@ def make_signals(slots: int, regions: int, **columns: Any) -> Signals:
         "pue": 1.2,
         **columns,
     }
+    further = values.pop("further_per_kwh", None)
     arrays = {name: np.array(np.broadcast_to(value, (slots, regions)), dtype=float) for name, value in values.items()}
-    return Signals(**arrays, stale_slots=np.zeros((slots, regions), dtype=np.int64))
+    return Signals(**arrays, stale_slots=np.zeros((slots, regions), dtype=np.int64), further_per_kwh=further)
+
+
+def make_further(rng: np.random.Generator, slots: int, regions: int) -> Floats | None:
+    """None, one or two further footprints, [s, k, r] of a kWh, some of them free now and then."""
+    count = int(rng.integers(0, 3))
+    rates = rng.uniform(0.1, 30.0, (slots, count, regions)) * (rng.random((slots, count, regions)) < 0.8)
+    return rates if count else None
+
+
+def named(signals: Signals) -> tuple[Footprint, ...]:
+    """A name and a price for each further footprint of `signals`."""
+    return tuple(Footprint(f"more{k}", "u", 0.5 * k) for k in range(signals.further_per_kwh.shape[1]))
 
 
 def make_fleet(
@@ -193,6 +208,7 @@ def make_world(
         carbon_usd_per_kg=1.5,
         water_usd_per_l=0.06,
         warmup_ns=warmup_ns,
+        further=named(signals),
         active_attribution=active_attribution,
         scaling=scaling,
         requests=slot_of(requests, warmup_ns + slot_ns) if isinstance(requests, Requests) else requests,

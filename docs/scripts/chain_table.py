@@ -1,6 +1,6 @@
 """The tables of docs/policies.md on `eglb_chain`: months of real signals, drawn ones, and what its constants do.
 
-python docs/scripts/chain_table.py months DATA 16  DATA: with real/ in it (docs/data.md); months of 2023, 8 or 16 regions
+python docs/scripts/chain_table.py months DATA 16  DATA: with real/ in it (docs/data.md); eight months, 8 or 16 regions
 python docs/scripts/chain_table.py draws 1.0       twenty draws of synthetic signals, none of them used to choose
 python docs/scripts/chain_table.py constants       the draws that defaults were chosen on
 python docs/scripts/chain_table.py requests        llm10, request by request, three draws of requests

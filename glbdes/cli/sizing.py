@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 OPTIONS = (
     click.option("--until", multiple=True, required=True, metavar="LIMIT", help="'ttft_p99_s <= 0.5'; may be several."),
-    click.option("--seeds", type=click.IntRange(1, 1000), default=4, show_default=True, help="Draws of requests."),
+    click.option("--seeds", type=click.IntRange(1, 1000), default=3, show_default=True, help="Draws of requests."),
     click.option("--policy", metavar="NAME", help="Use this policy: a built-in, or 'package.module:Class'."),
     click.option("-o", "--out", type=FOLDER, metavar="DIR", help="Where results go; default: a folder in runs/."),
     click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key of the scenario."),

@@ -44,41 +44,49 @@ class _Units(NamedTuple):
     """HiGHS's tolerances are absolute, so rows and objective are brought near 1 by these."""
 
     load_rps: float
-    footprint: Floats  # [2] kg, L
+    footprint: Floats  # [k] kg, L, ...
     usd: float
 
 
 class _Programme(NamedTuple):
-    """min cost x, upper x <= upper_bound, equal x = equal_bound, 0 <= x <= highest but for the last two, C and W."""
+    """min cost x, upper x <= upper_bound, equal x = equal_bound, 0 <= x <= highest but for the last k, the norms."""
 
     cost: Floats
-    upper: coo_array  # footprints of carbon and of water by region; capacities by slot and region, unless in pieces
+    upper: coo_array  # footprints by kind and region; capacities by slot and region, unless in pieces
     upper_bound: Floats
     equal: coo_array  # demand by slot and class; load in flows and in pieces, by slot and region
     equal_bound: Floats
     highest: Floats
 
 
+class Terms(NamedTuple):
+    """The footprints that stand in the programme, and what they cost."""
+
+    mu_usd: Floats  # [k] per unit of the norm
+    weight: Floats  # [k, r]
+
+
 class _Solution(NamedTuple):
     x: Floats
-    price: Floats  # [2 r] of the footprints' rows, >= 0
+    price: Floats  # [k r] of the footprints' rows, >= 0
     dual: float  # value of the dual solution
 
 
-def solve(world: World, per_load: Floats, base: Floats, up: Bools, merged: bool) -> Flows:
-    """The optimum of `world` for amounts `per_load` [3, s, r] of a request/s (USD, kg, L) and `base` [3, r] besides.
+def solve(world: World, per_load: Floats, base: Floats, terms: Terms, up: Bools, merged: bool) -> Flows:
+    """The optimum of `world` for amounts `per_load` [1 + k, s, r] of a request/s (USD, then footprints in their units)
+    and `base` [1 + k, r] besides, with footprints priced by `terms`.
 
     Gateways that are alike are one, if `merged`. Regions are used where `up` [s, r].
     Raises `InfeasibleError` if the demand does not fit, `InvariantError` if an answer fails its certificate.
     """
     variables = _variables(world, up, merged)
-    programme, units = _programme(world, variables, per_load, base)
-    found = _conic(programme, world.regions) if world.norm == 2 else _optimum(programme, world.regions)
-    weight = np.ones((2, world.regions)) if world.equity_weight is None else world.equity_weight
+    programme, units = _programme(world, variables, per_load, base, terms)
+    shape = terms.weight.shape
+    found = _conic(programme, *shape) if world.norm == 2 else _optimum(programme, *shape)
     load_rps = np.zeros((world.slots, variables.demand.shape[1], world.regions))
     flows = found.x[: len(variables.slot)]
     load_rps[variables.slot, variables.kind, variables.region] = np.maximum(flows, 0.0) * units.load_rps
-    price_usd = weight * found.price.reshape(2, -1) * units.usd / units.footprint[:, None]
+    price_usd = terms.weight * found.price.reshape(shape) * units.usd / units.footprint[:, None]
     return Flows(load_rps, variables.member, price_usd, found.dual * units.usd)
 
 
@@ -96,27 +104,26 @@ def _variables(world: World, up: Bools, merged: bool) -> _Variables:
     return _Variables(slot, kind, region, member.ravel(), demand, travel_s[first])
 
 
-def _programme(world: World, v: _Variables, per_load: Floats, base: Floats) -> tuple[_Programme, _Units]:
+def _programme(world: World, v: _Variables, per_load: Floats, base: Floats, terms: Terms) -> tuple[_Programme, _Units]:
     """Every row and the objective in its own unit."""
     n, regions, kinds, cells = len(v.slot), world.regions, v.demand.shape[1], world.slots * world.regions
     load_unit = float(world.capacity_rps.mean())
     usd, *footprints = per_load[:, v.slot, v.region] * load_unit
     usd = usd + world.delay_usd_per_s * v.travel_s[v.kind, v.region] * load_unit * world.slot_s
-    weight = np.ones((2, regions)) if world.equity_weight is None else world.equity_weight
+    (mu_usd, weight), count = terms, len(terms.weight)
     weighted = weight[:, v.region] * np.stack(footprints)
     footprint_unit = np.array([_size(amount) for amount in weighted])
-    mu_usd = np.array([world.carbon_usd_per_kg, world.water_usd_per_l])
     if world.norm == 1:
-        usd, mu_usd = usd + (mu_usd[:, None] * weighted).sum(axis=0), np.zeros(2)
+        usd, mu_usd = usd + (mu_usd[:, None] * weighted).sum(axis=0), np.zeros(count)
     width_rps, wait_s = _pieces(world)
     pieces = len(width_rps) * cells  # by slot, piece and region
     wait_usd = np.tile((world.delay_usd_per_s * wait_s * load_unit * world.slot_s).ravel(), world.slots)
     cost = np.concatenate((usd, wait_usd, mu_usd * footprint_unit))
     usd_unit = _size(cost)
     column, region, cell = np.arange(n), np.arange(regions), v.slot * regions + v.region
-    rows = [v.region, regions + v.region, region, regions + region]
-    columns = [column, column, np.full(regions, n + pieces), np.full(regions, n + pieces + 1)]
-    values = [*weighted / footprint_unit[:, None], np.full(2 * regions, -1.0)]
+    rows = [k * regions + of for of in (v.region, region) for k in range(count)]
+    columns = [*(column for _ in range(count)), *(np.full(regions, n + pieces + k) for k in range(count))]
+    values = [*weighted / footprint_unit[:, None], np.full(count * regions, -1.0)]
     bound = [(-weight * base[1:] / footprint_unit[:, None]).ravel()]
     equal_rows, equal_columns = [v.slot * kinds + v.kind], [column]
     equal_values, demand = [np.ones(n)], [v.demand.ravel() / load_unit]
@@ -128,16 +135,17 @@ def _programme(world: World, v: _Variables, per_load: Floats, base: Floats) -> t
         equal_values += [np.ones(n), -np.ones(pieces)]
         demand.append(np.zeros(cells))
     else:
-        rows, columns, values = [*rows, 2 * regions + cell], [*columns, column], [*values, np.ones(n)]
+        rows, columns, values = [*rows, count * regions + cell], [*columns, column], [*values, np.ones(n)]
         bound.append(awake.capacity_rps(world).ravel() / load_unit)
-    upper_bound, equal_bound, width = np.concatenate(bound), np.concatenate(demand), n + pieces + 2
+    widths = np.tile((width_rps / load_unit).ravel(), world.slots)
+    upper_bound, equal_bound, width = np.concatenate(bound), np.concatenate(demand), n + pieces + count
     programme = _Programme(
         cost=cost / usd_unit,
         upper=_sparse(rows, columns, values, (len(upper_bound), width)),
         upper_bound=upper_bound,
         equal=_sparse(equal_rows, equal_columns, equal_values, (len(equal_bound), width)),
         equal_bound=equal_bound,
-        highest=np.concatenate((np.full(n, inf), np.tile((width_rps / load_unit).ravel(), world.slots), [inf, inf])),
+        highest=np.concatenate((np.full(n, inf), widths, np.full(count, inf))),
     )
     return programme, _Units(load_unit, footprint_unit, usd_unit)
 
@@ -158,7 +166,7 @@ def _size(values: Floats) -> float:
     return float(np.abs(values).mean()) or 1.0
 
 
-def _optimum(p: _Programme, regions: int) -> _Solution:
+def _optimum(p: _Programme, count: int, regions: int) -> _Solution:
     """HiGHS's solution, certified."""
     rows = Rows(
         csr_array(vstack((p.upper, p.equal))),
@@ -166,22 +174,22 @@ def _optimum(p: _Programme, regions: int) -> _Solution:
         np.concatenate((p.upper_bound, p.equal_bound)),
     )
     lowest = np.zeros(len(p.cost))
-    lowest[-2:] = -inf
+    lowest[-count:] = -inf
     found = Programme(p.cost, lowest, p.highest, rows).solve("simplex" if len(p.cost) < SMALL else "ipm")
-    return _Solution(found.x, -found.price[: 2 * regions], found.dual)
+    return _Solution(found.x, -found.price[: count * regions], found.dual)
 
 
-def _conic(p: _Programme, regions: int) -> _Solution:
-    """Clarabel's solution with C and W as Euclidean lengths, each in a second-order cone with its footprints."""
+def _conic(p: _Programme, count: int, regions: int) -> _Solution:
+    """Clarabel's solution with norms as Euclidean lengths, each in a second-order cone with its footprints."""
     n, bounded = len(p.cost), np.isfinite(p.highest)
-    upper, lengths = csc_array(p.upper), -csc_array(eye_array(n))[n - 2 :]
-    rows, bound = [csc_array(p.equal), upper[2 * regions :]], [p.equal_bound, p.upper_bound[2 * regions :]]
-    rows += [-csc_array(eye_array(n))[: n - 2], csc_array(eye_array(n))[bounded]]
-    bound += [np.zeros(n - 2), p.highest[bounded]]
+    upper, lengths = csc_array(p.upper), -csc_array(eye_array(n))[n - count :]
+    rows, bound = [csc_array(p.equal), upper[count * regions :]], [p.equal_bound, p.upper_bound[count * regions :]]
+    rows += [-csc_array(eye_array(n))[: n - count], csc_array(eye_array(n))[bounded]]
+    bound += [np.zeros(n - count), p.highest[bounded]]
     cones = [clarabel.ZeroConeT(len(bound[0])), clarabel.NonnegativeConeT(sum(map(len, bound[1:])))]
-    footprints = upper[: 2 * regions, :].tolil()
-    footprints[:, n - 2 :] = 0.0
-    for k in range(2):
+    footprints = upper[: count * regions, :].tolil()
+    footprints[:, n - count :] = 0.0
+    for k in range(count):
         own = slice(k * regions, (k + 1) * regions)
         rows += [lengths[k : k + 1], -csc_array(footprints[own])]
         bound += [np.zeros(1), -p.upper_bound[own]]
@@ -196,5 +204,5 @@ def _conic(p: _Programme, regions: int) -> _Solution:
     gap = abs(found.obj_val - found.obj_val_dual) / max(abs(found.obj_val), 1.0)
     if found.status != clarabel.SolverStatus.Solved or gap > CONIC_GAP:
         raise InvariantError(f"Clarabel did not solve the offline programme: {found.status}, duality gap {gap:g}")
-    cone = np.array(found.z)[-2 * (1 + regions) :].reshape(2, 1 + regions)
+    cone = np.array(found.z)[-count * (1 + regions) :].reshape(count, 1 + regions)
     return _Solution(np.array(found.x), -cone[:, 1:].ravel(), float(found.obj_val_dual))

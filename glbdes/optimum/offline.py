@@ -3,12 +3,12 @@
 For the fluid world, the problem of "Towards Environmentally Equitable AI via Geographical Load Balancing"
 (arXiv 2307.05494; its optimum is there called eGLB-Off) is the linear programme
 
-    min   sum_{s,r} cost[s,r] y[s,r] + mu_c * C + mu_w * W                                                        (O)
-    s.t.  sum_s carbon[s,r] y[s,r] <= C,  sum_s water[s,r] y[s,r] <= W     for every region r
+    min   sum_{s,r} cost[s,r] y[s,r] + sum_k mu_k * M_k                                                           (O)
+    s.t.  sum_s footprint[k,s,r] y[s,r] <= M_k     for every footprint k (carbon, water, ...) and region r
           sum_r y[s,k,r] = demand[s,k],  y[s,r] <= capacity[r]             for every slot s; y[s,r] = sum_k y[s,k,r]
 
-Regions' weights multiply their footprints. `World.norm` says which norm of them C and W bound: the largest, as in (O);
-the sum, with which the rows of C and W turn into costs; or the Euclidean length, with which they turn into second-order
+Regions' weights multiply their footprints. `World.norm` says which norm of them M_k bounds: the largest, as in (O);
+the sum, with which its rows turn into costs; or the Euclidean length, with which they turn into second-order
 cones, for Clarabel to solve. If delay has a price, so have the network and the pieces that a region's load is cut into
 (`glbdes.world.waiting`), whose widths take the place of the capacities.
 
@@ -35,6 +35,7 @@ from glbdes.errors import InfeasibleError
 from glbdes.optimum import flows, regional, travel
 from glbdes.units import G_PER_KG
 from glbdes.world import Bools, Floats, Ints, View, World, awake
+from glbdes.world.arrays import FOOTPRINTS
 
 UNIONS_MAX = 512  # of the gateways' sets of regions, beyond which the programme is solved in flows
 FITS = 1 + 1e-9  # how far beyond the capacities demand may be, for rounding
@@ -52,6 +53,8 @@ class Optimum:
     weights: Floats  # [s, g, r]
     carbon_usd_per_kg: Floats  # [r] dual prices of the footprints; without weights they sum to mu_c if norm = inf
     water_usd_per_l: Floats  # [r] to mu_w
+    further: Floats  # [k - 2, r] the other footprints
+    further_usd: Floats  # [k - 2, r] dual prices of a unit of them
     network_s: float  # that requests spend on the network, both ways
     waiting_s: float  # in queues, as expected; 0 if delay has no price
 
@@ -68,10 +71,15 @@ class Replay:
 
 
 class _Coefficients(NamedTuple):
-    """Cost, carbon and water, in USD, kg and L: of a request/s for a whole slot, and of all slots without any."""
+    """Cost, carbon, water, ..., in USD, kg, L, ...: of a request/s for a whole slot, and of all slots without any."""
 
-    per_load: Floats  # [3, s, r]
-    base: Floats  # [3, r]
+    per_load: Floats  # [1 + k, s, r]
+    base: Floats  # [1 + k, r]
+
+    def of(self, kept: Ints) -> "_Coefficients":
+        """Of cost and footprints `kept` alone."""
+        rows = np.concatenate(([0], 1 + kept))
+        return _Coefficients(self.per_load[rows], self.base[rows])
 
 
 def solve(world: World, *, merged: bool = True) -> Optimum:
@@ -82,16 +90,18 @@ def solve(world: World, *, merged: bool = True) -> Optimum:
     Regions that are down when a slot begins are not used in it; outages that begin later are not foreseen.
     Raises `InfeasibleError` if the demand does not fit, `InvariantError` if HiGHS's answer fails its certificate.
     """
-    amounts, up = _coefficients(world), _up(world)
+    amounts, up, kept = _coefficients(world), _up(world), priced(world)
+    reckoned = amounts.of(kept)
     try:
-        found = _by_regions(world, amounts, up) if merged else None
+        found = _by_regions(world, reckoned, kept, up) if merged else None
         if found is None:
-            found = flows.solve(world, amounts.per_load, amounts.base, up, merged)
+            found = flows.solve(world, *reckoned, _terms(world, kept), up, merged)
     except InfeasibleError:
         told = "the demand of some slot exceeds what the regions open to its gateways can serve"
         raise InfeasibleError(told) from None
-    load_rps, prices = found.load_rps, found.price_usd
-    usd, kg, litres = (amounts.per_load * load_rps.sum(axis=1)).sum(axis=1) + amounts.base
+    load_rps, prices = found.load_rps, np.zeros(world.footprint_price_usd.shape)
+    prices[kept] = found.price_usd
+    usd, *footprints = (amounts.per_load * load_rps.sum(axis=1)).sum(axis=1) + amounts.base
     weights = _weights(world, found.member, load_rps, up)
     network_s = 2 * world.slot_s * float((world.expected_rps[:, :, None] * weights * world.latency_s).sum())
     waiting_s = 0.0 if world.waiting is None else float(world.waiting.requests(load_rps.sum(axis=1)).sum())
@@ -100,22 +110,36 @@ def solve(world: World, *, merged: bool = True) -> Optimum:
     if world.norm == 1:
         prices = world.footprint_price_usd
         always_usd += float((prices * amounts.base[1:]).sum())
-    equity_usd = np.linalg.norm(world.footprint_price_usd * np.stack((kg, litres)), ord=world.norm, axis=1)
+    equity_usd = np.linalg.norm(world.footprint_price_usd * np.stack(footprints), ord=world.norm, axis=1)
     return Optimum(
         objective_usd=float(usd.sum() + equity_usd.sum() + delay_usd),
         dual_usd=found.dual_usd + always_usd,
         cost_usd=usd,
-        carbon_kg=kg,
-        water_l=litres,
+        carbon_kg=footprints[0],
+        water_l=footprints[1],
         weights=weights,
         carbon_usd_per_kg=prices[0],
         water_usd_per_l=prices[1],
+        further=np.array(footprints[2:]).reshape(-1, world.regions),
+        further_usd=prices[2:],
         network_s=network_s,
         waiting_s=waiting_s * world.slot_s,
     )
 
 
-def _by_regions(world: World, amounts: _Coefficients, up: Bools) -> flows.Flows | None:
+def priced(world: World) -> Ints:
+    """Which footprints [k] stand in the programme: carbon, water, and others that have a price."""
+    usd = world.footprint_price_usd
+    return np.flatnonzero((np.arange(len(usd)) < len(FOOTPRINTS)) | usd.any(axis=1))
+
+
+def _terms(world: World, kept: Ints) -> flows.Terms:
+    count = len(world.footprints)
+    weight = np.ones((count, world.regions)) if world.equity_weight is None else world.equity_weight
+    return flows.Terms(np.array([one.usd for one in world.footprints])[kept], weight[kept])
+
+
+def _by_regions(world: World, amounts: _Coefficients, kept: Ints, up: Bools) -> flows.Flows | None:
     """The optimum over loads of regions alone; None if that cannot say what is asked for."""
     if world.norm == 2 or world.delay_usd_per_s > 0:
         return None
@@ -124,8 +148,7 @@ def _by_regions(world: World, amounts: _Coefficients, up: Bools) -> flows.Flows 
     if listed is None:
         return None
     demand = portable.product(world.expected_rps, np.eye(len(allowed))[member.ravel()])
-    weight = np.ones((2, world.regions)) if world.equity_weight is None else world.equity_weight
-    price_usd = weight * np.array([[world.carbon_usd_per_kg], [world.water_usd_per_l]])
+    price_usd = world.footprint_price_usd[kept]
     cost_usd, burden_usd = amounts.per_load[0], price_usd[:, None, :] * amounts.per_load[1:]
     so_far_usd = price_usd * amounts.base[1:]
     if world.norm == 1:
@@ -148,6 +171,7 @@ def _coefficients(world: World) -> _Coefficients:
             signals.pue * signals.price_usd_per_kwh,
             signals.pue * signals.carbon_g_per_kwh / G_PER_KG,
             signals.wue_l_per_kwh + signals.pue * signals.ewif_l_per_kwh,
+            *np.moveaxis(signals.further_per_kwh, 1, 0),
         )
     )[:, : world.slots]
     return _Coefficients(

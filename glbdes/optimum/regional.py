@@ -110,17 +110,17 @@ class Warm(NamedTuple):
     basis: Basis
     slot: Ints  # of the cuts
     regions: Bools
-    shape: tuple[int, int]  # n, r
+    shape: tuple[int, int, int]  # n, r, k
 
     def later(self, slots: int) -> "Warm":
         """As the start of a window of `slots` slots that begins a slot later."""
-        (n, r), (columns, rows) = self.shape, self.basis
+        (n, r, k), (columns, rows) = self.shape, self.basis
         load = np.roll(columns[: n * r].reshape(n, r), -1, axis=0)[:slots].ravel()
         slot = (self.slot - 1) % n
         kept = slot < slots
-        rows = np.concatenate((np.roll(rows[:n], -1)[:slots], rows[n : n + 2 * r], rows[n + 2 * r :][kept]))
+        rows = np.concatenate((np.roll(rows[:n], -1)[:slots], rows[n : n + k * r], rows[n + k * r :][kept]))
         basis = Basis(np.concatenate((load, columns[n * r :])), rows)
-        return Warm(basis, slot[kept], self.regions[kept], (min(n, slots), r))
+        return Warm(basis, slot[kept], self.regions[kept], (min(n, slots), r, k))
 
 
 class Found(NamedTuple):
@@ -135,23 +135,23 @@ class Found(NamedTuple):
 
 def solve(task: Task, masks: Masks, warm: Warm | None = None) -> Found:
     """The optimum of (Y). Raises what `linear.Programme.solve` raises."""
-    n, regions = task.cost.shape
+    kinds, n, regions = task.burden.shape
     load_unit = float(task.capacity[task.capacity > 0].mean())
     footprint_unit = _size(task.burden) * load_unit * n
-    cost = np.concatenate((task.cost.ravel() * load_unit, np.full(2, footprint_unit)))
+    cost = np.concatenate((task.cost.ravel() * load_unit, np.full(kinds, footprint_unit)))
     usd_unit = _size(cost)
     programme = _programme(task, cost / usd_unit, load_unit, footprint_unit)
     slot, sets, begun = np.zeros(0, dtype=np.intp), np.zeros((0, regions), dtype=np.bool_), False
-    if warm is not None and warm.shape == (n, regions):
+    if warm is not None and warm.shape == (n, regions, kinds):
         slot, sets, begun = warm.slot, warm.regions, True
         if len(slot):
-            programme.add(_rows(Cuts(slot, sets, masks.asked(slot, sets)), n, load_unit))
+            programme.add(_rows(Cuts(slot, sets, masks.asked(slot, sets)), n, kinds, load_unit))
         programme.begin_at(warm.basis)
     known = {(s, u.tobytes()) for s, u in zip(slot.tolist(), sets, strict=True)}
     solution = programme.solve("ipm" if n * regions >= LARGE and not begun else "simplex")
     while True:
         # To decimals of the unit, as below: what follows branches on loads and multipliers.
-        load = portable.rounded(np.maximum(solution.x[:-2].reshape(n, regions), 0.0)) * load_unit
+        load = portable.rounded(np.maximum(solution.x[: n * regions].reshape(n, regions), 0.0)) * load_unit
         cuts = masks.lacking(load)
         new = [i for i, key in enumerate(zip(cuts.slot.tolist(), cuts.regions, strict=True)) if _key(*key) not in known]
         if not new:
@@ -159,12 +159,12 @@ def solve(task: Task, masks: Masks, warm: Warm | None = None) -> Found:
         cuts = Cuts(cuts.slot[new], cuts.regions[new], cuts.least[new])
         known.update(_key(s, u) for s, u in zip(cuts.slot.tolist(), cuts.regions, strict=True))
         slot, sets = np.concatenate((slot, cuts.slot)), np.concatenate((sets, cuts.regions))
-        programme.add(_rows(cuts, n, load_unit))
+        programme.add(_rows(cuts, n, kinds, load_unit))
         solution = programme.solve()
-    gamma = np.maximum(-solution.price[n : n + 2 * regions], 0.0).reshape(2, regions) * usd_unit / footprint_unit
-    gamma = portable.rounded(gamma)
+    held = -solution.price[n : n + kinds * regions]
+    gamma = portable.rounded(np.maximum(held, 0.0).reshape(kinds, regions) * usd_unit / footprint_unit)
     value, dual = solution.value * usd_unit, solution.dual * usd_unit
-    return Found(load, gamma, value, dual, Warm(programme.basis(), slot, sets, (n, regions)))
+    return Found(load, gamma, value, dual, Warm(programme.basis(), slot, sets, (n, regions, kinds)))
 
 
 def listed(allowed: Bools, most: int) -> Bools | None:
@@ -194,30 +194,32 @@ def _size(values: Floats) -> float:
 
 def _programme(task: Task, cost: Floats, load_unit: float, footprint_unit: float) -> Programme:
     """(Y) without (H); rows: slots' totals, then footprints [k, r]. HiGHS's tolerances want numbers near 1."""
-    n, regions = task.cost.shape
+    kinds, n, regions = task.burden.shape
     column, total = np.arange(n * regions), task.demand.sum(axis=1) / load_unit
     slot, region = np.divmod(column, regions)
-    rows = (slot, n + region, n + regions + region, n + np.arange(2 * regions))
-    columns = (column, column, column, n * regions + np.repeat([0, 1], regions))
-    values = (np.ones(n * regions), *task.burden.reshape(2, -1) * (load_unit / footprint_unit), -np.ones(2 * regions))
+    held = kinds * regions
+    rows = (slot, *(n + k * regions + region for k in range(kinds)), n + np.arange(held))
+    columns = (*(column for _ in range(1 + kinds)), n * regions + np.repeat(np.arange(kinds), regions))
+    burden = task.burden.reshape(kinds, -1) * (load_unit / footprint_unit)
+    values = (np.ones(n * regions), *burden, -np.ones(held))
     indices = (np.concatenate(rows), np.concatenate(columns))
-    matrix = csr_array((np.concatenate(values), indices), shape=(n + 2 * regions, len(cost)))
-    free = np.full(2, np.inf)
+    matrix = csr_array((np.concatenate(values), indices), shape=(n + held, len(cost)))
+    free = np.full(kinds, np.inf)
     return Programme(
         cost,
         np.concatenate((np.zeros(n * regions), -free)),
         np.concatenate((task.capacity.ravel() / load_unit, free)),
         Rows(
             matrix,
-            np.concatenate((total, np.full(2 * regions, -np.inf))),
+            np.concatenate((total, np.full(held, -np.inf))),
             np.concatenate((total, -task.so_far.ravel() / footprint_unit)),
         ),
     )
 
 
-def _rows(cuts: Cuts, n: int, load_unit: float) -> Rows:
+def _rows(cuts: Cuts, n: int, kinds: int, load_unit: float) -> Rows:
     m, regions = cuts.regions.shape
     row, region = np.nonzero(cuts.regions)
     indices = (row, cuts.slot[row] * regions + region)
-    matrix = csr_array((np.ones(len(row)), indices), shape=(m, n * regions + 2))
+    matrix = csr_array((np.ones(len(row)), indices), shape=(m, n * regions + kinds))
     return Rows(matrix, cuts.least / load_unit, np.full(m, np.inf))

@@ -68,13 +68,13 @@ class EGLBAhead:
     def plan(self, view: View) -> Floats | Plan:
         """The optimum of the slot's linear programme at the multipliers after one step towards (f)."""
         if self._burden is None:
-            regions = len(view.capacity_rps)
-            self._burden = Burden(regions)
+            kinds, regions = view.footprint_price_usd.shape
+            self._burden = Burden(kinds, regions)
             self._mu_usd = view.footprint_price_usd
-            self._gamma = np.full((2, regions), 1.0 / regions)
+            self._gamma = np.full((kinds, regions), 1.0 / regions)
         self._improve(self._burden, view, expected(view, self._slots_ahead(view), self.forecast))
-        self.duals = dict(zip(("carbon", "water"), self._gamma * self._mu_usd, strict=True))
-        footprint_usd = self._mu_usd * np.stack((view.carbon_kg_per_request, view.water_l_per_request))
+        self.duals = dict(zip(view.footprints, self._gamma * self._mu_usd, strict=True))
+        footprint_usd = self._mu_usd * view.footprint_per_request
         price_usd = view.cost_usd_per_request + (self._gamma * footprint_usd).sum(axis=0)
         weights = transport.priced(price_usd, view)
         if self.feedback == "planned":
@@ -85,7 +85,7 @@ class EGLBAhead:
     def observe(self, outcome: Outcome) -> None:
         """With metered feedback: learn from the footprints that the slot really had."""
         if self.feedback == "metered" and self._burden is not None:
-            self._burden.add(self._mu_usd * np.stack((outcome.carbon_kg, outcome.water_l)))
+            self._burden.add(self._mu_usd * outcome.footprint)
 
     def _slots_ahead(self, view: View) -> int:
         wanted = max(len(view.price_ahead_usd_per_kwh), int(self.window_h * S_PER_H / view.slot_s))

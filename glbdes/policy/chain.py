@@ -90,14 +90,14 @@ class EGLBChain:
         """The optimum of the slot's linear programme at the multipliers after one step (c)."""
         if self._burden is None:
             self._mu_usd = view.footprint_price_usd
-            self._burden = Burden(len(view.capacity_rps))
+            self._burden = Burden(*self._mu_usd.shape)
             self._gamma = leader(view.norm, np.zeros_like(self._burden.total_usd))
             self._daily = _Daily(slots_per_day(view.slot_s), len(view.demand_rps))
         self._daily.add(view.slot, view.demand_rps)
         self._improve(self._burden, view)
         gamma_usd = self._mixed(self._burden, view) * self._mu_usd
-        self.duals = dict(zip(("carbon", "water"), gamma_usd, strict=True))
-        per_request = np.stack((view.carbon_kg_per_request, view.water_l_per_request))
+        self.duals = dict(zip(view.footprints, gamma_usd, strict=True))
+        per_request = view.footprint_per_request
         weights = transport.priced(view.cost_usd_per_request + (gamma_usd * per_request).sum(axis=0), view)
         if self.feedback == "planned":
             requests = portable.product(view.demand_rps, weights) * view.slot_s
@@ -107,7 +107,7 @@ class EGLBChain:
     def observe(self, outcome: Outcome) -> None:
         """With metered feedback: learn from the footprints that the slot really had."""
         if self.feedback == "metered" and self._burden is not None:
-            self._burden.add(self._mu_usd * np.stack((outcome.carbon_kg, outcome.water_l)))
+            self._burden.add(self._mu_usd * outcome.footprint)
 
     def _mixed(self, burden: Burden, view: View) -> Floats:
         """Multipliers [k, r] that the slot is planned with."""
@@ -179,7 +179,7 @@ class _Kwh(NamedTuple):
 
     def seasonal(self, n: int, day: int) -> "_Kwh":
         """The next `n` slots, as a day before."""
-        return self.part(seasonal(np.arange(len(self.pue)), n, day))
+        return self.part(seasonal(np.arange(float(len(self.pue))), n, day).astype(np.int64))
 
     def drifted(self, slots: Ints, fades: Floats, day: int) -> "_Kwh":
         """(l) for `slots`, whose drift is `fades` of what it is now."""
@@ -200,7 +200,8 @@ def _kwh(view: View, n: int, mu_usd: Floats) -> _Kwh:
     pue = series("pue")
     carbon_kg = pue * series("carbon_g_per_kwh") / G_PER_KG
     water_l = series("wue_l_per_kwh") + pue * series("ewif_l_per_kwh")
-    return _Kwh(pue * series("price_usd_per_kwh"), mu_usd[:, None] * np.stack((carbon_kg, water_l)), pue)
+    further = np.moveaxis(series("further_per_kwh"), 1, 0) if len(view.further_per_kwh) else ()
+    return _Kwh(pue * series("price_usd_per_kwh"), mu_usd[:, None] * np.stack((carbon_kg, water_l, *further)), pue)
 
 
 class _Daily:

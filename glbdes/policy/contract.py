@@ -20,7 +20,8 @@ from glbdes.errors import GlbdesError, PolicyError, RefusalError
 from glbdes.signals import Signals
 from glbdes.units import S_PER_H
 from glbdes.world import Bools, Floats, Outcome, Policy, View, guard
-from glbdes.world.arrays import freeze
+from glbdes.world.arrays import FOOTPRINTS
+from glbdes.world.frozen import freeze
 from glbdes.world.view import ask, observer
 
 Factory = Callable[[], Policy]
@@ -47,7 +48,7 @@ class _Fleet:
     demand_rps: Floats
     capacity_rps: Floats
     mask: Bools
-    mu_usd: tuple[float, float] = (1.5, 0.06)  # per kg and per L
+    mu_usd: tuple[float, ...] = (1.5, 0.06)  # per kg, per L, and per unit of further footprints
     ahead: int = 0  # slots whose prices are known beforehand
     weight: float = 1.0  # of the last region's footprints
     norm: float = np.inf
@@ -175,7 +176,7 @@ def _plans(factory: Factory, fleet: _Fleet, name: str, watch: bool = False) -> l
     policy = guard.call(f"policy '{name}'", factory)
     tell = observer(policy, name)
     theirs = deepcopy(fleet)  # whatever this policy does to its input, nobody else is told
-    sums = np.zeros((3, len(fleet.capacity_rps)))  # cost, carbon, water so far
+    sums = np.zeros((1 + len(fleet.mu_usd), len(fleet.capacity_rps)))  # cost, carbon, water, ... so far
     plans = []
     for slot in range(SLOTS):
         view = _view(theirs, slot, sums)
@@ -184,7 +185,7 @@ def _plans(factory: Factory, fleet: _Fleet, name: str, watch: bool = False) -> l
         if watch:
             _must_be(before, _bytes(theirs, view), f"slot {slot}: plan() changed its input: ")
         outcome = _outcome(_view(fleet, slot, sums), weights)
-        sums += np.stack((outcome.cost_usd, outcome.carbon_kg, outcome.water_l))
+        sums += np.stack((outcome.cost_usd, *outcome.footprint))
         if tell is not None:
             before = _bytes(theirs, outcome) if watch else {}
             tell(outcome)
@@ -239,6 +240,9 @@ def _view(fleet: _Fleet, slot: int, sums: Floats) -> View:
         norm=fleet.norm,
         delay_usd_per_s=fleet.delay_usd_per_s,
         waiting=None,
+        footprints=(*FOOTPRINTS, *(f"further_{k}" for k in range(len(fleet.mu_usd) - len(FOOTPRINTS)))),
+        further_per_kwh=fleet.signals.further_per_kwh[slot],
+        further=sums[3:].copy(),
     )
     view = _elastic(view) if fleet.elastic else view
     freeze(view)
@@ -263,15 +267,16 @@ def _elastic(view: View) -> View:
 def _outcome(view: View, weights: Floats) -> Outcome:
     requests = view.demand_rps[:, None] * weights * view.slot_s
     served = requests.sum(axis=0)
-    base_kg, base_l = view.base_footprint
+    base, per_request = view.base_footprint, view.footprint_per_request
     outcome = Outcome(
         slot=view.slot,
         demand_rps=view.demand_rps.copy(),
         dispatched=np.rint(requests).astype(np.int64),
         it_kwh=view.base_kwh + served * view.it_kwh_per_request,
         cost_usd=view.base_kwh * view.pue * view.price_usd_per_kwh + served * view.cost_usd_per_request,
-        carbon_kg=base_kg + served * view.carbon_kg_per_request,
-        water_l=base_l + served * view.water_l_per_request,
+        carbon_kg=base[0] + served * per_request[0],
+        water_l=base[1] + served * per_request[1],
+        further=base[2:] + served * per_request[2:],
     )
     freeze(outcome)
     return outcome
@@ -304,11 +309,14 @@ def _fleets() -> list[_Fleet]:
 
 def _objectives(usual: _Fleet) -> list[_Fleet]:
     """The first fleet under other objectives than the default one."""
+    shape = usual.signals.pue.shape
+    third = replace(usual.signals, further_per_kwh=np.random.default_rng(3).uniform(0.1, 2.0, (shape[0], 1, shape[1])))
     return [
         replace(usual, name="one region's footprints count threefold", weight=3.0),
         replace(usual, name="the sum of footprints counts", norm=1.0),
         replace(usual, name="the Euclidean length of footprints counts", norm=2.0),
         replace(usual, name="delay has a price", delay_usd_per_s=1e-3),
+        replace(usual, name="a third footprint has a price", signals=third, mu_usd=(*usual.mu_usd, 0.5)),
     ]
 
 

@@ -4,9 +4,10 @@ The offline problem of "Towards Environmentally Equitable AI via Geographical Lo
 
     min  sum_t cost_t(x_t) + mu_c * max_r sum_t carbon[t, r] + mu_w * max_r sum_t water[t, r]                     (E)
 
-over plans within the capacities. Its maxima couple all slots; eGLB takes them apart with an auxiliary z[k, r], the
-footprint k (carbon, water; priced, in USD) that region r is allotted in a slot, and a multiplier gamma[k, r] >= 0 on
-"footprint <= allotment". In every slot, with b[k, r] the priced footprint of a request there:
+over plans within the capacities, and a term more for each footprint that a scenario names. Its maxima couple all slots;
+eGLB takes them apart with an auxiliary z[k, r], the footprint k (carbon, water, ...; priced, in USD) that region r is
+allotted in a slot, and a multiplier gamma[k, r] >= 0 on "footprint <= allotment". In every slot, with b[k, r] the
+priced footprint of a request there:
 
     x = argmin  <cost + sum_k gamma[k] * b[k], x>            over the slot's plans                                (x)
     z = argmin  sum_k max_r z[k, r] - <gamma, z>             over 0 <= z <= z_max                                 (z)
@@ -50,6 +51,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from glbdes.base import portable
+from glbdes.errors import RefusalError
 from glbdes.policy import awake, transport
 from glbdes.policy.norms import allotment
 from glbdes.policy.simplex import rate
@@ -78,9 +80,10 @@ class EGLB:
         map : the mirror map, (e) or (m). step : > 0, the step size in the scale-free units above. z_max : >= 1, the
         largest allotment, in the rule's unit of footprints. feedback : what the multipliers learn from, "planned"
         footprints, as in the paper, or the "metered" ones of the ended slot, with idle power and all.
-        eta_per_usd : > 0, replaces `step` by the paper's constant step. z_max_usd : two values > 0, carbon and water,
-        replace `z_max` by the paper's constants, in USD of priced footprint per slot. rule : of the step size; by
-        default "scaled" with the entropic map and "constant" with the Euclidean one or `eta_per_usd`.
+        eta_per_usd : > 0, replaces `step` by the paper's constant step. z_max_usd : values > 0, of
+        carbon, water and each further footprint, replace `z_max` by the paper's constants, in USD of priced footprint
+        per slot. rule : of the step size; by default "scaled" with the entropic map and "constant" with the Euclidean
+        one or `eta_per_usd`.
         """
         if map not in get_args(Map):
             raise ValueError(f"map = {map!r}, must be one of {', '.join(get_args(Map))}")
@@ -100,8 +103,9 @@ class EGLB:
             raise ValueError(f"eta_per_usd = {eta_per_usd}, must be > 0 and finite")
         if eta_per_usd is not None and rule != "constant":
             raise ValueError(f"eta_per_usd = {eta_per_usd}, must not be given with rule = {rule!r}")
-        if z_max_usd is not None and (len(z_max_usd) != 2 or not all(0 < value < inf for value in z_max_usd)):
-            raise ValueError(f"z_max_usd = {list(z_max_usd)}, must be two values > 0 and finite, of carbon and water")
+        if z_max_usd is not None and (len(z_max_usd) < 2 or not all(0 < value < inf for value in z_max_usd)):
+            told = "must be two values > 0 and finite, of carbon and water, and one for each further footprint"
+            raise ValueError(f"z_max_usd = {list(z_max_usd)}, {told}")
         self.map = map
         self.step = step
         self.z_max = z_max
@@ -112,9 +116,7 @@ class EGLB:
         self.duals: dict[str, Floats] = {}
         self._gamma: Floats | None = None  # [k, r]
         self._eta = 0.0  # for footprints in mean regional ones, times the root of a number of slots
-        self._squares: Floats = np.zeros(
-            (2, 1)
-        )  # [k, r] of what multipliers have been told; (s): [k, 1], of the largest
+        self._squares: Floats = np.zeros((2, 1))  # [k, r] of what multipliers were told; (s): [k, 1], of the largest
         self._told_usd: Floats = np.zeros((2, 1))  # [k, r] so far, for (s)
         self._slots = 1
         self._norm = inf
@@ -127,8 +129,8 @@ class EGLB:
         """Steps (x) to (e) of the slot; with metered feedback, (z) and (e) wait for `observe`."""
         gamma = self._begin(view) if self._gamma is None else self._gamma
         mu_usd = self._mu_usd
-        per_request = np.stack((view.carbon_kg_per_request, view.water_l_per_request))
-        self.duals = dict(zip(("carbon", "water"), gamma * mu_usd, strict=True))
+        per_request = view.footprint_per_request
+        self.duals = dict(zip(view.footprints, gamma * mu_usd, strict=True))
         price_usd = view.cost_usd_per_request + (gamma * mu_usd * per_request).sum(axis=0)
         weights = transport.priced(price_usd, view)
         if self.feedback == "planned":
@@ -139,21 +141,25 @@ class EGLB:
     def observe(self, outcome: Outcome) -> None:
         """With metered feedback: learn from the footprints that the slot really had."""
         if self.feedback == "metered":
-            self._learn(self._mu_usd * np.stack((outcome.carbon_kg, outcome.water_l)))
+            self._learn(self._mu_usd * outcome.footprint)
 
     def _begin(self, view: View) -> Floats:
         """First multipliers: none matters yet (Euclidean), or all alike on the ball's edge (entropic: 0 stays 0)."""
-        regions = len(view.capacity_rps)
+        kinds, regions = view.footprint_price_usd.shape
+        if self.z_max_usd is not None and len(self.z_max_usd) != kinds:
+            told = f"must be {kinds}: of {', '.join(view.footprints)}"
+            raise RefusalError(f"z_max_usd = {self.z_max_usd.tolist()} has {len(self.z_max_usd)} values, {told}")
         self._mu_usd, self._norm, self._slots = view.footprint_price_usd, view.norm, view.slots
-        self._squares = np.zeros((2, 1 if self.rule == "scaled" else regions))
-        self._told_usd = np.zeros((2, regions))
+        self._squares = np.zeros((kinds, 1 if self.rule == "scaled" else regions))
+        self._told_usd = np.zeros((kinds, regions))
+        self._total_usd = np.zeros(kinds)
         if self.map == "euclidean":
             self._eta = self.step / regions
-            self._gamma = np.zeros((2, regions))
+            self._gamma = np.zeros((kinds, regions))
         else:
             self._eta = self.step * sqrt(float(portable.log(regions)))
             self._start = {inf: 1.0 / regions, 2: 1.0 / sqrt(regions), 1: 1.0}[self._norm]
-            self._gamma = np.full((2, regions), self._start)
+            self._gamma = np.full((kinds, regions), self._start)
         return self._gamma
 
     def _learn(self, footprint_usd: Floats) -> None:
@@ -185,7 +191,7 @@ class EGLB:
     def _step_per_usd(self, told_usd: Floats, unit_usd: Floats) -> Floats:
         """eta by the rule, for what is told in USD: [k, 1] or [k, r]; `unit_usd` [k]."""
         if self.eta_per_usd is not None:
-            return np.full((2, 1), self.eta_per_usd)
+            return np.full((len(told_usd), 1), self.eta_per_usd)
         unit = unit_usd[:, None]
         if self.rule == "constant":
             return np.asarray(self._eta / sqrt(self._slots) / unit)

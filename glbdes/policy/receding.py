@@ -31,6 +31,7 @@ from glbdes.policy.simplex import Feedback
 from glbdes.policy.window import KNOWABLE, Window, expected, foretold
 from glbdes.units import S_PER_H
 from glbdes.world import Bools, Floats, Ints, Outcome, Plan, View, World
+from glbdes.world.arrays import FOOTPRINTS
 
 UNIONS_MAX = 1 << 12  # of the gateways' sets of regions, beyond which cuts are sought slot by slot
 
@@ -74,12 +75,12 @@ class RecedingHorizon:
     def plan(self, view: View) -> Floats | Plan:
         """The slot's programme at the multipliers of (R)."""
         if self._so_far_usd is None:
-            self._so_far_usd = np.zeros((2, len(view.capacity_rps)))
             self._mu_usd = view.footprint_price_usd
+            self._so_far_usd = np.zeros(self._mu_usd.shape)
         solution = solve(self._so_far_usd, self._window(view), view, self._warm)
         self._warm = solution.warm
-        self.duals = dict(zip(("carbon", "water"), solution.gamma * self._mu_usd, strict=True))
-        footprint_usd = self._mu_usd * np.stack((view.carbon_kg_per_request, view.water_l_per_request))
+        self.duals = dict(zip(view.footprints, solution.gamma * self._mu_usd, strict=True))
+        footprint_usd = self._mu_usd * view.footprint_per_request
         price_usd = view.cost_usd_per_request + (solution.gamma * footprint_usd).sum(axis=0)
         dual_plan = transport.priced(price_usd, view)
         served = solution.rate.sum(axis=1, keepdims=True)
@@ -95,7 +96,7 @@ class RecedingHorizon:
     def observe(self, outcome: Outcome) -> None:
         """With metered feedback: the footprints that the slot really had."""
         if self.feedback == "metered" and self._so_far_usd is not None:
-            self._so_far_usd += self._mu_usd * np.stack((outcome.carbon_kg, outcome.water_l))
+            self._so_far_usd += self._mu_usd * outcome.footprint
 
     def _window(self, view: View) -> Window:
         left = view.slots - view.slot - 1
@@ -129,8 +130,10 @@ def solve(so_far_usd: Floats, window: Window, view: View, warm: regional.Warm | 
         found = regional.solve(task, masks, None if warm is None else warm.later(len(demand)))
     except (InfeasibleError, InvariantError) as error:
         raise PolicyError(f"receding_horizon: slot {view.slot}'s programme: {error}") from error
-    sums = found.gamma.sum(axis=1, keepdims=True)
-    gamma = np.where(sums > 0, found.gamma / np.where(sums > 0, sums, 1.0), 1.0 / regions)
+    gamma = np.zeros(so_far_usd.shape)
+    gamma[priced(view)] = found.gamma
+    sums = gamma.sum(axis=1, keepdims=True)
+    gamma = np.where(sums > 0, gamma / np.where(sums > 0, sums, 1.0), 1.0 / regions)
     requests = window.requests[0]
     rate = np.zeros(view.mask.shape)
     if requests.sum() > 0:
@@ -144,8 +147,14 @@ def _task(so_far_usd: Floats, window: Window, view: View, demand: Floats) -> reg
     weight = np.ones((n, 1))
     weight[1:] = (view.slots - view.slot - 1) / max(n - 1, 1)
     capacity = np.tile(view.capacity_rps * view.slot_s, (n, 1))
-    so_far_usd = so_far_usd + (weight * window.base_usd).sum(axis=1)
-    return regional.Task(weight * window.cost_usd, weight * window.footprint_usd, so_far_usd, demand, capacity)
+    so_far_usd, of = so_far_usd + (weight * window.base_usd).sum(axis=1), priced(view)
+    burden_usd = weight * window.footprint_usd[of]
+    return regional.Task(weight * window.cost_usd, burden_usd, so_far_usd[of], demand, capacity)
+
+
+def priced(view: View) -> Bools:
+    """Which footprints [k] stand in the programme: carbon, water, and others that have a price."""
+    return (np.arange(len(view.footprints)) < len(FOOTPRINTS)) | view.footprint_price_usd.any(axis=1)
 
 
 def _classes(window: Window, view: View) -> tuple[Bools, Floats]:

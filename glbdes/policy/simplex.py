@@ -1,4 +1,4 @@
-"""eGLB without allotments: multipliers on two simplices, by multiplicative weights that know how much time is left.
+"""eGLB without allotments: multipliers on simplices, by multiplicative weights that know how much time is left.
 
 At the optimum of the offline problem (E) (`eglb`) the multipliers gamma[k, r] of each footprint k sum to 1 over the
 regions. Keeping them there from the start makes eGLB's auxiliary z unnecessary. With G[k, r] the priced footprint of a
@@ -33,9 +33,9 @@ Feedback = Literal["planned", "metered"]
 class Burden:
     """Priced footprints so far: sums `total_usd` [k, r], and `squares` [k], of each slot's largest one, summed."""
 
-    def __init__(self, regions: int) -> None:
-        self.total_usd = np.zeros((2, regions))
-        self.squares = np.zeros(2)
+    def __init__(self, kinds: int, regions: int) -> None:
+        self.total_usd = np.zeros((kinds, regions))
+        self.squares = np.zeros(kinds)
 
     def add(self, footprint_usd: Floats) -> None:
         """One slot's, [k, r]."""
@@ -76,12 +76,12 @@ class EGLBSimplex:
     def plan(self, view: View) -> Floats | Plan:
         """The optimum of the slot's linear programme at the multipliers (w)."""
         if self._burden is None:
-            self._burden = Burden(len(view.capacity_rps))
+            self._burden = Burden(*view.footprint_price_usd.shape)
             self._mu_usd = view.footprint_price_usd
         eta = rate(self.step, self._burden.squares, view.slots, view.slots - view.slot)
         gamma_usd = leader(view.norm, eta[:, None] * self._burden.total_usd) * self._mu_usd
-        self.duals = dict(zip(("carbon", "water"), gamma_usd, strict=True))
-        per_request = np.stack((view.carbon_kg_per_request, view.water_l_per_request))
+        self.duals = dict(zip(view.footprints, gamma_usd, strict=True))
+        per_request = view.footprint_per_request
         price_usd = view.cost_usd_per_request + (gamma_usd * per_request).sum(axis=0)
         weights = transport.priced(price_usd, view)
         if self.feedback == "planned":
@@ -92,4 +92,4 @@ class EGLBSimplex:
     def observe(self, outcome: Outcome) -> None:
         """With metered feedback: learn from the footprints that the slot really had."""
         if self.feedback == "metered" and self._burden is not None:
-            self._burden.add(self._mu_usd * np.stack((outcome.carbon_kg, outcome.water_l)))
+            self._burden.add(self._mu_usd * outcome.footprint)

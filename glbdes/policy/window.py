@@ -12,9 +12,7 @@ from glbdes.units import G_PER_KG
 from glbdes.world import Floats, View, World
 
 _SIGNALS: Final = ("price_usd_per_kwh", "carbon_g_per_kwh", "wue_l_per_kwh", "ewif_l_per_kwh", "pue")
-
-
-KNOWABLE: Final = ("price", "carbon", "water", "demand")  # of a future
+KNOWABLE: Final = ("price", "carbon", "water", "footprints", "demand")  # of a future; footprints: the further ones
 
 
 class Window(NamedTuple):
@@ -24,7 +22,7 @@ class Window(NamedTuple):
     """
 
     cost_usd: Floats  # [n, r]
-    footprint_usd: Floats  # [k, n, r] carbon, water
+    footprint_usd: Floats  # [k, n, r] carbon, water, further ones
     requests: Floats  # [n, g] in a slot
     base_usd: Floats  # [k, n, r]
 
@@ -42,8 +40,8 @@ def foretold(view: View, truth: World, knows: Collection[str], forecast: Forecas
     series = _series(view, view.slots - view.slot - 1, forecast)
     future = slice(view.slot + 1, view.slots)
     names = {"price": ("price_usd_per_kwh", "pue"), "carbon": ("carbon_g_per_kwh",)}
-    names["water"] = ("wue_l_per_kwh", "ewif_l_per_kwh")
-    for name in (name for known in knows for name in names.get(known, ())):
+    names |= {"water": ("wue_l_per_kwh", "ewif_l_per_kwh"), "footprints": ("further_per_kwh",)}
+    for name in (name for known in knows for name in names.get(known, ()) if name in series):
         series[name][1:] = getattr(truth.signals, name)[future]
     if "demand" in knows:
         series["demand_rps"][1:] = truth.expected_rps[future]
@@ -58,7 +56,8 @@ def _series(view: View, ahead: int, forecast: Forecast) -> dict[str, Floats]:
     def series(past: Floats, now: Floats) -> Floats:
         return np.concatenate((now[None], forecast(np.concatenate((past[seen], now[None])), ahead, day)))
 
-    found = {name: series(getattr(view.past, name), getattr(view, name)) for name in _SIGNALS}
+    names = (*_SIGNALS, *(["further_per_kwh"] * bool(len(view.further_per_kwh))))
+    found = {name: series(getattr(view.past, name), getattr(view, name)) for name in names}
     return found | {"demand_rps": series(view.past_demand_rps, view.demand_rps)}
 
 
@@ -68,7 +67,8 @@ def _window(series: dict[str, Floats], view: View) -> Window:
     def footprint_usd(kwh: Floats) -> Floats:
         carbon_kg = kwh * pue * series["carbon_g_per_kwh"] / G_PER_KG
         water_l = kwh * (series["wue_l_per_kwh"] + pue * series["ewif_l_per_kwh"])
-        return np.asarray(view.footprint_price_usd[:, None, :] * np.stack((carbon_kg, water_l)))
+        further = (kwh * series["further_per_kwh"][:, k] for k in range(len(view.further_per_kwh)))
+        return np.asarray(view.footprint_price_usd[:, None, :] * np.stack((carbon_kg, water_l, *further)))
 
     return Window(
         cost_usd=per_request * pue * series["price_usd_per_kwh"],

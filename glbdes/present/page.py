@@ -1,112 +1,71 @@
-"""One HTML file that needs no network: headings, tables, figures drawn by Vega in the reader's browser, a footer.
+"""One HTML file that needs no network: findings, tables, figures drawn by Vega in the reader's browser, a footer.
 
-Each figure is in the page for a desk and for a phone; the browser draws the one that fits. All that the page uses is
-in it, and its content security policy forbids to load anything else.
+Each figure is in the page for several widths; the browser draws the widest that fits and stretches it (assets/page.js).
+All that the page uses is in it, and its content security policy forbids to load anything else.
 """
 
 import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import vl_convert
 
-WIDE_PX: Final = 760  # of the window, from which the wide figures are drawn
+from glbdes.present.plots import style
 
-STYLE: Final = """
-:root { color-scheme: light; }
-body { margin: 0; background: #fff; color: #222; font: 16px/1.5 Helvetica, Arial, sans-serif; }
-main { max-width: 720px; margin: 0 auto; padding: 16px; }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: 0.5rem 0; }
-h2 { font-size: 1.15rem; margin: 2.2rem 0 0.6rem; }
-.lead, .how { color: #444; }
-.warning { border-left: 4px solid #b58900; padding-left: 10px; }
-.how { margin: 0.3rem 0 0; font-size: 0.95rem; }
-.wide { overflow-x: auto; }
-.chart { overflow-x: auto; min-height: 40px; }
-table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 3px 9px; text-align: right; white-space: nowrap; border-bottom: 1px solid #e4e4e4; }
-th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff; }
-tr.less td { color: #767676; font-size: 0.8rem; }
-footer { margin-top: 3rem; border-top: 1px solid #ccc; font-size: 0.85rem; color: #444; }
-footer dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 14px; }
-footer dd { margin: 0; overflow-wrap: anywhere; }
-pre { overflow-x: auto; font-size: 0.75rem; }
-@media print { section { break-inside: avoid; } details { display: none; } }
-"""
-
+ASSETS: Final = Path(__file__).parent / "assets"
 EXPORTS: Final = "window.vegaEmbed = vegaEmbed;"
-
-DRAW: Final = """
-(async () => {
-  const page = JSON.parse(document.getElementById("figures").textContent);
-  const root = document.documentElement;
-  const draw = async () => {
-    const size = window.innerWidth >= page.wide_px ? "wide" : "narrow";
-    if (root.dataset.size === size) return;
-    root.dataset.size = size;
-    let drawn = 0;
-    for (const figure of page.figures) {
-      const spec = {...figure[size], datasets: page.datasets};
-      const options = {renderer: "svg", actions: {export: true, source: false, compiled: false, editor: false}};
-      try {
-        await vegaEmbed("#" + figure.id, spec, options);
-        drawn += 1;
-      } catch (error) {
-        document.getElementById(figure.id).textContent = "This figure could not be drawn: " + error;
-        console.error(error);
-      }
-    }
-    root.dataset.drawn = drawn;
-  };
-  await draw();
-  window.addEventListener("resize", draw);
-})();
-"""
 
 
 class Section(NamedTuple):
-    """A figure on the page, as Vega-Lite for a desk and for a phone."""
+    """A figure on the page: Vega-Lite by width in px; `half` if two stand side by side on a desk."""
 
     name: str
     title: str
     how: str
-    wide: Mapping[str, Any]
-    narrow: Mapping[str, Any]
+    sizes: Mapping[int, Mapping[str, Any]]
+    half: bool = False
 
 
 class Rows(NamedTuple):
-    """A table of text; rows whose first cell is indented are set small."""
+    """A table of text. Rows whose first cell is indented are set small, and so is a cell's text after a line break.
+
+    `best` [row][column] are the cells to be marked; `words` explains the terms of the headings; `folded` tables are
+    shown when they are asked for.
+    """
 
     title: str
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
+    best: Sequence[Sequence[bool]] = ()
+    words: Mapping[str, str] = {}
+    folded: bool = False
 
 
-def render(
-    title: str,
-    lead: str,
-    tables: Iterable[Rows],
-    sections: Sequence[Section],
-    about: Mapping[str, str],
-    text: str | None,
-    warnings: Iterable[str] = (),
-    notes: Sequence[str] = (),
-) -> str:
-    """The page. `about` is its footer, line by line; `text` the scenario file, folded away; `warnings` come first,
-    `notes`, what a reader must know of the figures, after the tables.
-    """
-    warned = "".join(f'<p class="warning"><b>Warning.</b> {_safe(warning)}</p>' for warning in warnings)
-    said = "".join(f"<dt>{_safe(key)}</dt><dd>{_safe(value)}</dd>" for key, value in about.items())
-    scenario = f"<details><summary>Scenario file</summary><pre>{_safe(text)}</pre></details>" if text else ""
-    shown = "".join(_table(one) for one in tables)
-    noted = "".join(f"<li>{_safe(one)}</li>" for one in notes)
-    shown += f'<section><h2>To bear in mind</h2><ul class="how">{noted}</ul></section>' if noted else ""
-    drawn = "".join(
-        f'<section><h2>{_safe(one.title)}</h2><div class="chart" id="figure-{one.name}" role="img" '
-        f'aria-label="{_safe(one.title)}"></div><p class="how"><b>How to read it.</b> {_safe(one.how)}</p></section>'
-        for one in sections
-    )
+class Text(NamedTuple):
+    """What a page says beside tables and figures: `findings` in sentences, what its reader is warned of (first) and
+    must bear in mind (`notes`), its footer line by line (`about`), the scenario file, folded away."""
+
+    title: str
+    lead: str
+    findings: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    about: Mapping[str, str] = {}
+    file: str | None = None
+
+
+def render(text: Text, tables: Iterable[Rows], sections: Sequence[Section]) -> str:
+    """The page."""
+    warned = "".join(f'<p class="warning"><b>Warning.</b> {_safe(warning)}</p>' for warning in text.warnings)
+    found = "".join(f"<li>{_safe(one)}</li>" for one in text.findings)
+    found = f'<ul class="findings">{found}</ul>' if found else ""
+    said = "".join(f"<dt>{_safe(key)}</dt><dd>{_safe(value)}</dd>" for key, value in text.about.items())
+    scenario = f"<details><summary>Scenario file</summary><pre>{_safe(text.file)}</pre></details>" if text.file else ""
+    noted = "".join(f"<li>{_safe(one)}</li>" for one in text.notes)
+    noted = f'<section class=folded><b>To bear in mind</b><ul class="notes">{noted}</ul></section>' if noted else ""
     policy = (
         "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
     )
@@ -114,12 +73,14 @@ def render(
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{_safe(title)}</title><style>{STYLE}</style></head><body><main>"
-        f'<h1>{_safe(title)}</h1><p class="lead">{_safe(lead)}</p>{warned}{shown}{drawn}'
+        f"<title>{_safe(text.title)}</title><style>{_asset('page.css')}</style></head><body><main>"
+        '<button id="theme" type="button" aria-label="light or dark"></button>'
+        f'<h1>{_safe(text.title)}</h1><p class="lead">{_safe(text.lead)}</p>{warned}{found}'
+        f'<div class="grid">{"".join(map(_table, tables))}{noted}{"".join(map(_figure, sections))}</div>'
         "<noscript><p>The figures are drawn with JavaScript, which is switched off.</p></noscript>"
         f"<footer><h2>Where this comes from</h2><dl>{said}</dl>{scenario}</footer></main>"
         f'<script id="figures" type="application/json">{_data(sections)}</script>'
-        f"<script>{_script(vl_convert.javascript_bundle(EXPORTS))}</script><script>{DRAW}</script></body></html>\n"
+        f"<script>{_script(_vega())}</script><script>{_script(_asset('page.js'))}</script></body></html>\n"
     )
 
 
@@ -127,14 +88,37 @@ def table(one: Rows) -> str:
     """A table as HTML."""
     head = "".join(f"<th>{_safe(cell)}</th>" for cell in one.headings)
     body = ""
-    for row in one.rows:
-        cells = "".join(f"<td>{_safe(cell)}</td>" for cell in row)
+    for i, row in enumerate(one.rows):
+        marked = one.best[i] if one.best else [False] * len(row)
+        cells = "".join(
+            f"<td{' class=best' if mark else ''}>{_cell(cell)}</td>" for cell, mark in zip(row, marked, strict=True)
+        )
         body += f"<tr{' class=less' if row[0].startswith(' ') else ''}>{cells}</tr>"
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    kind = " class=head" if one.best else ""
+    return f'<div class="wide"><table><thead><tr{kind}>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _cell(text: str) -> str:
+    first, _, less = text.partition("\n")
+    return _safe(first) + (f'<span class="less">{_safe(less)}</span>' if less else "")
 
 
 def _table(one: Rows) -> str:
-    return f"<section><h2>{_safe(one.title)}</h2>{table(one)}</section>"
+    words = " ".join(f"<b>{_safe(term)}</b>: {_safe(meaning)}." for term, meaning in one.words.items())
+    words = f'<p class="words">{words}</p>' if words else ""
+    if one.folded:
+        body = f"<summary>{_safe(one.title)}</summary>{table(one)}{words}"
+        return f"<section class=folded><details>{body}</details></section>"
+    return f"<section><h2>{_safe(one.title)}</h2>{table(one)}{words}</section>"
+
+
+def _figure(one: Section) -> str:
+    title, name = _safe(one.title), f"figure-{one.name}"
+    return (
+        f'<section{" class=half" if one.half else ""}><h2>{title}</h2><div class="controls" id="{name}-controls"></div>'
+        f'<div class="chart" id="{name}" role="figure" aria-label="{title}"></div>'
+        f'<p class="how"><b>How to read it.</b> {_safe(one.how)}</p></section>'
+    )
 
 
 def _data(sections: Sequence[Section]) -> str:
@@ -142,13 +126,23 @@ def _data(sections: Sequence[Section]) -> str:
     datasets: dict[str, Any] = {}
     figures = []
     for one in sections:
-        entry: dict[str, Any] = {"id": f"figure-{one.name}"}
-        for size, spec in (("wide", one.wide), ("narrow", one.narrow)):
+        sizes = {}
+        for width, spec in one.sizes.items():
             datasets |= spec.get("datasets", {})
-            entry[size] = {key: value for key, value in spec.items() if key != "datasets"}
-        figures.append(entry)
-    data = {"wide_px": WIDE_PX, "figures": figures, "datasets": datasets}
+            sizes[width] = {key: value for key, value in spec.items() if key != "datasets"}
+        figures.append({"id": f"figure-{one.name}", "sizes": sizes})
+    data = {"figures": figures, "datasets": datasets, "dark": style.DARK}
     return json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+
+
+@cache
+def _vega() -> str:
+    """Vega, Vega-Lite and what embeds them, as one script."""
+    return str(vl_convert.javascript_bundle(EXPORTS))
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8")
 
 
 def _script(text: str) -> str:
@@ -157,4 +151,4 @@ def _script(text: str) -> str:
 
 
 def _safe(text: str) -> str:
-    return html.escape(str(text))
+    return html.escape(text)

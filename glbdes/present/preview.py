@@ -39,6 +39,7 @@ class RegionPreview(NamedTuple):
     carbon_g_per_kwh: float
     water_l_per_kwh: float  # WUE + PUE * EWIF, per IT kWh
     pue: float
+    further: tuple[float, ...]  # of other footprints, per IT kWh
 
 
 class Preview(NamedTuple):
@@ -59,6 +60,7 @@ class Preview(NamedTuple):
     warmup_from: str  # who says so
     gateways: tuple[GatewayPreview, ...]
     regions: tuple[RegionPreview, ...]
+    further: tuple[str, ...]  # other footprints, with their units per IT kWh
     utilisation_mean: float  # of what plans may use of all regions
     utilisation_peak: float  # in the busiest slot
     latency_ms: tuple[float, float, float]  # one way, over allowed pairs: shortest, median, longest
@@ -90,6 +92,7 @@ def preview(scenario: Scenario, world: World) -> Preview:
         warmup_from=compression.origin(scenario.time) if scenario.by_request else "none without requests",
         gateways=tuple(_gateway(scenario, world, g) for g in range(world.gateways)),
         regions=tuple(_region(scenario, world, r) for r in range(world.regions)),
+        further=tuple(f"{one.name}, {one.unit}/kWh" for one in world.further),
         utilisation_mean=float(total_rps.mean() / capacity_rps),
         utilisation_peak=float(total_rps.max() / capacity_rps),
         latency_ms=(float(latency_ms.min()), float(np.median(latency_ms)), float(latency_ms.max())),
@@ -149,4 +152,5 @@ def _region(scenario: Scenario, world: World, r: int) -> RegionPreview:
         carbon_g_per_kwh=float(signals.carbon_g_per_kwh[:, r].mean()),
         water_l_per_kwh=float(water.mean()),
         pue=float(signals.pue[:, r].mean()),
+        further=tuple(signals.further_per_kwh[:, :, r].mean(axis=0).tolist()),
     )

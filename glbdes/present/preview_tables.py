@@ -49,7 +49,9 @@ def preview(found: Preview) -> Iterator[RenderableType]:
     yield from _listed(f"Gateways (load in {found.load_unit})", _gateway_columns(found), "every gateway")
     title = f"Fleet (capacity in {found.load_unit} that plans may use)"
     yield from _listed(title, _columns(found.regions, FLEET), "every region")
-    yield from _listed("Signals (means)", _columns(found.regions, SIGNALS), "every region")
+    signals = _columns(found.regions, SIGNALS)
+    signals |= {name: [number(one.further[k], 3) for one in found.regions] for k, name in enumerate(found.further)}
+    yield from _listed("Signals (means)", signals, "every region")
     yield from _faults(found.faults)
     yield from warned(found.warnings)
     yield from map(note, found.notes)

@@ -60,6 +60,27 @@ COMPARISON: Final[Mapping[str, Shown]] = {
 }
 
 
+def with_further(shown: Mapping[str, Shown], found: pd.DataFrame) -> dict[str, Shown]:
+    """`shown`, and the burdens of further footprints that `found` has, after those of water."""
+    whole = dict(shown)
+    after = [key for key in headline.told(found) if key not in headline.FIGURES]
+    if not after or "water_gini" not in whole:
+        return whole
+    place = list(whole).index("water_gini") + 1
+    items = list(whole.items())
+    return dict([*items[:place], *((key, Shown(_heading(key))) for key in after), *items[place:]])
+
+
+def _heading(burden: str) -> str:
+    """What the figure `burden` of a further footprint is called in tables."""
+    found = headline.BURDEN.match(burden)
+    assert found is not None
+    name = found["kind"].replace("_", " ")
+    if found["of"]:
+        return f"{name} {found['of']}, {found['unit']}"
+    return f"{name} {'PAR' if burden.endswith('par') else 'Gini'}"
+
+
 MOST_DECIMALS: Final = 6
 SWEPT: Final = (
     "cost_usd",
@@ -130,15 +151,21 @@ def named(found: pd.DataFrame, dispatch: str | None) -> pd.DataFrame:
 def swept(means: pd.DataFrame, keys: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     """Headings and rows of text for `headline.over_seeds`: a row a combination of `keys`, figures across."""
     shown = {column: COMPARISON[column] for column in SWEPT if means[column].notna().any()}
+    shown |= {column: Shown(_heading(column)) for column in _further_par(means) if means[column].notna().any()}
     rows = []
     for _, one in means.iterrows():
         cells = [_key(one[key]) for key in keys] + [str(one["seeds"])]
         for column, how in shown.items():
             value, half = float(one[column]), float(one[f"{column}_half95"])
             doubt = with_doubt(100 * value, 100 * half) + " %" if how.share else with_doubt(value, half)
-            cells.append(_value(value, how) if np.isnan(half) else doubt.removeprefix("+"))
+            cells.append(cell(value, how) if np.isnan(half) else doubt.removeprefix("+"))
         rows.append(cells)
     return [*keys, "seeds", *(how.heading for how in shown.values())], rows
+
+
+def _further_par(found: pd.DataFrame) -> list[str]:
+    """The PARs of further footprints in `found`."""
+    return [key for key in headline.told(found) if key.endswith("_par") and key not in headline.FIGURES]
 
 
 def _key(value: Any) -> str:
@@ -178,29 +205,30 @@ def lines(found: pd.DataFrame, shown: Mapping[str, Shown]) -> tuple[list[str], l
 
     Figures that no policy has (latency of a flow) are left out, and differences where there is none.
     """
-    names = [str(name) for name in found["policy"]]
+    names, shown = [str(name) for name in found["policy"]], with_further(shown, found)
     rows = []
     for column, how in shown.items():
         if found[column].isna().all():
             continue
-        rows.append([how.heading, *(_value(value, how) for value in found[column])])
+        rows.append([how.heading, *(cell(value, how) for value in found[column])])
         if f"{column}_difference" in found and found[f"{column}_difference"].any():
-            rows.append([f"  less {names[0]}", *_differences(found, column, how)])
+            rows.append([f"  less {names[0]}", *differences(found, column, how)])
     return ["", *names], rows
 
 
 def rich(title: str, found: pd.DataFrame, shown: Mapping[str, Shown]) -> Table:
     """The same for the terminal, with the best of each row in bold."""
     headings, rows = lines(found, shown)
+    shown = with_further(shown, found)
     of_heading = {how.heading: column for column, how in shown.items()}
     made: list[list[str | Text]] = []
     for row in rows:
         if row[0] not in of_heading:
-            made.append([Text(cell, "dim") for cell in row])
+            made.append([Text(text, "dim") for text in row])
             continue
         values = found[of_heading[row[0]]].to_numpy(dtype=np.float64)
-        best = _best(values, shown[of_heading[row[0]]].better)
-        made.append([row[0], *(Text(cell, "bold" if best[i] else "") for i, cell in enumerate(row[1:]))])
+        best = best_of(values, shown[of_heading[row[0]]].better)
+        made.append([row[0], *(Text(text, "bold" if best[i] else "") for i, text in enumerate(row[1:]))])
     return table(title, headings, made)
 
 
@@ -228,14 +256,15 @@ def latex(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _value(value: float, how: Shown) -> str:
+def cell(value: float, how: Shown) -> str:
+    """A figure as text."""
     plain = None if np.isnan(value) else float(value)
     if how.share:
         return "-" if plain is None else f"{100 * plain:.{how.decimals}f} %"
     return number(int(plain) if plain is not None and how.whole and plain.is_integer() else plain)
 
 
-def _differences(found: pd.DataFrame, column: str, how: Shown) -> list[str]:
+def differences(found: pd.DataFrame, column: str, how: Shown) -> list[str]:
     """Mean paired difference from the first policy and half its confidence interval, a cell a policy."""
     cells = [""]
     for _, row in found.iloc[1:].iterrows():
@@ -258,7 +287,7 @@ def with_doubt(middle: float, half: float) -> str:
     return f"{middle:+,.{decimals}f} ±{half:,.{decimals}f}"
 
 
-def _best(values: np.ndarray, better: int) -> np.ndarray:
+def best_of(values: np.ndarray, better: int) -> np.ndarray:
     """Which of a row are its best, unless all are alike."""
     known = values[np.isfinite(values)]
     if not better or not len(known) or known.min() == known.max():

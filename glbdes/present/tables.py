@@ -19,6 +19,7 @@ from glbdes.policy.contract import Check
 from glbdes.records import Summary
 from glbdes.records.books import TOLERANCE
 from glbdes.records.metrics import LATENCIES, QUANTILES
+from glbdes.scenario.footprints import BUILT_IN
 from glbdes.units import MS_PER_S
 
 PROMPTS = (128, 512, 1024, 2048, 4096, 8192)  # tokens at which a profile's prefill is shown
@@ -98,7 +99,7 @@ def summary(figures: Summary) -> Iterator[RenderableType]:
             [_attained(name, met) for name, met in figures["slo"].items()],
         )
     yield _footprints(figures)
-    yield _regions(figures["regions"])
+    yield _regions(figures["regions"], further(figures["footprints"]))
     yield from _checks(figures)
     yield from map(note, figures["notes"])
 
@@ -125,13 +126,11 @@ def optimum(figures: Summary) -> Iterator[RenderableType]:
     of = "of requests: base power, and the least that each adds" if figures["by_request"] else "of the fluid model"
     yield Text.assemble((figures["scenario"], "bold"), f": the offline optimum {of}")
     yield _footprints(figures)
-    yield _regions(figures["regions"])
+    yield _regions(figures["regions"], further(figures["footprints"]))
     duals = figures["duals"]
-    rows = [
-        [name, number(duals["carbon_usd_per_kg"][name]), number(duals["water_usd_per_l"][name])]
-        for name in figures["regions"]
-    ]
-    yield table("Dual prices of the footprints", ["", "carbon, USD/kg", "water, USD/L"], rows)
+    more = [f"{name}, USD/{unit}" for name, unit in list(figures["footprints"].items())[len(BUILT_IN) :]]
+    rows = [[name, *(number(prices[name]) for prices in duals.values())] for name in figures["regions"]]
+    yield table("Dual prices of the footprints", ["", "carbon, USD/kg", "water, USD/L", *more], rows)
     proof = figures["certificate"]
     yield f"Objective {number(figures['objective_usd'], 8)} USD"
     yield f"No plan costs less than {number(proof['dual_usd'], 8)} USD (dual; gap {number(proof['gap'], 2)})"
@@ -157,6 +156,9 @@ def _footprints(figures: Summary) -> Table:
     regions = figures["regions"]
     rows = []
     told = {key: label for key, label in FOOTPRINTS.items() if key != "facility_kwh" or _facility_differs(figures)}
+    told |= further(figures["footprints"])
+    if figures["totals"]["embodied_kg"] > 0:
+        told["embodied_kg"] = "embodied carbon, kg"
     for key, label in told.items():
         values = {name: region[key] for name, region in regions.items()}
         worst = max(values, key=lambda name: values[name])
@@ -164,6 +166,11 @@ def _footprints(figures: Summary) -> Table:
         ratio = number(values[worst] / mean) if mean > 0 else "-"
         rows.append([label, number(figures["totals"][key]), number(mean), number(values[worst]), ratio, worst])
     return table("Totals", ["", "all regions", "mean", "largest", "PAR", "   where"], rows)
+
+
+def further(footprints: Mapping[str, str]) -> dict[str, str]:
+    """Columns of the footprints beyond carbon and water, of names and units, and their headings."""
+    return {f"{name}_{unit}": f"{name}, {unit}" for name, unit in list(footprints.items())[len(BUILT_IN) :]}
 
 
 def _facility_differs(figures: Summary) -> bool:
@@ -175,18 +182,18 @@ def note(text: str) -> Text:
     return Text.assemble(("Note: ", "bold"), text)
 
 
-def _regions(regions: Mapping[str, Mapping[str, Any]]) -> Table:
+def _regions(regions: Mapping[str, Mapping[str, Any]], more: Mapping[str, str]) -> Table:
     rows = [
         [
             name,
             number(region["requests"]),
             percent(region["load"]),
             percent(region["utilisation"]),
-            *(number(region[key]) for key in ("it_kwh", "cost_usd", "carbon_kg", "water_l")),
+            *(number(region[key]) for key in ("it_kwh", "cost_usd", "carbon_kg", "water_l", *more)),
         ]
         for name, region in regions.items()
     ]
-    headings = ["", "served", "load", "busy", "IT kWh", "cost, USD", "carbon, kg", "water, L"]
+    headings = ["", "served", "load", "busy", "IT kWh", "cost, USD", "carbon, kg", "water, L", *more.values()]
     return table("Regions", headings, rows)
 
 

@@ -1,6 +1,6 @@
 """The books of a run: what requests were charged, what nobody was charged for, and what the meters saw.
 
-Three accounts are kept of energy, cost, carbon and water, each from another source:
+Three accounts are kept of energy, cost, carbon, water and further footprints, each from another source:
 
     charged       requests' own counters (eq. 5), added up from the records as they pass
     unattributed  idle and host energy of each slot and region
@@ -24,7 +24,7 @@ from glbdes.world import Floats, SlotRecord, World, meter
 from glbdes.world.meter import Footprint, SlotEnergy
 
 TOLERANCE: Final = 1e-9
-QUANTITIES: Final = (("energy", "kWh"), ("cost", "USD"), ("carbon", "kg"), ("water", "L"))
+QUANTITIES: Final = (("energy", "kWh"), ("cost", "USD"), ("carbon", "kg"), ("water", "L"))  # and further footprints
 
 
 class SlotBook(NamedTuple):
@@ -82,7 +82,8 @@ class Books:
         self.met_by_status = np.zeros(len(physics.STATUS_NAMES), dtype=np.int64)
         self.count = self.counted = self.id_sum = self.attempts = self.dispatched = 0
         self.returned = False  # did a request change regions? Then what it was charged belongs to several
-        shape = (len(QUANTITIES), world.regions)
+        self.quantities = (*QUANTITIES, *((one.name, one.unit) for one in world.further))
+        shape = (len(self.quantities), world.regions)
         self.charged, self.unattributed, self.metered, self.scale = (np.zeros(shape) for _ in range(4))
         self.attributed_kwh = np.zeros(world.regions)
 
@@ -92,7 +93,7 @@ class Books:
         return self.world.full_attribution and self.by_request
 
     def requests(self, chunk: NDArray[Any]) -> None:
-        """Enter ended requests, `REQUEST_DTYPE`."""
+        """Enter ended requests, `World.request_dtype`."""
         self.count += len(chunk)
         self.counted += int(self.world.counted(chunk["arrival_ns"]).sum())
         self.id_sum += int(chunk["request_id"].sum())
@@ -105,6 +106,9 @@ class Books:
         ):
             sums = np.bincount(sent["region"], weights=sent[column], minlength=self.world.regions)
             self.charged[row] += self.world.weight / per_unit * sums
+        for k in range(len(self.world.further)):
+            sums = np.bincount(sent["region"], weights=sent["further"][:, k], minlength=self.world.regions)
+            self.charged[len(QUANTITIES) + k] += self.world.weight * sums
 
     def slot(self, record: SlotRecord) -> SlotBook:
         """Enter a slot that has ended."""
@@ -170,7 +174,7 @@ class Books:
             broken.append(
                 "slots attribute {:.12g} kWh and leave {:.12g} kWh, their meters say {:.12g} kWh".format(*told)
             )
-        for row, (name, unit) in enumerate(QUANTITIES):
+        for row, (name, unit) in enumerate(self.quantities):
             residuals[name], complaint = self._balance(row, name, unit)
             broken.extend(complaint)
         if broken:
@@ -210,8 +214,8 @@ class Books:
 
 
 def _quantities(it_kwh: Floats, caused: Footprint) -> Floats:
-    """[quantity, r] in the order of `QUANTITIES`."""
-    return np.array([it_kwh, caused.cost_usd, caused.carbon_kg, caused.water_l])
+    """[quantity, r] in the order of `QUANTITIES`, and of further footprints."""
+    return np.array([it_kwh, caused.cost_usd, *caused.amounts])
 
 
 def _relative(difference: Floats, scale: Floats) -> Floats:

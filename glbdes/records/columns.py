@@ -14,9 +14,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from glbdes.hardware import physics
+from glbdes.records import further
 from glbdes.records.books import SlotBook, Warmup
 from glbdes.units import J_PER_KWH, NS_PER_S
-from glbdes.world import Bools, Floats, Ints, SlotRecord, World
+from glbdes.world import Bools, Floats, Ints, SlotRecord, World, meter
+from glbdes.world.footprints import Footprint
 
 NAME: Final = pa.dictionary(pa.int16(), pa.string())
 KINDS: Final = ("prefill", "decode", "idle", "sleep", "host", "it")  # of IT energy; the last is all of it
@@ -77,6 +79,7 @@ SLOTS: Final = pa.schema(
         *((name, pa.float64()) for name in ("price_usd_per_kwh", "carbon_g_per_kwh")),  # true, not as policies saw them
         *((name, pa.float64()) for name in ("wue_l_per_kwh", "ewif_l_per_kwh", "pue")),
         ("network_s", pa.float64()),  # that requests dispatched in the slot spend on the network, both ways
+        ("embodied_kg", pa.float64()),  # of making its replicas, by the slot's share of their lives; beside carbon_kg
         ("waiting_s", pa.float64()),  # in the region's queue during the slot; of a flow, as expected
         ("stale_slots", pa.int64()),  # how old the value was that policies saw
         ("carbon_dual_usd_per_kg", pa.float64()),  # null: the policy shows none
@@ -87,6 +90,19 @@ SLOTS: Final = pa.schema(
         *((f"warmup_unattributed_{name}", pa.float64()) for name in ("kwh", *_CAUSED)),
     ]
 )
+
+
+def requests_schema(more: Sequence[Footprint], *, in_sessions: bool = False) -> Any:
+    """`REQUESTS`, or those in sessions, and a column for each further footprint."""
+    return pa.schema(
+        [*(REQUESTS_IN_SESSIONS if in_sessions else REQUESTS), *((one.column, pa.float64()) for one in more)]
+    )
+
+
+def slots_schema(more: Sequence[Footprint]) -> Any:
+    """`SLOTS`, and the columns of each further footprint."""
+    return pa.schema([*SLOTS, *((column, pa.float64()) for one in more for column in further.names(one))])
+
 
 PLANS: Final = pa.schema(
     [
@@ -104,8 +120,6 @@ PLANS: Final = pa.schema(
 # Binary digits that are kept of a request's figures; noise does not compress. Durations are exact in the _ns columns.
 DURATION_BITS: Final = 20  # relative error 5e-7
 AMOUNT_BITS: Final = 29  # relative error 9.4e-10: energy and footprints still add up to the meters within 1e-9
-
-_DUALS: Final = (("carbon", "carbon_dual_usd_per_kg"), ("water", "water_dual_usd_per_l"))
 
 
 class Names(NamedTuple):
@@ -136,6 +150,7 @@ def request_columns(chunk: NDArray[Any], world: World, names: Names, start: date
         **{f"{key}_s": pa.array(_rounded(s, DURATION_BITS), mask=~defined) for key, (s, defined) in durations},
         "energy_kwh": _rounded(chunk["energy_j"] / J_PER_KWH, AMOUNT_BITS),
         **{key: _rounded(chunk[key], AMOUNT_BITS) for key in ("carbon_g", "water_l", "cost_usd")},
+        **{one.column: _rounded(chunk["further"][:, k], AMOUNT_BITS) for k, one in enumerate(world.further)},
         "request_weight": np.full(len(chunk), world.weight),
         "warmup": ~world.counted(chunk["arrival_ns"]),
     }
@@ -200,12 +215,13 @@ def slot_columns(
         **{key: getattr(book.metered, key) for key in ("cost_usd", "carbon_kg", "water_l")},
         **{f"unattributed_{key}": getattr(book.unattributed, key) for key in ("cost_usd", "carbon_kg", "water_l")},
         **{key: getattr(world.signals, key)[slot] for key in signals},
+        "embodied_kg": meter.embodied_kg(world),
         **dict(zip(("network_s", "waiting_s"), delay_s(record, world, by_request), strict=True)),
         "stale_slots": world.seen.stale_slots[slot],
     }
-    for key, column in _DUALS:
-        columns[column] = record.duals[key] if key in record.duals else pa.nulls(n, pa.float64())
-    return columns | _warmup_columns(record, book.warmup, n)
+    for one in world.footprints:
+        columns[one.dual_column] = record.duals[one.name] if one.name in record.duals else pa.nulls(n, pa.float64())
+    return columns | _warmup_columns(record, book.warmup, n) | further.columns(record, book, world)
 
 
 def _warmup_columns(record: SlotRecord, book: Warmup | None, n: int) -> dict[str, Any]:

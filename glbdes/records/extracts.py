@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from glbdes.records.writer import PLANS_FILE, SLOTS_FILE, Records, reading
+from glbdes.world import footprints
+from glbdes.world.footprints import Footprint
 
 MOST_ROWS: Final = 4000  # of a table over time; altair refuses to draw more than 5000
 PARTS: Final = {f"{kind}_kwh": kind for kind in ("prefill", "decode", "idle", "sleep", "host")}
@@ -19,18 +21,19 @@ Runs = Mapping[str, Records]
 
 
 def regional(runs: Runs) -> pd.DataFrame:
-    """A row a policy and region: cost_usd, carbon_kg, water_l, and the parts of its IT energy in kWh."""
-    columns = ["cost_usd", "carbon_kg", "water_l", *PARTS]
+    """A row a policy and region: cost_usd, carbon_kg, water_l, further footprints, and IT energy in kWh by parts."""
+    columns = ["cost_usd", *_amounts(runs), *PARTS]
     return _over(runs, lambda one: _slots(one, columns).groupby("region", sort=False, observed=True).sum())
 
 
 def over_time(runs: Runs) -> pd.DataFrame:
-    """A row a policy, time and region: carbon_kg and water_l from the start to then, at evenly spread slots' ends."""
+    """A row a policy, time and region: footprints from the start to then, at evenly spread slots' ends."""
+    columns = _amounts(runs)
     points = max(2, MOST_ROWS // max(1, sum(_regions(one) for one in runs.values())))
 
     def one(records: Records) -> pd.DataFrame:
-        wide = _slots(records, ["slot", "time_utc", "carbon_kg", "water_l"]).sort_values(["slot"], kind="stable")
-        wide[["carbon_kg", "water_l"]] = wide.groupby("region", observed=True)[["carbon_kg", "water_l"]].cumsum()
+        wide = _slots(records, ["slot", "time_utc", *columns]).sort_values(["slot"], kind="stable")
+        wide[columns] = wide.groupby("region", observed=True)[columns].cumsum()
         wide["time_utc"] += pd.Timedelta(seconds=records.info["scenario"]["time"]["slot_s"])
         return _thinned(wide, points)
 
@@ -55,8 +58,8 @@ def hourly(records: Records) -> pd.DataFrame:
 
 
 def duals(runs: Runs) -> pd.DataFrame:
-    """A row a policy that shows duals, time and region: carbon_usd_per_kg and water_usd_per_l. Empty if none does."""
-    columns = {"carbon_dual_usd_per_kg": "carbon_usd_per_kg", "water_dual_usd_per_l": "water_usd_per_l"}
+    """A row a policy that shows duals, time and region: carbon_usd_per_kg, water_usd_per_l, ... Empty if none does."""
+    columns = {one.dual_column: f"{one.name}_usd_per_{one.unit}" for one in _named(runs)}
     shown = {
         label: one
         for label, one in runs.items()
@@ -122,6 +125,16 @@ def places(records: Records) -> pd.DataFrame:
             where = {key: place.get(key) or 0.0 for key in ("latitude_deg", "longitude_deg")}
             rows.append({"kind": kind, "name": name, **where, "requests": int(count.get(name, 0))})
     return pd.DataFrame(rows)
+
+
+def _named(runs: Runs) -> tuple[Footprint, ...]:
+    """All footprints; those of the first run's scenario, for it is that of all."""
+    return footprints.every(next(iter(runs.values())).info["scenario"])
+
+
+def _amounts(runs: Runs) -> list[str]:
+    """Their columns."""
+    return [one.column for one in _named(runs)]
 
 
 def _over(runs: Runs, extract: Any) -> pd.DataFrame:

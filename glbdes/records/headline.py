@@ -4,7 +4,8 @@ The row is that of comparisons and sweeps: names carry units, nothing in it depe
 wall, and what an engine cannot tell (latency of a flow) is NaN.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,15 +19,19 @@ from glbdes.optimum.bound import Reference
 from glbdes.records.metrics import LATENCIES, QUANTILES, Summary
 from glbdes.records.writer import SUMMARY_FILE
 from glbdes.world import Bools, Floats
+from glbdes.world.footprints import Footprint
 
 CONFIDENCE: Final = 0.95
 REGIONAL: Final = {"carbon": "kg", "water": "l"}  # the footprints whose burden is compared, and their units
 
-BURDENS: Final = tuple(
-    column
-    for kind, unit in REGIONAL.items()
-    for column in (f"{kind}_mean_{unit}", f"{kind}_max_{unit}", f"{kind}_par", f"{kind}_gini")
-)
+
+def burdens(kind: str, unit: str) -> tuple[str, ...]:
+    """The figures of one footprint over the regions."""
+    return f"{kind}_mean_{unit}", f"{kind}_max_{unit}", f"{kind}_par", f"{kind}_gini"
+
+
+BURDENS: Final = tuple(column for kind, unit in REGIONAL.items() for column in burdens(kind, unit))
+BURDEN: Final = re.compile(r"^(?P<kind>[a-z][a-z0-9_]*)_((?P<of>mean|max)_(?P<unit>[a-z][a-z0-9]*)|par|gini)$")
 WAITS: Final = tuple(f"{name}_{quantile}_s" for name in LATENCIES for quantile in QUANTILES)
 COUNTS: Final = ("requests", "served", "rejected", "timed_out", "failed")
 FIGURES: Final = (
@@ -46,16 +51,28 @@ FIGURES: Final = (
     *COUNTS,
     "it_kwh",
     "unattributed_kwh",
+    "embodied_kg",
     "preemptions",
     "prefix_hit_rate",
 )
 
 
+def figures(further: Iterable[Footprint]) -> tuple[str, ...]:
+    """`FIGURES`, and the burdens of `further` footprints."""
+    return (*FIGURES, *(column for one in further for column in burdens(one.name, one.unit)))
+
+
+def told(table: pd.DataFrame) -> list[str]:
+    """The columns of `table` that are figures, of further footprints, too."""
+    return [key for key in map(str, table.columns) if key in FIGURES or BURDEN.match(key)]
+
+
 def row(summary: Summary, info: Mapping[str, Any], reference: Reference | None) -> dict[str, float]:
-    """The `FIGURES` of a run (`metrics.summary`, run.json); `reference` is what its objective is told against."""
+    """The `figures` of a run (`metrics.summary`, run.json); `reference` is what its objective is told against."""
     counts, waits = summary["requests"], summary["latency_s"]
     found: dict[str, float | None] = {"cost_usd": summary["totals"]["cost_usd"]}
-    for kind, unit in REGIONAL.items():
+    named: dict[str, str] = summary["footprints"]
+    for kind, unit in named.items():
         values = np.array([region[f"{kind}_{unit}"] for region in summary["regions"].values()])
         found |= {f"{kind}_mean_{unit}": float(values.mean()), f"{kind}_max_{unit}": float(values.max())}
         found |= {f"{kind}_par": summary["par"][kind], f"{kind}_gini": gini(values)}
@@ -65,9 +82,10 @@ def row(summary: Summary, info: Mapping[str, Any], reference: Reference | None) 
         found |= {f"{name}_{quantile}_s": waits[name][quantile] for quantile in QUANTILES}
     found |= {"slo_share": _attained(summary, info), "goodput_rps": summary["goodput_rps"], **_classes(summary)}
     found |= {"requests": counts["total"], **{key: counts[key] for key in COUNTS[1:]}}
-    found |= {key: summary["totals"][key] for key in ("it_kwh", "unattributed_kwh")}
+    found |= {key: summary["totals"][key] for key in ("it_kwh", "unattributed_kwh", "embodied_kg")}
     found |= {key: summary[key] for key in ("preemptions", "prefix_hit_rate")}
-    return {key: np.nan if found[key] is None else float(found[key] or 0.0) for key in FIGURES}
+    every = (*FIGURES, *(column for kind in named if kind not in REGIONAL for column in burdens(kind, named[kind])))
+    return {key: np.nan if found[key] is None else float(found[key] or 0.0) for key in every}
 
 
 def _gaps(objective_usd: float, reference: Reference | None) -> dict[str, float | None]:
@@ -111,22 +129,22 @@ def half_width(values: Sequence[float] | Floats) -> float:
 
 
 def by_policy(runs: pd.DataFrame) -> pd.DataFrame:
-    """Means over runs with columns `policy`, `seed` and `FIGURES`, a row a policy in order of appearance.
+    """Means over runs with columns `policy`, `seed` and `figures`, a row a policy in order of appearance.
 
     A draw is a seed, or where there are several in the column `signal_seed`, one of these: the mean over its seeds.
     With two draws or more there are also, for each figure, `_half95` of the mean and, from differences paired by draw
     with the first policy (the reference), `_difference`, `_difference_low95` and `_difference_high95`.
     """
-    names, draw = list(dict.fromkeys(runs["policy"])), drawn_by(runs)
-    wide = {name: runs[runs["policy"] == name].groupby(draw)[list(FIGURES)].mean() for name in names}
+    names, draw, keys = list(dict.fromkeys(runs["policy"])), drawn_by(runs), told(runs)
+    wide = {name: runs[runs["policy"] == name].groupby(draw)[keys].mean() for name in names}
     rows = []
     for name in names:
         own = wide[name]
         made: dict[str, Any] = {"policy": name, "draws": len(own)}
-        made |= {key: float(own[key].mean()) for key in FIGURES}
+        made |= {key: float(own[key].mean()) for key in keys}
         if len(own) > 1:
             paired = own - wide[names[0]].loc[own.index]
-            for key in FIGURES:
+            for key in keys:
                 middle, half = float(paired[key].mean()), half_width(paired[key].to_numpy())
                 made |= {f"{key}_half95": half_width(own[key].to_numpy()), f"{key}_difference": middle}
                 made |= {f"{key}_difference_low95": middle - half, f"{key}_difference_high95": middle + half}
@@ -142,19 +160,42 @@ def drawn_by(runs: pd.DataFrame) -> str:
 
 
 def over_seeds(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """Means of `FIGURES` and `_half95` of each over the rows that agree in `keys`, in order of appearance.
+    """Means of `figures` and `_half95` of each over the rows that agree in `keys`, in order of appearance.
 
     A draw is a row, or where there are several in the column `signals.seed`, one of these: the mean over its rows.
     """
-    rows = []
+    rows, figured = [], told(table)
     for values, group in table.groupby(list(keys), sort=False, dropna=False, observed=True) if keys else [((), table)]:
         made: dict[str, Any] = {**dict(zip(keys, values, strict=True)), "seeds": len(group)}
         draw = drawn_by(group)
-        draws = group if draw == "seed" else group.groupby(draw)[list(FIGURES)].mean()
-        made |= {key: float(draws[key].mean()) for key in FIGURES}
-        made |= {f"{key}_half95": half_width(draws[key].to_numpy()) for key in FIGURES}
+        draws = group if draw == "seed" else group.groupby(draw)[figured].mean()
+        made |= {key: float(draws[key].mean()) for key in figured}
+        made |= {f"{key}_half95": half_width(draws[key].to_numpy()) for key in figured}
         rows.append(made)
     return pd.DataFrame(rows)
+
+
+def paired(table: pd.DataFrame, keys: Sequence[str], along: str) -> pd.DataFrame | None:
+    """Half the 95 % confidence interval of the difference from the least value of `along`, paired by draw: a row a
+    combination of `keys`, columns `figures` with `_paired95` (NaN at the least value). None without several draws.
+    """
+    draw = drawn_by(table)
+    if draw not in table or table[draw].nunique() < 2:
+        return None
+    others, figured = [key for key in keys if key != along], told(table)
+    rows = []
+    for values, group in table.groupby(others, sort=False, dropna=False, observed=True) if others else [((), table)]:
+        by_value = {value: own.groupby(draw)[figured].mean() for value, own in group.groupby(along, sort=True)}
+        first = next(iter(by_value.values()), None)
+        for value, own in by_value.items():
+            made: dict[str, Any] = {**dict(zip(others, values, strict=True)), along: value}
+            apart = own - first
+            made |= {
+                f"{key}_paired95": half_width(apart[key].dropna().to_numpy()) if own is not first else np.nan
+                for key in figured
+            }
+            rows.append(made)
+    return pd.DataFrame(rows) if rows else None
 
 
 def _classes(summary: Summary) -> dict[str, float | None]:

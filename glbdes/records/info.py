@@ -52,12 +52,18 @@ class _Place(Said):
 class _Region(_Place):
     carbon_weight: NonNegative = 1.0
     water_weight: NonNegative = 1.0
+    footprint_weights: dict[str, NonNegative] = {}
 
 
 class _Objective(Said):
     carbon_usd_per_t: NonNegative
     water_usd_per_m3: NonNegative
     delay_usd_per_s: NonNegative = 0.0
+
+
+class _Footprint(Said):
+    unit: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*$")]
+    price_usd_per_unit: NonNegative
 
 
 class _Dispatch(Said):
@@ -78,6 +84,7 @@ class _Scenario(Said):
     gateways: Annotated[dict[str, _Place], Field(min_length=1)]
     slo: Annotated[dict[str, _Limits], Field(min_length=1)]
     objective: _Objective
+    footprints: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], _Footprint] = {}
     dispatch: _Dispatch
     serving: _Serving
 

@@ -20,14 +20,16 @@ from glbdes.errors import RecordsError
 from glbdes.hardware.physics import STATUS_NAMES
 from glbdes.records import sketch
 from glbdes.records.writer import REQUESTS_FILE, SLOTS_FILE, Records, reading
-from glbdes.units import G_PER_KG, KG_PER_T, L_PER_M3
-from glbdes.world import Floats
+from glbdes.units import G_PER_KG
+from glbdes.world import Floats, footprints
+from glbdes.world.footprints import Footprint
 
 LATENCIES: Final = sketch.LATENCIES
 QUANTILES: Final = sketch.QUANTILES
-TOTALS: Final = ("cost_usd", "carbon_kg", "water_l", "it_kwh", "facility_kwh", "unattributed_kwh")
+TOTALS: Final = ("cost_usd", "carbon_kg", "water_l", "it_kwh", "facility_kwh", "unattributed_kwh", "embodied_kg")
 DELAYS: Final = ("network_s", "waiting_s")
-REGIONAL: Final = ("cost_usd", "carbon_kg", "water_l", "it_kwh", "facility_kwh")
+LIMITED: Final = ("slo", "status", *(f"{name}_s" for name in LATENCIES))  # columns that say which limits were met
+REGIONAL: Final = ("cost_usd", "carbon_kg", "water_l", "it_kwh", "facility_kwh", "embodied_kg")
 
 # What a request was charged / the meter of the same; factor from one's unit to the other's.
 _ACCOUNTS: Final = (
@@ -50,7 +52,9 @@ def summary(records: Records) -> Summary:
     counts = _by_status(records)
     total, warmup = sum(counts.values()), _warmup_requests(records) if by_request else 0
     regions = _regions(records)
-    totals = {key: float(_column(records, key).sum()) for key in (*TOTALS, *DELAYS)}
+    named = footprints.every(info["scenario"])
+    told = (*TOTALS, *(one.column for one in records.further), *DELAYS)
+    totals = {key: float(_column(records, key).sum()) for key in told}
     goodput, slo = _slo(records) if by_request else (None, {})
     return {
         "scenario": info["scenario"]["name"],
@@ -71,7 +75,8 @@ def summary(records: Records) -> Summary:
         **(cache := _cache(records) if by_request else dict.fromkeys(sketch.CACHE)),
         "prefix_hit_rate": _hit_rate(cache),
         "totals": totals,
-        "par": {"carbon": _par(regions, "carbon_kg"), "water": _par(regions, "water_l")},
+        "footprints": {one.name: one.unit for one in named},
+        "par": {one.name: _par(regions, one.column) for one in named},
         "objective_usd": _objective(regions, info["scenario"], sum(totals[key] for key in DELAYS)),
         "objective_terms": _objective_terms(info["scenario"]),
         "regions": regions,
@@ -168,23 +173,31 @@ def _limits_met(records: Records, classes: Mapping[str, Any]) -> tuple[Sequence[
     if sketched := records.info.get("sketch"):
         return sketched["of_class"], sketched["met"]
     names = list(classes)
-    limits = {name: np.array([_limit(classes[key], f"{name}_s") for key in names]) for name in LATENCIES}
     of_class = np.zeros(len(names), dtype=np.int64)
     met = {name: np.zeros(len(names), dtype=np.int64) for name in (*LATENCIES, "all")}
-    columns = ["slo", "status", *(f"{name}_s" for name in LATENCIES)]
     with reading(records.folder / "requests"):
-        for batch in records.counted.to_batches(columns=columns):
-            slo = _positions(batch["slo"], names)
-            kept = _positions(batch["status"], STATUS_NAMES) == STATUS_NAMES.index("served")
+        for batch in records.counted.to_batches(columns=list(LIMITED)):
+            slo, each, every = limits_met(batch, classes)
             of_class += np.bincount(slo, minlength=len(names))
-            every = kept.copy()
-            for name in LATENCIES:
-                value = batch[f"{name}_s"].to_numpy(zero_copy_only=False)
-                within = kept & ((value <= limits[name][slo]) | np.isnan(value))
+            for name, within in (*each.items(), ("all", every)):
                 met[name] += np.bincount(slo[within], minlength=len(names))
-                every &= within
-            met["all"] += np.bincount(slo[every], minlength=len(names))
     return of_class.tolist(), {name: counts.tolist() for name, counts in met.items()}
+
+
+def limits_met(batch: Any, classes: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any], Any]:
+    """Of a batch of requests with the columns `LIMITED`: each one's class [n], whether it was served within each limit
+    of it (`LATENCIES` to [n]), and within all [n]."""
+    names = list(classes)
+    slo = positions(batch["slo"], names)
+    kept = positions(batch["status"], STATUS_NAMES) == STATUS_NAMES.index("served")
+    each = {}
+    every = kept.copy()
+    for name in LATENCIES:
+        limits = np.array([_limit(classes[key], f"{name}_s") for key in names])
+        value = batch[f"{name}_s"].to_numpy(zero_copy_only=False)
+        each[name] = kept & ((value <= limits[slo]) | np.isnan(value))
+        every &= each[name]
+    return slo, each, every
 
 
 def _limit(limits: Mapping[str, Any], key: str) -> float:
@@ -197,7 +210,7 @@ def _stated(limits: Mapping[str, Any], name: str) -> bool:
     return name == "all" or limits.get(f"{name}_s") is not None
 
 
-def _positions(column: Any, names: Any) -> Any:
+def positions(column: Any, names: Any) -> Any:
     """Positions [n] in `names` of a dictionary column's values."""
     known = [names.index(value) for value in column.dictionary.to_pylist()]
     return np.array(known, dtype=np.int64)[column.indices.to_numpy(zero_copy_only=False)]
@@ -208,12 +221,13 @@ def _regions(records: Records) -> dict[str, dict[str, Any]]:
     names = list(records.info["scenario"]["regions"])
     places = records.read(SLOTS_FILE, ["region", "utilisation"])
     with reading(records.folder / SLOTS_FILE):
-        region = _positions(places["region"].combine_chunks(), names)
+        region = positions(places["region"].combine_chunks(), names)
 
     def total(values: Floats) -> Floats:
         return np.asarray(np.bincount(region, weights=values, minlength=len(names)), dtype=np.float64)
 
-    sums = {key: total(_column(records, key)) for key in REGIONAL}
+    told = (*REGIONAL, *(one.column for one in records.further))
+    sums = {key: total(_column(records, key)) for key in told}
     served = total(_column(records, "served"))
     load = total(_column(records, "load")) / (len(region) // len(names))
     busy = np.asarray(places["utilisation"].to_numpy(), dtype=np.float64)  # nulls are NaN
@@ -238,38 +252,44 @@ def _par(regions: Mapping[str, Mapping[str, float]], key: str) -> float | None:
 
 
 def _objective(regions: Mapping[str, Mapping[str, float]], scenario: Mapping[str, Any], delay_s: float) -> float:
-    """Cost + mu_c * norm of weighted carbon + mu_w * norm of weighted water + price of delay (docs/model.md, eq. 9)."""
+    """Cost + sum over footprints of mu * norm of the weighted footprint + price of delay (docs/model.md, eq. 9)."""
     prices = scenario["objective"]
     norm = float(prices.get("norm", "inf"))
 
-    def size(key: str, weight: str) -> float:
-        weighted = [scenario["regions"][name].get(weight, 1.0) * region[key] for name, region in regions.items()]
-        return float(np.linalg.norm(weighted, ord=norm, axis=0))  # without an axis BLAS would add up
+    def usd(one: Footprint) -> float:
+        weights = {name: footprints.weight(scenario["regions"][name], one.name) for name in regions}
+        weighted = [weights[name] * region[one.column] for name, region in regions.items()]
+        return one.usd * float(np.linalg.norm(weighted, ord=norm, axis=0))  # without an axis BLAS would add up
 
     cost = sum(region["cost_usd"] for region in regions.values())
-    carbon_usd = prices["carbon_usd_per_t"] / KG_PER_T * size("carbon_kg", "carbon_weight")
-    water_usd = prices["water_usd_per_m3"] / L_PER_M3 * size("water_l", "water_weight")
-    return float(cost + carbon_usd + water_usd + prices.get("delay_usd_per_s", 0.0) * delay_s)
+    carbon_usd, water_usd, *others_usd = map(usd, footprints.every(scenario))
+    total_usd = cost + carbon_usd + water_usd
+    for other_usd in others_usd:
+        total_usd += other_usd
+    return float(total_usd + prices.get("delay_usd_per_s", 0.0) * delay_s)
 
 
 def _objective_terms(scenario: Mapping[str, Any]) -> str:
     """What `_objective` adds up, in words."""
     prices, regions = scenario["objective"], scenario["regions"].values()
     norm = {"inf": "largest", "1": "sum of", "2": "Euclidean length of"}[str(prices.get("norm", "inf"))]
-    keys = ("carbon_weight", "water_weight")
-    weighted = "weighted " if any(region.get(key, 1.0) != 1.0 for region in regions for key in keys) else ""
+    every = footprints.every(scenario)
+    named = [one.name for one in every if one.usd > 0 or one.name in ("carbon", "water")]
+    told = f"{', '.join(named[:-1])} and {named[-1]}"
+    weighted = any(footprints.weight(region, name) != 1.0 for region in regions for name in named)
     delay = " + priced delay" if prices.get("delay_usd_per_s", 0.0) > 0 else ""
-    return f"cost + priced {norm} {weighted}carbon and water{delay}"
+    return f"cost + priced {norm} {'weighted ' if weighted else ''}{told}{delay}"
 
 
 def _meter_residual(records: Records) -> float:
-    """|weight * sum over requests + unattributed - meter| / sum |meter|: the worst of energy, cost, carbon, water.
+    """|weight * sum over requests + unattributed - meter| / sum |meter|: the worst of energy, cost and each footprint.
 
     Over all time, warm-ups included: a request pays for what it used whenever that was.
     """
     weight = records.info["request_weight"]
     residuals = []
-    for charged, metered, unattributed, factor in _ACCOUNTS:
+    further = ((one.column, one.column, f"unattributed_{one.column}", 1.0) for one in records.further)
+    for charged, metered, unattributed, factor in (*_ACCOUNTS, *further):
         meter = np.concatenate([_column(records, metered), _column(records, f"warmup_{metered}")])
         spare = _column(records, unattributed).sum() + _column(records, f"warmup_{unattributed}").sum()
         scale = float(np.abs(meter).sum())

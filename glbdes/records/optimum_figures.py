@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from glbdes.optimum import bound, offline
 from glbdes.records.metrics import Summary
 from glbdes.units import NS_PER_S
-from glbdes.world import Floats, World
+from glbdes.world import Floats, World, meter
 
 
 def summary(world: World, regions: Sequence[str], by_request: bool) -> Summary:
@@ -33,7 +33,8 @@ def summary(world: World, regions: Sequence[str], by_request: bool) -> Summary:
             "dual_usd": found.dual_usd,
             "gap": abs(found.objective_usd - found.dual_usd) / max(abs(found.objective_usd), 1.0),
         },
-        "par": {"carbon": _par(found.carbon_kg), "water": _par(found.water_l)},
+        "footprints": {one.name: one.unit for one in world.footprints},
+        "par": {one.name: _par(amounts[one.column]) for one in world.footprints},
         "totals": {key: float(amounts[key].sum()) for key in amounts if key not in ("requests", "load")}
         | {"network_s": found.network_s, "waiting_s": found.waiting_s},
         "regions": {
@@ -47,6 +48,10 @@ def summary(world: World, regions: Sequence[str], by_request: bool) -> Summary:
         "duals": {
             "carbon_usd_per_kg": dict(zip(regions, found.carbon_usd_per_kg.tolist(), strict=True)),
             "water_usd_per_l": dict(zip(regions, found.water_usd_per_l.tolist(), strict=True)),
+            **{
+                f"{one.name}_usd_per_{one.unit}": dict(zip(regions, usd.tolist(), strict=True))
+                for one, usd in zip(world.further, found.further_usd, strict=True)
+            },
         },
         "solve_s": solve_s,
     }
@@ -60,6 +65,8 @@ def _amounts(world: World, found: offline.Optimum) -> dict[str, Floats]:
         "cost_usd": found.cost_usd,
         "carbon_kg": found.carbon_kg,
         "water_l": found.water_l,
+        **{one.column: found.further[k] for k, one in enumerate(world.further)},
+        "embodied_kg": meter.embodied_kg(world) * world.slots,
         "it_kwh": it_kwh.sum(axis=0),
         "facility_kwh": (it_kwh * world.signals.pue[: world.slots]).sum(axis=0),
         "requests": load_rps.sum(axis=0) * (world.slot_ns / NS_PER_S),

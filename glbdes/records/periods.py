@@ -9,28 +9,30 @@ from typing import Any, Final, Literal
 import pandas as pd
 
 from glbdes.records.writer import SLOTS_FILE, Records
+from glbdes.world import footprints
 
 Period = Literal["season", "month"]
 
 SEASONS: Final = ("Dec-Feb", "Mar-May", "Jun-Aug", "Sep-Nov")
-AMOUNTS: Final = ("cost_usd", "carbon_kg", "water_l")
 
 
 def by_period(runs: Mapping[str, Records], period: Period) -> pd.DataFrame:
-    """A row a policy and period, in order of time: slots; cost_usd, carbon_kg, water_l of all regions; carbon_par,
-    water_par.
+    """A row a policy and period, in order of time: slots; cost_usd, carbon_kg, water_l and further footprints of
+    all regions; carbon_par, water_par, ...
 
     A PAR is the largest region's sum over the period, over the mean of regions; NaN where there is none.
     """
     rows: list[dict[str, Any]] = []
     for label, records in runs.items():
-        table = records.read(SLOTS_FILE, ["slot", "time_utc", "region", *AMOUNTS]).to_pandas()
+        named = footprints.every(records.info["scenario"])
+        amounts = ["cost_usd", *(one.column for one in named)]
+        table = records.read(SLOTS_FILE, ["slot", "time_utc", "region", *amounts]).to_pandas()
         table["period"] = _names(table["time_utc"], period)
         for name, part in table.groupby("period", sort=False):
-            sums = part.groupby("region", sort=False, observed=True)[list(AMOUNTS)].sum()
+            sums = part.groupby("region", sort=False, observed=True)[amounts].sum()
             row: dict[str, Any] = {"policy": label, "period": name, "slots": int(part["slot"].nunique())}
-            row |= {key: float(sums[key].sum()) for key in AMOUNTS}
-            row |= {f"{key.partition('_')[0]}_par": _par(sums[key]) for key in AMOUNTS[1:]}
+            row |= {key: float(sums[key].sum()) for key in amounts}
+            row |= {f"{one.name}_par": _par(sums[one.column]) for one in named}
             rows.append(row)
     return pd.DataFrame(rows)
 

@@ -28,30 +28,22 @@ from numpy.typing import NDArray
 from glbdes.base import seals
 from glbdes.base.folders import MARK, read_mark
 from glbdes.errors import RecordsError, nearest
+from glbdes.records import columns
 from glbdes.records.books import Books
 from glbdes.records.column_units import with_units
-from glbdes.records.columns import (
-    NAME,
-    PLANS,
-    REQUESTS,
-    REQUESTS_IN_SESSIONS,
-    SLOTS,
-    Names,
-    plan_columns,
-    request_columns,
-    slot_columns,
-)
+from glbdes.records.columns import NAME, PLANS, Names, requests_schema, slots_schema
 from glbdes.records.info import RunInfo, listed, validated
 from glbdes.records.sketch import Sketch
-from glbdes.world import SlotRecord, World
+from glbdes.world import SlotRecord, World, footprints
 from glbdes.world.compression import Watch
+from glbdes.world.footprints import Footprint
 
 FORMAT: Final = 5  # of the run folder; a change of columns raises it
 ROW_GROUP: Final = 1 << 18  # rows held back until they are written together
 REQUESTS_FILE: Final = "requests/part-0.parquet"
 SLOTS_FILE: Final = "slots.parquet"
 PLANS_FILE: Final = "plans.parquet"
-SCHEMAS: Final = {REQUESTS_FILE: REQUESTS, SLOTS_FILE: SLOTS, PLANS_FILE: PLANS}
+TABLES: Final = (REQUESTS_FILE, SLOTS_FILE, PLANS_FILE)
 SUMMARY_FILE: Final = "summary.json"
 HELD: Final = 1 << 11  # slots held back, however few rows they have
 
@@ -84,12 +76,13 @@ class Writer:
         self.books = Books(world, names.regions, by_request=by_request)
         self.folder = folder
         (folder / "requests").mkdir()
-        self._requests = _Table(folder / REQUESTS_FILE, REQUESTS_IN_SESSIONS if world.in_sessions else REQUESTS)
+        kept = requests_schema(world.further, in_sessions=world.in_sessions)
+        self._requests = _Table(folder / REQUESTS_FILE, kept)
         self._ended: list[NDArray[Any]] = []  # not written yet
         self._rows = 0
         self._thread = ThreadPoolExecutor(1)  # compression waits for no interpreter
         self._writing: Future[None] | None = None
-        self._slots = _Table(folder / SLOTS_FILE, SLOTS)
+        self._slots = _Table(folder / SLOTS_FILE, slots_schema(world.further))
         self._plans = _Table(folder / PLANS_FILE, PLANS)
 
     def __enter__(self) -> "Writer":
@@ -143,7 +136,7 @@ class Writer:
         """Write `chunks` as a row group, by id: then ids and times climb, and take a third of the room."""
         rows = np.concatenate(chunks)
         rows = rows[np.argsort(rows["request_id"])]
-        self._requests.add(request_columns(rows, self.world, self.names, self.start_utc))
+        self._requests.add(columns.request_columns(rows, self.world, self.names, self.start_utc))
         self._requests.flush()
 
     def slot(self, record: SlotRecord) -> None:
@@ -151,8 +144,10 @@ class Writer:
         book = self.books.slot(record)
         if self.watch is not None:
             self.watch.slot(record)
-        self._slots.add(slot_columns(record, book, self.world, self.names, self.start_utc, self.books.by_request))
-        self._plans.add(plan_columns(record, self.names, self.world.classes))
+        self._slots.add(
+            columns.slot_columns(record, book, self.world, self.names, self.start_utc, self.books.by_request)
+        )
+        self._plans.add(columns.plan_columns(record, self.names, self.world.classes))
 
 
 def sampled(request_id: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
@@ -178,7 +173,7 @@ class _Table:
         encodings |= {one.name: "BYTE_STREAM_SPLIT" for one in schema if one.type == pa.float64()}
         if encodings.pop("request_weight", None):
             names.append("request_weight")  # one value throughout
-        if schema is REQUESTS:  # runs of one value: a few bytes for each run
+        if "request_id" in schema.names:  # runs of one value: a few bytes for each run
             encodings.pop("slot")
             names += ["slot", "time_utc"]
         self.writer = pq.ParquetWriter(
@@ -248,6 +243,11 @@ class Records:
     info: dict[str, Any]  # run.json
     checked: set[str] = field(default_factory=set)
 
+    @property
+    def further(self) -> tuple[Footprint, ...]:
+        """The footprints beyond carbon and water."""
+        return footprints.further(self.info["scenario"])
+
     @cached_property
     def requests(self) -> ds.Dataset:
         """All requests, not read yet."""
@@ -255,7 +255,7 @@ class Records:
         with reading(path):
             dataset = ds.dataset(path, format="parquet")
             rows = dataset.count_rows()
-        _must_be(dataset.schema, REQUESTS_IN_SESSIONS if "session" in dataset.schema.names else REQUESTS, path)
+        _must_be(dataset.schema, requests_schema(self.further, in_sessions="session" in dataset.schema.names), path)
         _must_have(rows, self.info["files"][REQUESTS_FILE]["rows"], path)
         return dataset
 
@@ -276,7 +276,7 @@ class Records:
         """The table in slots.parquet or plans.parquet, or some of its columns, for whoever needs no more."""
         path = self._path(name)
         with reading(path), pq.ParquetFile(path) as file:
-            _must_be(file.schema_arrow, SCHEMAS[name], path)
+            _must_be(file.schema_arrow, PLANS if name == PLANS_FILE else slots_schema(self.further), path)
             _must_have(file.metadata.num_rows, self.info["files"][name]["rows"], path)
             return file.read(columns)
 
@@ -302,7 +302,7 @@ def open_run(folder: str | Path) -> Records:
     if not folder.is_dir():
         raise RecordsError(f"{folder}: no such folder")
     info = validated(read_mark(folder, MARK, FORMAT, "a finished run"), RunInfo, folder / MARK)
-    listed(info, (*SCHEMAS, SUMMARY_FILE), folder / MARK)
+    listed(info, (*TABLES, SUMMARY_FILE), folder / MARK)
     scenario, rows = info["scenario"], info["files"][SLOTS_FILE]["rows"]
     wanted = scenario["time"]["slots"] * len(scenario["regions"])
     if rows != wanted:

@@ -57,7 +57,7 @@ def _replicas(document: Document) -> Iterator[Problem]:
         def value(key: str, own: Document = own) -> float:
             return number(own if own.get(key) is not None else fleet, key)
 
-        replicas = value("replicas") if any(one.get("replicas") is not None for one in (own, fleet)) else 1.0
+        replicas = 1.0 if own.get("replicas") is None and fleet.get("replicas") is None else value("replicas")
         if value("min_awake") > replicas:
             place = f"regions.{name}.min_awake" if own.get("min_awake") is not None else "fleet.min_awake"
             rule = f"must be <= {replicas:g}, the replicas of {name}"

@@ -26,6 +26,7 @@ from glbdes.errors import ScenarioError
 from glbdes.scenario.complaints import refuse
 from glbdes.scenario.demand import Workload
 from glbdes.scenario.elastic import Scaling, Share
+from glbdes.scenario.footprints import Footprint
 from glbdes.scenario.kinds import (
     File,
     Knot,
@@ -144,6 +145,8 @@ class Pool(Model):
     host_sleep_w: NonNegative | None = None  # default: host_w, as if the server stayed on
     sleep_after_s: SomeSeconds | None = None  # default: never
     wake_s: WakeS | None = None
+    embodied_kg: NonNegative | None = None  # CO2e of making a replica, servers and all; default: not told
+    life_years: Positive | None = None  # over which it counts
     min_awake: Annotated[int, Field(ge=0, le=MOST_REPLICAS)] | None = None  # default: 1; rules "follow" and "planned"
     target_utilisation: Share | None = None  # default: 0.7; of replicas awake, what "follow" and plans aim at
 
@@ -167,11 +170,13 @@ class Region(Pool, Place):
     capacity: Positive | None = None  # fluid engine in the paper's units: MW at full load, instead of a profile
     carbon_weight: NonNegative = 1.0  # of its footprints in the objective's norms
     water_weight: NonNegative = 1.0
+    footprint_weights: dict[Name, NonNegative] = {}  # noqa: RUF012 (pydantic copies it)  # of the others; default: 1
     pue: Annotated[float, Field(ge=1, le=MOST)] | None = None
     price_usd_per_kwh: Number | None = None
     carbon_g_per_kwh: NonNegative | None = None
     wue_l_per_kwh: NonNegative | None = None
     ewif_l_per_kwh: NonNegative | None = None
+    footprints: dict[Name, NonNegative] = {}  # noqa: RUF012  # series of the others, in their units
     cloud: Label | None = None  # "aws:eu-central-1": what it lends is in `clouds`
     signal: Label | None = None  # what it is called in the source of signals, if not by its own name
 
@@ -244,7 +249,7 @@ class Fault(Model):
     region: str
     kind: Literal["outage", "signal", "power_cap"] | None = None  # None: "signal" if there is one, else "outage"
     max_kw: Positive | None = None  # power_cap: of IT power
-    signal: Literal["price", "carbon", "water"] | None = None
+    signal: Name | None = None  # "price", "carbon", "water" or another footprint's name
     start_h: Annotated[NonNegative, Field(le=MOST_H)]
     end_h: Annotated[Positive, Field(le=MOST_H)]
 
@@ -281,6 +286,7 @@ class Scenario(Changeable):
     known_ahead: KnownAhead = KnownAhead()
     policy: PolicyChoice = PolicyChoice()
     objective: Objective = Objective()
+    footprints: dict[Name, Footprint] = {}  # noqa: RUF012  # beyond carbon and water
     faults: Annotated[tuple[Fault, ...], Field(strict=False)] = ()
     records: Records = Records()
 

@@ -1,6 +1,7 @@
 """`key.path=value` settings laid over a scenario's document before it is validated."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 from glbdes.base import reading
@@ -25,7 +26,7 @@ def apply(document: dict[str, Any], overrides: tuple[str, ...]) -> None:
         try:
             path, value = parse(text)
             for holder, key in _targets(document, path[:-1], path[-1], text):
-                holder[key] = value
+                holder[key] = deepcopy(value)  # each its own, for settings that follow
         except ScenarioError as error:
             problems.extend(error.problems)
     if problems:

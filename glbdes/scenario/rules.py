@@ -11,7 +11,7 @@ from itertools import islice, pairwise
 from typing import Any
 
 from glbdes.errors import MOST_PROBLEMS, brief, nearest
-from glbdes.scenario import elastic, places, sizes
+from glbdes.scenario import elastic, footprints, places, sizes
 from glbdes.scenario.document import Document, Problem, entries, number, table
 from glbdes.units import S_PER_H
 
@@ -173,6 +173,10 @@ def _faults(document: Document) -> Iterator[Problem]:
         place, region = f"faults.{index}", fault.get("region")
         if isinstance(region, str) and region not in regions:
             yield _unknown(f"{place}.region", region, "region", regions)
+        signal, heard = fault.get("signal"), footprints.heard(document)
+        if isinstance(signal, str) and signal not in heard:
+            known = " or ".join((", ".join(f"'{one}'" for one in heard[:-1]), f"'{heard[-1]}'"))
+            yield Problem(f"{place}.signal", f" = '{brief(signal)}', must be {known}{nearest(signal, heard)}")
         start_h, end_h = number(fault, "start_h"), number(fault, "end_h")
         if end_h <= start_h:
             yield Problem(f"{place}.end_h", f" = {end_h:g} h, must be > start_h = {start_h:g} h")
@@ -222,6 +226,8 @@ RULES: tuple[Callable[[Document], Iterator[Problem]], ...] = (
     places.broken,
     _latencies,
     _fleet,
+    footprints.broken,
+    footprints.embodied,
     _faults,
     elastic.broken,
     _apart,

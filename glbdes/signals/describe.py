@@ -8,7 +8,7 @@ import pandas as pd
 
 from glbdes.signals import imports
 from glbdes.signals.sources.series import Piece, check, onto
-from glbdes.signals.tidy import SIGNALS, read_tidy
+from glbdes.signals.tidy import KEYS, read_tidy
 from glbdes.units import NS_PER_S, S_PER_H
 
 HOLES: Final = 10  # that are listed of a series
@@ -22,7 +22,7 @@ def describe(path: Path) -> dict[str, Any]:
 
     Raises `SignalError` as `tidy.read_tidy`, `series.check` and `imports.facts_of` do.
     """
-    table = read_tidy(path)
+    table = read_tidy(path, None)
     facts = imports.facts_of(path) or {"regions": {}}
     begin, end = _ns(table["time_utc"].min()), _ns(table["time_utc"].max())
     regions: dict[str, Any] = {}
@@ -33,8 +33,8 @@ def describe(path: Path) -> dict[str, Any]:
             "signals": {
                 column: _series(path, rows, column, begin, end)
                 | {"share_estimated": told.get("share_estimated", {}).get(column)}
-                for column in SIGNALS
-                if column in rows and rows[column].notna().any()
+                for column in _columns(table)
+                if rows[column].notna().any()
             },
         }
     return {"file": str(path), "licence": facts.get("licence"), "regions": regions}
@@ -42,15 +42,20 @@ def describe(path: Path) -> dict[str, Any]:
 
 def course(path: Path) -> pd.DataFrame:
     """Means of days, or of weeks if there are many days: time_utc, region, signal, value; for a figure."""
-    table = read_tidy(path)
+    table = read_tidy(path, None)
     begin = table["time_utc"].min().floor("D")
     long = (table["time_utc"].max() - begin).days > MOST_DAYS
     step = pd.Timedelta(days=7 if long else 1)
     bins = begin + (table["time_utc"] - begin) // step * step
-    columns = [column for column in SIGNALS if column in table and table[column].notna().any()]
+    columns = [column for column in _columns(table) if table[column].notna().any()]
     means = table.assign(time_utc=bins).groupby(["region", "time_utc"], sort=False)[columns].mean().reset_index()
     found = means.melt(["time_utc", "region"], columns, var_name="signal", value_name="value")
     return pd.DataFrame(found.dropna(subset=["value"]))
+
+
+def _columns(table: pd.DataFrame) -> list[str]:
+    """Signals, and what may be of footprints that scenarios name."""
+    return [column for column in table.columns if column not in KEYS]
 
 
 def _series(path: Path, rows: pd.DataFrame, column: str, begin: int, end: int) -> dict[str, Any]:

@@ -12,14 +12,16 @@ from glbdes.errors import SignalError
 from glbdes.signals.imports import Facts, Imported, facts_of
 from glbdes.signals.sources.download import fetch
 from glbdes.signals.sources.series import Piece, Slots, check, holds, onto
-from glbdes.signals.tidy import COLUMNS, KEYS, SIGNALS, read_tidy
+from glbdes.signals.tidy import COLUMNS, KEYS, read_tidy
 from glbdes.units import NS_PER_S
 
 MARGINAL: Final = "marginal"
 
 
-def join(paths: Sequence[Path], made_by: str) -> Imported:
+def join(paths: Sequence[Path], made_by: str, more: Sequence[str] | None = None) -> Imported:
     """The tables at `paths` as one, on the coarsest of their steps, over the time that all columns have.
+
+    `more` : columns of further footprints, as `tidy.read_tidy` takes them.
 
     Raises
     ------
@@ -30,9 +32,11 @@ def join(paths: Sequence[Path], made_by: str) -> Imported:
     pieces: dict[str, dict[str, list[Piece]]] = {}
     told = [facts_of(path) for path in paths]
     for path in paths:
-        for name, rows in read_tidy(path).groupby("region", sort=False):
-            for column in SIGNALS:
-                if column in rows and (some := rows[column].notna()).any():
+        table = read_tidy(path, more)
+        columns = [column for column in table.columns if column not in KEYS]
+        for name, rows in table.groupby("region", sort=False):
+            for column in columns:
+                if (some := rows[column].notna()).any():
                     piece = _piece(path, str(name), column, rows[some])
                     check(piece)
                     pieces.setdefault(str(name), {}).setdefault(column, []).append(piece)
@@ -43,7 +47,8 @@ def join(paths: Sequence[Path], made_by: str) -> Imported:
     grids = {name: {c: onto(found, step_ns) for c, found in columns.items()} for name, columns in pieces.items()}
     first, end = _common(grids, paths)
     table = pd.concat([_rows(name, grids[name], first, end) for name in pieces], ignore_index=True)
-    table = table[[column for column in COLUMNS if column in table.columns]].sort_values(
+    known = [column for column in COLUMNS if column in table.columns]
+    table = table[[*known, *(column for column in table.columns if column not in COLUMNS)]].sort_values(
         list(KEYS)[::-1], ignore_index=True, kind="stable"
     )
     return Imported(table, _facts(paths, told, grids, (first, end), made_by))

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glbdes.errors import SignalError
+from glbdes.scenario.footprints import Footprint, columns
 from glbdes.scenario.model import Fault, KnownAhead, Region, SignalsSource, Time
-from glbdes.signals import table
-from glbdes.signals.table import Signals
+from glbdes.signals import further, table
+from glbdes.signals.table import Floats, Signals
 from glbdes.units import H_PER_DAY, S_PER_H
 
 Ints = NDArray[np.int64]
@@ -41,13 +42,22 @@ def environment(
     ahead: KnownAhead,
     time: Time,
     folder: Path | None,
+    footprints: Mapping[str, Footprint] | None = None,
 ) -> Environment:
-    """The signals of `regions` over the horizon, and before it. Raises `SignalError` as `table.told` and `seen` do."""
-    true, lent = table.told(source, regions, time, folder)
+    """The signals of `regions` over the horizon, and before it, and those of `footprints`. Raises `SignalError` as
+    `table.told` and `seen` do."""
+    footprints = footprints or {}
+    true, lent, series = table.told(source, regions, time, folder, footprints)
     history, horizon = slice(-time.slots), slice(-time.slots, None)
-    told = seen(true, faults, tuple(regions), time)
+
+    def whole(signals: Signals, series: Mapping[str, Floats]) -> Signals:
+        water = signals.wue_l_per_kwh, signals.ewif_l_per_kwh
+        return replace(signals, further_per_kwh=further.per_it_kwh(footprints, series, *water, signals.pue))
+
+    told = whole(*held(true, faults, tuple(regions), time, footprints, series))
     past = told.part(history) if len(true.pue) > time.slots else None
-    return Environment(true.part(horizon), told.part(horizon), lent, price_ahead_slots(ahead, time), past)
+    truth = whole(true, series).part(horizon)
+    return Environment(truth, told.part(horizon), lent, price_ahead_slots(ahead, time), past)
 
 
 def seen(signals: Signals, faults: Sequence[Fault], region_names: Sequence[str], time: Time) -> Signals:
@@ -58,14 +68,28 @@ def seen(signals: Signals, faults: Sequence[Fault], region_names: Sequence[str],
 
     Raises `SignalError` for a signal that is missing from the very first slot on: no value is known by then.
     """
+    return held(signals, faults, region_names, time, {}, {})[0]
+
+
+def held(
+    signals: Signals,
+    faults: Sequence[Fault],
+    region_names: Sequence[str],
+    time: Time,
+    footprints: Mapping[str, Footprint],
+    series: Mapping[str, Floats],
+) -> tuple[Signals, dict[str, Floats]]:
+    """As `seen`, and the same of the `series` of `footprints`."""
     slots = len(signals.pue)
     begins_h = (np.arange(slots) - (slots - time.slots)) * time.slot_s / S_PER_H
     known = np.arange(slots)[:, None].repeat(len(region_names), axis=1)  # the slot whose value is seen
-    last = {column: known.copy() for columns in HIDES.values() for column in columns}
+    hides = HIDES | {name: tuple(columns({name: one})) for name, one in footprints.items()}
+    truth = {column: getattr(signals, column) for hidden in HIDES.values() for column in hidden} | dict(series)
+    last = {column: known.copy() for column in truth}
     for fault in (fault for fault in faults if fault.signal is not None):
         r = list(region_names).index(fault.region)
         hidden = (begins_h >= fault.start_h) & (begins_h < fault.end_h)
-        for column in HIDES[fault.signal or ""]:
+        for column in hides[fault.signal or ""]:
             last[column][hidden, r] = -1
             if last[column][0, r] < 0:
                 raise SignalError(
@@ -75,11 +99,12 @@ def seen(signals: Signals, faults: Sequence[Fault], region_names: Sequence[str],
     stale = signals.stale_slots.copy()
     arrays = {}
     for column, slot in last.items():
-        held = np.maximum.accumulate(slot, axis=0)
-        arrays[column] = np.take_along_axis(getattr(signals, column), held, axis=0)
-        age = np.take_along_axis(signals.stale_slots, held, axis=0) + known - held
-        stale = np.maximum(stale, np.where(held < known, age, 0))
-    return replace(signals, **arrays, stale_slots=stale)
+        before = np.maximum.accumulate(slot, axis=0)
+        arrays[column] = np.take_along_axis(truth[column], before, axis=0)
+        age = np.take_along_axis(signals.stale_slots, before, axis=0) + known - before
+        stale = np.maximum(stale, np.where(before < known, age, 0))
+    last_series = {column: arrays.pop(column) for column in series}
+    return replace(signals, **arrays, stale_slots=stale), last_series
 
 
 def price_ahead_slots(known: KnownAhead, time: Time) -> Ints | None:

@@ -9,7 +9,7 @@ it (a slot gets the mean of its steps). `start_utc` must fall on a boundary of t
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import Final
@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 from glbdes.errors import MOST_PROBLEMS, SignalError, brief, nearest
 from glbdes.resources import find, shipped
 from glbdes.scenario import clouds
+from glbdes.scenario.footprints import Footprint, columns
 from glbdes.scenario.model import Region, SignalsSource, Time
 from glbdes.scenario.sizes import MOST, MOST_CELLS
-from glbdes.signals import synthetic
+from glbdes.signals import further, synthetic
 from glbdes.signals.authors import is_authors, read_authors
+from glbdes.signals.grid import Grid
 from glbdes.signals.join import join
-from glbdes.signals.tidy import MINIMUM, MOST_STEPS, SIGNALS, read_tidy
+from glbdes.signals.tidy import MINIMUM, SIGNALS, read_tidy
 from glbdes.units import NS_PER_S, S_PER_H
 
 Floats = NDArray[np.float64]
@@ -48,6 +50,12 @@ class Signals:
     ewif_l_per_kwh: Floats  # off site, per grid (facility) kWh
     pue: Floats
     stale_slots: NDArray[np.int64]
+    further_per_kwh: Floats = None  # type: ignore[assignment]  # [slot, k, region] per IT kWh, of other footprints; or none
+
+    def __post_init__(self) -> None:
+        if self.further_per_kwh is None:
+            slots, regions = self.pue.shape
+            object.__setattr__(self, "further_per_kwh", np.zeros((slots, 0, regions)))
 
     def upto(self, slot: int) -> "Signals":
         """The slots before `slot`, as views."""
@@ -63,16 +71,31 @@ class Signals:
         return Signals(*(getattr(self, name)[slots] for name in self.__dataclass_fields__))
 
 
-def load(source: SignalsSource, regions: Mapping[str, Region], time: Time, folder: Path | None) -> Signals:
+Footprints = Mapping[str, Footprint]
+
+
+def load(
+    source: SignalsSource,
+    regions: Mapping[str, Region],
+    time: Time,
+    folder: Path | None,
+    footprints: Footprints | None = None,
+) -> Signals:
     """The signals of `regions`, in their order, over the horizon alone; all else as `read`."""
-    return read(source, regions, time, folder).part(slice(-time.slots, None))
+    return read(source, regions, time, folder, footprints).part(slice(-time.slots, None))
 
 
-def read(source: SignalsSource, regions: Mapping[str, Region], time: Time, folder: Path | None) -> Signals:
+def read(
+    source: SignalsSource,
+    regions: Mapping[str, Region],
+    time: Time,
+    folder: Path | None,
+    footprints: Footprints | None = None,
+) -> Signals:
     """The signals of `regions`, in their order: of the history, oldest first, and then of the `time.slots` slots.
 
     The history are the slots before `time.start_utc`, up to `source.history_h`, of which every value is there in every
-    region (or may be held); none if no source says anything of a region.
+    region (or may be held); none if no source says anything of a region. `further_per_kwh` is of `footprints`.
 
     `source.source` is "constant", "synthetic", a file or a folder in the authors' layout, `source.sources` files to be
     joined; relative paths start at `folder`, and a bare file name may be a shipped trace. The source gives the slotwise
@@ -86,39 +109,43 @@ def read(source: SignalsSource, regions: Mapping[str, Region], time: Time, folde
         A source that cannot be found or read; a region or signal that nobody gives; values that are missing (unless
         `source.missing = "hold"`), twice there, unsorted or out of range; too few slots; a step that does not fit.
     """
-    return told(source, regions, time, folder)[0]
+    found, _, series = told(source, regions, time, folder, footprints or {})
+    per_kwh = further.per_it_kwh(footprints or {}, series, found.wue_l_per_kwh, found.ewif_l_per_kwh, found.pue)
+    return replace(found, further_per_kwh=per_kwh)
 
 
 def told(
-    source: SignalsSource, regions: Mapping[str, Region], time: Time, folder: Path | None
-) -> tuple[Signals, tuple[tuple[str, str], ...]]:
-    """The signals as in `read`, and (region, signal) of each that its cloud region lends."""
-    constants = {name: _constants(region) for name, region in regions.items()}
+    source: SignalsSource, regions: Mapping[str, Region], time: Time, folder: Path | None, footprints: Footprints
+) -> tuple[Signals, tuple[tuple[str, str], ...], further.Series]:
+    """The signals as in `read`; (region, signal) of each that its cloud region lends; the series of `footprints`."""
+    constants = {name: _constants(region, footprints) for name, region in regions.items()}
+    more = tuple(columns(footprints))
     spare = {name: cloud.constants for name, region in regions.items() if (cloud := clouds.of(region.cloud))}
     if source.source == "constant" and source.sources is None:
         if named := [name for name, region in regions.items() if region.signal is not None]:
             told = f"regions.{named[0]}.signal = '{brief(regions[named[0]].signal)}'"
             raise SignalError(f"{told}, but signals.source = 'constant' has no names: name a file")
-        return _assemble({}, constants, spare, time, "constant")
+        return _assemble({}, constants, spare, time, "constant", footprints)
     if source.sources is not None:
-        table, place = join([_path(one, folder) for one in source.sources], "").table, ", ".join(source.sources)
+        table, place = join([_path(one, folder) for one in source.sources], "", more).table, ", ".join(source.sources)
     elif source.source == SYNTHETIC:
         table, place = _drawn(source, time), "signals.source = 'synthetic'"
     else:
-        table, place = _table(source.source, folder)
-    series = {}
+        table, place = _table(source.source, folder, more)
+    given = {}
     known = set(table["region"])
     wanted = _wanted(source, len(regions), time)
     for name, region in regions.items():
         theirs = region.signal or (name if name in known else _zone(region, known) or name)
         if theirs in known:
-            series[name] = _region(table[table["region"] == theirs], _Grid(table, time, place, theirs), source, wanted)
+            grid = Grid(table, time, place, theirs)
+            given[name] = _region(table[table["region"] == theirs], grid, source, wanted, more)
         elif region.signal is not None:
             told = f"has no region '{brief(theirs)}'{nearest(theirs, known)}"
             raise SignalError(f"{place}: {told} (regions.{name}.signal)")
-        elif len(constants[name] | spare.get(name, {})) < len(SIGNALS):
+        elif any(column not in constants[name] | spare.get(name, {}) for column in SIGNALS):
             raise SignalError(f"{place}: has no region '{name}'{nearest(name, known)}")
-    return _assemble(series, constants, spare, time, place)
+    return _assemble(given, constants, spare, time, place, footprints)
 
 
 def _zone(region: Region, known: Collection[str]) -> str | None:
@@ -148,17 +175,20 @@ def _path(source: str, folder: Path | None) -> Path:
     return path
 
 
-def _table(source: str, folder: Path | None) -> tuple[pd.DataFrame, str]:
+def _table(source: str, folder: Path | None, more: tuple[str, ...]) -> tuple[pd.DataFrame, str]:
     path = _path(source, folder)
     if path.is_file():
-        return read_tidy(path), source
+        return read_tidy(path, more), source
     if not is_authors(path):
         raise SignalError(f"signals.source = '{source}': is no folder in the authors' layout (carbon/, price/, water/)")
     return read_authors(path), source
 
 
-def _constants(region: Region) -> dict[str, float]:
-    return {column: value for column in SIGNALS if (value := getattr(region, column)) is not None}
+def _constants(region: Region, footprints: Footprints) -> dict[str, float]:
+    """By column."""
+    found = {column: value for column in SIGNALS if (value := getattr(region, column)) is not None}
+    known = {series: column for column, series in columns(footprints).items()}
+    return found | {known[series]: value for series, value in region.footprints.items()}
 
 
 def _assemble(
@@ -167,10 +197,12 @@ def _assemble(
     spare: dict[str, dict[str, float]],
     time: Time,
     place: str,
-) -> tuple[Signals, tuple[tuple[str, str], ...]]:
-    """Columns of regions side by side, and what of them is `spare`; every problem with who gives what in one report."""
+    footprints: Footprints,
+) -> tuple[Signals, tuple[tuple[str, str], ...], further.Series]:
+    """Columns of regions side by side, what of them is `spare`, and the series of `footprints`; every problem with who
+    gives what in one report."""
     slots = min((len(ages) for given, ages in series.values() if given), default=time.slots)  # and those of the history
-    arrays = {column: np.full((slots, len(constants)), np.nan) for column in SIGNALS}
+    arrays = {column: np.full((slots, len(constants)), np.nan) for column in (*SIGNALS, *columns(footprints))}
     stale = np.zeros((slots, len(constants)), dtype=np.int64)
     problems, lent = [], []
     for r, (name, own) in enumerate(constants.items()):
@@ -187,88 +219,20 @@ def _assemble(
                 problems.append(f"regions.{name}.{column} is given neither there nor by signals.source = '{place}'")
             else:
                 arrays[column][:, r] = own[column] if column in own else given[column][-slots:]
+        for told in further.chosen(footprints, name, given, own, f"signals.source = '{place}'"):
+            if isinstance(told, str):
+                problems.append(told)
+            else:
+                arrays[told[0]][:, r] = own[told[0]] if told[1] else given[told[0]][-slots:]
     if problems:
         more = ["and more"] * (len(problems) > MOST_PROBLEMS)
         raise SignalError("\n".join(problems[:MOST_PROBLEMS] + more))
-    return Signals(**arrays, stale_slots=stale), tuple(lent)
-
-
-class _Grid:
-    """Where one region's rows of a table lie in relation to the slots. Times are integer ns."""
-
-    def __init__(self, table: pd.DataFrame, time: Time, place: str, region: str) -> None:
-        self.place, self.region, self.time = place, region, time
-        start = pd.Timestamp(time.start_utc)
-        self.start = start.tz_convert(None) if start.tz is not None else start
-        rows = table[table["region"] == region]
-        stamps = rows["time_utc"].to_numpy().astype("datetime64[ns]").astype(np.int64)
-        steps = np.diff(stamps)
-        if (steps <= 0).any():
-            row = int(np.argmax(steps <= 0))
-            again = rows["time_utc"].iloc[row + 1]
-            before = rows["time_utc"].iloc[row]
-            rule = "stands there twice" if steps[row] == 0 else f"comes after {before}, must be sorted"
-            raise SignalError(f"{place}, row {rows.index[row + 1] + 1}: region {region}, time_utc = {again} {rule}")
-        self.slot = max(round(time.slot_s * NS_PER_S), 1)
-        self.step = int(pd.Series(steps).mode()[0]) if len(steps) else self.slot
-        if (steps % self.step).any():
-            row = int(np.argmax(steps % self.step > 0)) + 1
-            raise SignalError(f"{place}, row {rows.index[row] + 1}: region {region}, time_utc is off the file's step")
-        self.index = (stamps - stamps[0]) // self.step
-        coarse, fine = max(self.step, self.slot), min(self.step, self.slot)
-        if coarse % fine:
-            raise SignalError(
-                f"{place}: has a step of {self.step / NS_PER_S:g} s, time.slot_s = {time.slot_s:g} s must divide it "
-                "or be a multiple of it"
-            )
-        self.per_slot = max(1, self.slot // self.step)  # steps that make a slot
-        self.per_step = max(1, self.step // self.slot)  # slots that a step lasts
-        self.before = self._offset(int(stamps[0]), fine)  # steps or slots, the finer, before the start
-        self.last = self._last(table)
-        if self.last * self.per_step > MOST_STEPS:
-            long = f"{self.last:g} steps of {self.step / NS_PER_S:g} s for slots of {time.slot_s:g} s"
-            raise SignalError(f"{place}: region {region} has {long}, must be <= {MOST_STEPS:g} of the finer of them")
-
-    def _offset(self, first: int, fine: int) -> int:
-        begin = pd.Timestamp(first)
-        offset = int(self.start.as_unit("ns").value) - first
-        if offset < 0:
-            raise SignalError(
-                f"time.start_utc = {self.start} must not be before {begin}, where {self.place} begins ({self.region})"
-            )
-        if offset % fine:
-            step = f"{fine / NS_PER_S:g} s from {begin}"
-            raise SignalError(f"time.start_utc = {self.start} must fall on a step of {self.place} ({step})")
-        return offset // fine
-
-    def _last(self, table: pd.DataFrame) -> int:
-        """Steps from the region's first row to the end of the whole table."""
-        first = table.loc[table["region"] == self.region, "time_utc"].iloc[0]
-        return int((table["time_utc"].max() - first).as_unit("ns").value // self.step) + 1
-
-    def slots(self, values: Floats) -> Floats:
-        """`values` of the region's rows as values of slots, NaN where one is missing; slots before the start too."""
-        steps = np.full(self.last, np.nan)
-        steps[self.index] = values
-        fine = steps.repeat(self.per_step)
-        fine = fine[self.before % self.per_slot :]
-        whole = len(fine) // self.per_slot
-        slots = fine[: whole * self.per_slot].reshape(whole, self.per_slot).mean(axis=1)
-        history = self.before // self.per_slot
-        if whole - history < self.time.slots:
-            has = f"{max(0, whole - history)} slots of {self.time.slot_s:g} s from {self.start}"
-            raise SignalError(
-                f"{self.place}: region {self.region} has {has}, time.slots = {self.time.slots} must not be more"
-            )
-        return np.asarray(slots[: history + self.time.slots], dtype=np.float64)
-
-    def moment(self, slot: int) -> pd.Timestamp:
-        """When a slot, counted from the start, begins."""
-        return self.start + pd.Timedelta(slot * self.slot, unit="ns")
+    signals = Signals(**{column: arrays.pop(column) for column in SIGNALS}, stale_slots=stale)
+    return signals, tuple(lent), arrays
 
 
 def _region(
-    rows: pd.DataFrame, grid: _Grid, source: SignalsSource, wanted: int
+    rows: pd.DataFrame, grid: Grid, source: SignalsSource, wanted: int, more: tuple[str, ...]
 ) -> tuple[dict[str, Floats], NDArray[np.int64]]:
     """The columns that the table gives for one region, [slot], and how old the oldest value in force is.
 
@@ -276,7 +240,7 @@ def _region(
     """
     stale = np.zeros(wanted + grid.time.slots, dtype=np.int64)
     arrays: dict[str, Floats] = {}
-    for column in SIGNALS:
+    for column in (*SIGNALS, *more):
         if column not in rows or rows[column].isna().all():
             continue
         _check_range(rows, column, grid)
@@ -288,7 +252,7 @@ def _region(
     return {column: held[-len(stale) :] for column, held in arrays.items()}, stale
 
 
-def _no_clock_hole(age: NDArray[np.int64], column: str, grid: _Grid) -> None:
+def _no_clock_hole(age: NDArray[np.int64], column: str, grid: Grid) -> None:
     """Refuse to hold over the hour that clocks leave out in spring, if it alone is missing: stamps are local times."""
     slots = S_PER_H * NS_PER_S // grid.slot  # of an hour
     ends = np.flatnonzero((age == slots) & (np.append(age[1:], 0) == 0)) if slots else ()
@@ -308,9 +272,9 @@ def _clocks_jump(when: pd.Timestamp) -> bool:
     return when.weekday() == SUNDAY and when.minute == 0 and (europe or america or australia)
 
 
-def _check_range(rows: pd.DataFrame, column: str, grid: _Grid) -> None:
+def _check_range(rows: pd.DataFrame, column: str, grid: Grid) -> None:
     values = rows[column].to_numpy(dtype=np.float64)
-    low = MINIMUM.get(column, -np.inf)
+    low = MINIMUM.get(column, -np.inf if column in SIGNALS else 0.0)
     bad = (np.abs(values) > MOST) | (values < low)
     if bad.any():
         row = int(np.argmax(bad))
@@ -319,7 +283,7 @@ def _check_range(rows: pd.DataFrame, column: str, grid: _Grid) -> None:
         raise SignalError(f"{where}: {column} = {values[row]:g}, must be {rule}")
 
 
-def _hold(slots: Floats, column: str, grid: _Grid, source: SignalsSource) -> tuple[Floats, NDArray[np.int64]]:
+def _hold(slots: Floats, column: str, grid: Grid, source: SignalsSource) -> tuple[Floats, NDArray[np.int64]]:
     """The values, gaps filled by the last known one, and how many slots old each is: all of the horizon's, and of the
     slots before it those after the last one that could not be filled."""
     order = np.arange(len(slots))

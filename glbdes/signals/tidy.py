@@ -2,12 +2,13 @@
 
     time_utc, region, price_usd_per_kwh, carbon_g_per_kwh, wue_l_per_kwh, ewif_l_per_kwh, pue
 
-Signal columns may be absent. A column in another unit is refused with the factor that mends it; so is one that nobody
+Signal columns may be absent. Columns of other footprints may follow, where a scenario names them (`[footprints.NAME]`,
+`scenario.footprints`). A column in another unit is refused with the factor that mends it; so is one that nobody
 knows. What the times and values must be is checked by `signals`, where the horizon is known.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -40,11 +41,14 @@ UNITS: Final = {
     for amount, by_amount in amounts.items()
     for energy, by_energy in _ENERGY.items()
 }
+_FURTHER: Final = re.compile(r"^[a-z][a-z0-9_]*_[a-z][a-z0-9]*_per_(kwh|l)$")
 _STAMP: Final = re.compile(r"^(\d{4}-\d\d-\d\d[ T]\d\d)(Z|[+-]\d\d:?\d\d)?$")  # an hour without its minutes
 
 
-def read_tidy(path: Path) -> pd.DataFrame:
+def read_tidy(path: Path, more: Sequence[str] | None = ()) -> pd.DataFrame:
     """The table in `path`, columns in the order of `COLUMNS`; `time_utc` naive UTC, signals float64, NaN where empty.
+
+    `more` : columns of footprints that the file may have, too, after the others; None: whatever looks like one.
 
     Raises
     ------
@@ -52,15 +56,22 @@ def read_tidy(path: Path) -> pd.DataFrame:
         Unreadable or truncated file; no rows; no such column, or one in another unit; a time or value that is none.
     """
     table = _read(path)
-    _check_columns(list(table.columns), path)
+    if more is None:
+        more = [column for column in map(str, table.columns) if is_further(column)]
+    _check_columns(list(table.columns), path, more)
     if table.empty:
         raise SignalError(f"{path}: has no rows, must have one for each slot and region")
-    found = [column for column in COLUMNS if column in table.columns]
-    values = {column: _numbers(table[column], path) for column in found if column in SIGNALS}
+    found = [column for column in (*COLUMNS, *more) if column in table.columns]
+    values = {column: _numbers(table[column], path) for column in found if column not in KEYS}
     region = table["region"]
     if region.isna().any():
         raise SignalError(f"{path}, row {first_row(region.isna())}: region is empty")
     return pd.DataFrame({"time_utc": utc(table["time_utc"], path), "region": region.astype(str), **values})
+
+
+def is_further(column: str) -> bool:
+    """Whether `column` may be that of a footprint that some scenario names (`scenario.footprints`)."""
+    return column not in COLUMNS and column not in UNITS and _FURTHER.match(column) is not None
 
 
 def first_row(bad: pd.Series) -> int:
@@ -94,14 +105,17 @@ def _read(path: Path) -> pd.DataFrame:
     raise SignalError(f"{path}: is '{suffix}', must be .csv or .parquet")
 
 
-def _check_columns(columns: Iterable[str], path: Path) -> None:
+def _check_columns(columns: Iterable[str], path: Path, more: Sequence[str]) -> None:
     problems = [f"has no column '{key}'" for key in KEYS if key not in columns]
     for column in map(str, columns):
         if column in UNITS and column not in SIGNALS:
             right, factor = UNITS[column]
             problems.append(f"column '{column}' is in the wrong unit, must be {right} = {factor:g} x {column}")
-        elif column not in COLUMNS:
-            problems.append(f"unknown column '{brief(column)}'{nearest(column, COLUMNS)} (known: {', '.join(COLUMNS)})")
+        elif column not in COLUMNS and column not in more:
+            known = (*COLUMNS, *more)
+            told = f"unknown column '{brief(column)}'{nearest(column, known)} (known: {', '.join(known)})"
+            named = "; one of a footprint needs its table [footprints.NAME]" if is_further(column) else ""
+            problems.append(told + named)
     if problems:
         more = ["and more"] * (len(problems) > MOST_PROBLEMS)
         raise SignalError("\n".join(f"{path}: {problem}" for problem in problems[:MOST_PROBLEMS] + more))

@@ -142,10 +142,12 @@ class Comparison:
         """What can be drawn of it, with how each is read."""
         from glbdes.present import figures
 
-        return figures.of_comparison(self.records(), self.table)
+        return figures.of_comparison(self.records(), self.table, self.runs)
 
     def figure(self, name: str) -> "ChartType":
-        """An altair chart: "front", "burden", "footprints", "matrix", "hours", "duals", "latency", "energy", "map"."""
+        """An altair chart: "front", "service", "map", "burden", "footprints", "matrix", "hours", "duals", "latency",
+        "energy".
+        """
         from glbdes.present import figures
 
         return figures.find(self.figures(), name).chart()

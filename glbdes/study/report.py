@@ -6,20 +6,23 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import pandas as pd
 import vl_convert
+from altair.utils.schemapi import debug_mode
 
 from glbdes import records
 from glbdes.base import folders
 from glbdes.base.files import put, reason
 from glbdes.base.revision import commit
 from glbdes.errors import RecordsError, nearest
-from glbdes.present import figures, page, study_tables, tables
+from glbdes.present import figures, findings, page, page_tables, study_tables, tables
 from glbdes.present.figures import Figure
 from glbdes.present.plots import style
-from glbdes.records import metrics
+from glbdes.records import headline, metrics
 from glbdes.study import comparison, sweep
 from glbdes.study.run import Run
 
+MOST_TOLD: Final = 12  # different warnings of a sweep's runs
 PNG_SCALE: Final = 2.0  # for screens of twice the resolution, and for print
 DRAWN: Final[Mapping[str, Callable[[Any], str | bytes]]] = {
     "svg": vl_convert.vegalite_to_svg,
@@ -30,16 +33,11 @@ FORMATS: Final = tuple(DRAWN)
 
 
 class Contents(NamedTuple):
-    """What a page says."""
+    """What a page says and shows."""
 
-    title: str
-    lead: str
+    text: page.Text
     tables: list[page.Rows]
     figures: list[Figure]
-    about: dict[str, str]
-    text: str | None
-    warnings: Sequence[str] = ()
-    notes: Sequence[str] = ()
 
 
 def report(
@@ -98,19 +96,15 @@ def contents(folder: Path) -> Contents:
 
 def render(found: Contents) -> str:
     """The page as HTML."""
-    sections = [
-        page.Section(
-            one.name,
-            one.title,
-            one.how,
-            figures.spec(one.draw(style.WIDTH)),
-            figures.spec(one.draw(style.NARROW)),
-        )
-        for one in found.figures
-    ]
-    return page.render(
-        found.title, found.lead, found.tables, sections, found.about, found.text, found.warnings, found.notes
-    )
+    return page.render(found.text, found.tables, [_section(one) for one in found.figures])
+
+
+def _section(one: Figure) -> page.Section:
+    widths = (style.NARROW, style.WIDTH) if one.half else (style.NARROW, style.WIDTH, style.FULL)
+    draw = one.live or one.draw
+    with debug_mode(False):  # altair would hold each part of a figure to the schema of Vega-Lite whenever it is copied
+        sizes = {width: figures.spec(draw(width)) for width in widths}
+    return page.Section(one.name, one.title, one.how + one.more, sizes, one.half)
 
 
 def _pictures(drawn: Sequence[Figure], folder: Path, formats: Sequence[str]) -> list[Path]:
@@ -128,8 +122,9 @@ def _pictures(drawn: Sequence[Figure], folder: Path, formats: Sequence[str]) -> 
 def _of_run(folder: Path) -> Contents:
     found = records.open_run(folder)
     info, summary = found.info, metrics.summary(found)
-    table = page.Rows("In figures", *study_tables.one(found))
     name, routed = info["scenario"]["name"], tables.routed_by(info["policy"], summary["dispatch"])
+    row = pd.DataFrame([headline.row(summary, info, None)])
+    shown = [page_tables.main("In figures", [routed], row), page_tables.every(*study_tables.one(found))]
     about = {
         "Run": str(folder),
         "Scenario": f"{name}: {info['scenario']['description']}",
@@ -142,8 +137,10 @@ def _of_run(folder: Path) -> Contents:
     }
     lead = f"One run of {info['scenario']['time']['slots']} slots, engine {info['engine']}, seed {info['seed']}."
     lead = " ".join([lead, *(f"{told}." for told in tables.ignored(info["policy"], summary["dispatch"]))])
-    title, drawn = f"{name} under {routed}", figures.of_run(found)
-    return Contents(title, lead, [table], drawn, about, info["scenario_text"], info["warnings"], info["notes"])
+    said = findings.of_run(summary)
+    title = f"{name} under {routed}"
+    text = page.Text(title, lead, said, info["warnings"], info["notes"], about, info["scenario_text"])
+    return Contents(text, shown, figures.of_run(found))
 
 
 def _of_comparison(folder: Path) -> Contents:
@@ -151,12 +148,16 @@ def _of_comparison(folder: Path) -> Contents:
     info, runs = found.info, found.records()
     first = next(iter(runs.values())).info
     several = max(len(info["seeds"]), len(info["signal_seeds"])) > 1
-    title = "In figures: means, and paired differences with 95 % confidence" if several else "In figures"
-    table = page.Rows(title, *study_tables.lines(found.shown, study_tables.COMPARISON))
+    title = "In figures: means, and paired differences with 95 % confidence beneath" if several else "In figures"
+    shown = [
+        page_tables.main(title, [str(name) for name in found.shown["policy"]], found.shown),
+        page_tables.every(*study_tables.lines(found.shown, study_tables.COMPARISON)),
+    ]
     lead = (
         f"{len(runs)} policies on the same requests: {info['scenario']}, {first['scenario']['time']['slots']} slots, "
-        f"engine {info['engine']}, {study_tables.draws(info)}. " + " ".join(study_tables.notes(info, found.runs))
+        f"engine {info['engine']}, {study_tables.draws(info)}."
     )
+    notes = [*study_tables.notes(info, found.runs), *first["notes"]]
     about = {
         "Comparison": str(folder),
         "Scenario": f"{info['scenario']}: {first['scenario']['description']}",
@@ -168,19 +169,20 @@ def _of_comparison(folder: Path) -> Contents:
         "Version": f"glbdes {info['version']}" + (f", commit {info['commit']}" if info["commit"] else ""),
         **_page_by(),
     }
-    drawn = figures.of_comparison(runs, found.table)
-    title = f"{info['scenario']}: what equity costs"
     warnings = [f"{policy}: {line}" for policy, one in runs.items() for line in one.info["warnings"]]
-    return Contents(title, lead, [table], drawn, about, first["scenario_text"], warnings, first["notes"])
+    said = findings.of_comparison(found.shown)
+    title = f"{info['scenario']}: what equity costs"
+    text = page.Text(title, lead, said, warnings, notes, about, first["scenario_text"])
+    return Contents(text, shown, figures.of_comparison(runs, found.table, found.runs))
 
 
 def _of_sweep(folder: Path) -> Contents:
     found = sweep.Sweep.open(folder)
-    info, means = found.info, found.means()
-    keys = found.swept
-    table = page.Rows("In figures", *study_tables.swept(means, keys))
+    info, means, keys = found.info, found.means(), found.swept
+    table, numbers = figures.labelled(means, keys)
     lead = f"{len(found.table)} runs of {info['scenario']} over {', '.join(info['keys'])}"
     lead += f"; {len(found.failed)} could not be simulated." if len(found.failed) else "."
+    shown = [page_tables.settings(table), page_tables.every(*study_tables.swept(means, keys))]
     about = {
         "Sweep": str(folder),
         "Scenario": info["scenario"],
@@ -188,7 +190,17 @@ def _of_sweep(folder: Path) -> Contents:
         "Version": f"glbdes {info['version']}",
         **_page_by(),
     }
-    return Contents(f"{info['name']}: a sweep", lead, [table], figures.of_sweep(means, keys), about, info["text"])
+    warnings, notes = (_counted(info[key], len(found.table)) for key in ("warnings", "notes"))
+    said = findings.of_sweep(table, numbers)
+    text = page.Text(f"{info['name']}: a sweep", lead, said, warnings, notes, about, info["text"])
+    return Contents(text, shown, figures.of_sweep(means, keys, found.table[found.table["error"].isna()]))
+
+
+def _counted(lines: Mapping[str, int], points: int) -> list[str]:
+    """What runs of a sweep warned of or noted, the most frequent first, and in how many it did."""
+    often = sorted(lines.items(), key=lambda one: -one[1])
+    told = [line if count == points else f"{line} (in {count} of {points} runs)" for line, count in often[:MOST_TOLD]]
+    return told + [f"… and {len(often) - MOST_TOLD} more, in the points' files"] * (len(often) > MOST_TOLD)
 
 
 def _warmed(infos: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -53,7 +53,7 @@ def size(
     vary: Sequence[str],
     until: Sequence[str],
     *,
-    seeds: int = 4,
+    seeds: int = 3,
     out: str | Path | None = None,
     workers: int = 1,
     overrides: Sequence[str] = (),
@@ -94,7 +94,7 @@ def saturate(
     until: Sequence[str],
     *,
     within: float = 0.01,
-    seeds: int = 4,
+    seeds: int = 3,
     out: str | Path | None = None,
     workers: int = 1,
     overrides: Sequence[str] = (),
@@ -194,7 +194,9 @@ def _climb(search: Search, value: Callable[[int], Any], start: int, least: int, 
         return [mean_over(step) for step in steps]
 
     def confirm(rung: int) -> Confirmed:
-        (step,) = search.ask(["confirm"], [value(rung)], search.seeds)
+        (step,) = search.ask(["first draw"], [value(rung)], 1)
+        if mean_over(step) <= 1:  # else the mean of more is hardly within the limits with confidence
+            (step,) = search.ask(["confirm"], [value(rung)], search.seeds)
         return Confirmed(step.verdict, over(step))
 
     return ladder.lowest(probe, confirm, start, least, most, stride)

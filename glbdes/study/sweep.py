@@ -7,6 +7,7 @@ files in the order of the sweep file, so it does not depend on workers or interr
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,7 +35,8 @@ from glbdes.records.info import Count, File, Finite, Said, listed, validated
 from glbdes.study import run, sweep_file
 from glbdes.study.run import Plan, Run
 from glbdes.study.sweep_file import Point
-from glbdes.world import build
+from glbdes.world import build, footprints
+from glbdes.world.footprints import Footprint
 
 if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a second
     from altair.typing import ChartType
@@ -43,9 +45,10 @@ if TYPE_CHECKING:  # figures are imported when they are drawn: altair takes a se
 
 DRAWS: Final = ("seed", "signals.seed")  # keys that draw requests and signals anew
 MARK: Final = "sweep.json"
-FORMAT: Final = 3  # of sweep.json, and of a point's file
+FORMAT: Final = 4  # of sweep.json, and of a point's file
 TABLE: Final = "sweep.parquet"
 POINTS, WORK, LOCK = "points", "work", "lock"  # in the sweep's folder
+TOLD: Final = ("warnings", "notes")  # lines of a run that a sweep keeps
 
 Result = dict[str, Any]  # figures or error, wall_s
 
@@ -61,6 +64,8 @@ class SweepInfo(Said):
     failed: Count
     version: str
     text: str
+    warnings: dict[str, Count]  # line -> points whose run said it
+    notes: dict[str, Count]
     files: dict[str, File]
 
 
@@ -68,6 +73,8 @@ class PointInfo(Said):
     """A point's file."""
 
     figures: dict[str, Finite | None]
+    warnings: list[str]
+    notes: list[str]
     wall_s: Finite
 
 
@@ -119,10 +126,10 @@ class Sweep:
         """What can be drawn of it, with how each is read."""
         from glbdes.present import figures
 
-        return figures.of_sweep(self.means(), self.swept)
+        return figures.of_sweep(self.means(), self.swept, self.table[self.table["error"].isna()])
 
     def figure(self, name: str) -> "ChartType":
-        """An altair chart: "front"."""
+        """An altair chart: "front", "knob"."""
         from glbdes.present import figures
 
         return figures.find(self.figures(), name).chart()
@@ -172,7 +179,7 @@ def sweep(
     found = sweep_file.load(file, allow_policy)
     folder = Path(out) if out is not None else Path("runs") / found.name
     with begun(folder, "sweep"), shown(progress, "points") as bar:
-        done = {point.key: result for point in found.points if (result := _read(folder, point.key)) is not None}
+        done = {point.key: result for point in found.points if (result := _read(folder, point)) is not None}
         work = None if dask else folder / WORK
         jobs = [Job(p.key, p.plan, found.signals, work) for p in found.points if p.key not in done]
         told = bar.advance or (lambda ended, expected: None)
@@ -196,7 +203,8 @@ def measure(job: Job) -> Result:
         except GlbdesError as error:
             return {"error": str(error)}
     figures = {key: None if np.isnan(value) else value for key, value in row.items()}
-    return {"figures": figures, "wall_s": time.perf_counter() - begin_s}
+    told = {key: list(finished.info[key]) for key in TOLD}
+    return {"figures": figures, **told, "wall_s": time.perf_counter() - begin_s}
 
 
 def _reference(job: Job) -> bound.Reference | None:
@@ -230,9 +238,9 @@ def begun(folder: Path, what: str) -> Iterator[None]:
             shutil.rmtree(folder / WORK, ignore_errors=True)
 
 
-def _read(folder: Path, key: str) -> Result | None:
+def _read(folder: Path, point: Point) -> Result | None:
     """A point's figures if it has been simulated, by this version."""
-    path = folder / POINTS / f"{key}.json"
+    path = folder / POINTS / f"{point.key}.json"
     if not path.exists():
         return None
     try:
@@ -241,12 +249,18 @@ def _read(folder: Path, key: str) -> Result | None:
         return None
     except RecordsError as error:
         raise RecordsError(f"{error}; delete it to simulate the point again") from error
-    return found if list(found["figures"]) == list(headline.FIGURES) else None
+    return found if list(found["figures"]) == list(headline.figures(_further(point))) else None
+
+
+def _further(point: Point) -> tuple[Footprint, ...]:
+    """The footprints beyond carbon and water of a point's scenario."""
+    return footprints.further(point.plan.scenario.model_dump())
 
 
 def _write(folder: Path, found: sweep_file.SweepFile, done: Mapping[str, Result]) -> None:
-    rows = [_row(n, point, done[point.key]) for n, point in enumerate(found.points)]
-    table = pd.DataFrame(rows, columns=["point", *found.keys, *headline.FIGURES, "error"])
+    figures = headline.figures(dict.fromkeys(one for point in found.points for one in _further(point)))
+    rows = [_row(n, point, done[point.key], figures) for n, point in enumerate(found.points)]
+    table = pd.DataFrame(rows, columns=["point", *found.keys, *figures, "error"])
     for key in found.keys:
         table[key] = _alike([point.settings.get(key) for point in found.points])
     for name, text in ((TABLE, table.to_parquet(index=False)), ("sweep.csv", table.to_csv(index=False))):
@@ -261,6 +275,7 @@ def _write(folder: Path, found: sweep_file.SweepFile, done: Mapping[str, Result]
         "failed": int(table["error"].notna().sum()),
         "version": version("glbdes"),
         "text": found.text,
+        **{key: dict(Counter(line for result in done.values() for line in result.get(key, ()))) for key in TOLD},
         "files": {TABLE: records.file_info(folder / TABLE, len(table))},
     }
     put(folder / MARK, seals.sealed(info))
@@ -274,7 +289,7 @@ def _alike(values: Sequence[Any]) -> "pd.Series[Any]":
     return pd.Series([None if value is None else str(value) for value in values], dtype="object")
 
 
-def _row(n: int, point: Point, result: Result) -> dict[str, Any]:
-    figures = result.get("figures", {})
-    values = {key: np.nan if figures.get(key) is None else figures[key] for key in headline.FIGURES}
+def _row(n: int, point: Point, result: Result, figures: Sequence[str]) -> dict[str, Any]:
+    found = result.get("figures", {})
+    values = {key: np.nan if found.get(key) is None else found[key] for key in figures}
     return {"point": n, **dict(point.settings), **values, "error": result.get("error")}

@@ -1,9 +1,6 @@
 """One world that can be simulated, as arrays, and what may be known of it: the view of a policy, the meter."""
 
 from glbdes.world.arrays import (
-    METER_DTYPE,
-    REQUEST_DTYPE,
-    SESSION_DTYPE,
     Bools,
     Floats,
     Ints,
@@ -14,6 +11,7 @@ from glbdes.world.arrays import (
     View,
     World,
 )
+from glbdes.world.rows import METER_DTYPE, REQUEST_DTYPE, SESSION_DTYPE
 from glbdes.world.scaling import Plan
 
 __all__ = [

@@ -4,7 +4,7 @@ Answers may be anything. What is let through are new arrays of finite numbers in
 `PolicyError` with the rule that it breaks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -58,7 +58,7 @@ def _broken(plan: Floats, mask: Bools) -> str:
     raise AssertionError("a plan that breaks no rule")
 
 
-def checked_duals(shown: object, regions: int) -> dict[str, Floats]:
+def checked_duals(shown: object, regions: int, footprints: Sequence[str] = FOOTPRINTS) -> dict[str, Floats]:
     """`shown`, the attribute `duals` of a policy, as new arrays [r] by footprint. Raises `PolicyError`."""
     if shown is None:
         return {}
@@ -66,9 +66,9 @@ def checked_duals(shown: object, regions: int) -> dict[str, Floats]:
         raise PolicyError(f"duals is a {type(shown).__name__}, must map footprints to prices [region]")
     duals: dict[str, Floats] = {}
     for key, value in shown.items():
-        name = next((known for known in FOOTPRINTS if type(key) is str and key == known), None)
+        name = next((known for known in footprints if type(key) is str and key == known), None)
         if name is None:
-            raise PolicyError(f"duals[{key!r}]: unknown footprint, must be one of {', '.join(FOOTPRINTS)}")
+            raise PolicyError(f"duals[{key!r}]: unknown footprint, must be one of {', '.join(footprints)}")
         duals[name] = _numbers(value, f"duals['{name}'] is", (regions,), "(regions,)")
         if not np.isfinite(duals[name]).all():
             r = int(np.argmin(np.isfinite(duals[name])))

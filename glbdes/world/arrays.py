@@ -7,7 +7,7 @@ counters of a slot mean in joules and grams is in `meter.py`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any, Final, Protocol
 
@@ -20,7 +20,9 @@ from glbdes.signals import Signals
 from glbdes.units import G_PER_KG, J_PER_KWH, NS_PER_S
 from glbdes.workload import Requests
 from glbdes.workload.prefixes import Prefixes
+from glbdes.world.footprints import Footprint, built_in, no_further, side_by_side, with_further
 from glbdes.world.outages import Outage
+from glbdes.world.rows import REQUEST_DTYPE, SESSION_DTYPE
 from glbdes.world.scaling import Plan, Scaling
 from glbdes.world.waiting import Waiting
 
@@ -28,7 +30,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-FOOTPRINTS: Final = ("carbon", "water")  # what policies may show prices of
+FOOTPRINTS: Final = ("carbon", "water")  # that there always are
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,7 @@ class World:
     water_usd_per_l: float  # mu_w
     requests: Callable[[int], Requests]  # the requests that arrive in a slot
     price_ahead_slots: Ints | None = None  # [s] how many slots beyond this one policies know the prices of; None: 0
-    equity_weight: Floats | None = None  # [k, r] of carbon and of water in the objective's norms; None: 1
+    equity_weight: Floats | None = None  # [k, r] of footprints in the objective's norms; None: 1
     norm: float = inf  # 1, 2 or infinity: which norm of the weighted footprints
     delay_usd_per_s: float = 0.0  # per second of a request on the network, both ways, or waiting
     waiting: Waiting | None = None  # expected, by load; None: not reckoned with
@@ -78,6 +80,8 @@ class World:
     added_kwh: Floats | None = None  # [r] the least that a request adds to replicas that are awake anyway
     classes: int = 1  # rows of a plan for each gateway: with limits, one for each SLO class (`glbdes.world.limits`)
     warmup_ns: int = 0  # simulated at the beginning of each slot, under its plan and signals, but not counted
+    further: tuple[Footprint, ...] = ()  # beyond carbon and water; what they are per kWh is in the signals
+    embodied_kg_per_h: Floats | None = None  # [r] of making all replicas, over their lives; None: not told
     prefixes: Prefixes | None = None  # what requests have in common; None: nothing, or nobody looks for it
     sessions: int = 0  # that requests belong to, numbered from 0; 0: none
     affinity: int = 0  # one of `physics.AFFINITY_NAMES`, by number
@@ -87,10 +91,15 @@ class World:
     past: Signals | None = None  # [h, r] what policies see of the slots before the first one; None: nothing
 
     @property
+    def footprints(self) -> tuple[Footprint, ...]:
+        """All of them, [k]: carbon, water, and further ones."""
+        return (*built_in(self.carbon_usd_per_kg, self.water_usd_per_l), *self.further)
+
+    @property
     def footprint_price_usd(self) -> Floats:
-        """[k, r] of a kg of carbon and of a litre of water in each region: mu times the region's weight."""
-        mu_usd = np.array([[self.carbon_usd_per_kg], [self.water_usd_per_l]])
-        return mu_usd * (np.ones((2, self.regions)) if self.equity_weight is None else self.equity_weight)
+        """[k, r] of a kg of carbon, a litre of water, ... in each region: mu times the region's weight."""
+        mu_usd = np.array([[one.usd] for one in self.footprints])
+        return mu_usd * (np.ones((len(mu_usd), self.regions)) if self.equity_weight is None else self.equity_weight)
 
     @property
     def flow(self) -> "World":
@@ -112,6 +121,11 @@ class World:
     @property
     def request_dtype(self) -> np.dtype[Any]:
         """Of the records of requests."""
+        return with_further(self.kernel_dtype, len(self.further))
+
+    @property
+    def kernel_dtype(self) -> np.dtype[Any]:
+        """The same without further footprints."""
         return SESSION_DTYPE if self.in_sessions else REQUEST_DTYPE
 
     @property
@@ -188,10 +202,13 @@ class View:
     carbon_usd_per_kg: float  # mu_c
     water_usd_per_l: float  # mu_w
     price_ahead_usd_per_kwh: Floats  # [n, r] of the n slots after this one; n = 0 unless prices are known ahead
-    footprint_price_usd: Floats  # [k, r] of a kg of carbon and of a litre of water: mu times the region's weight
+    footprint_price_usd: Floats  # [k, r] of a kg of carbon, of a litre of water, ...: mu times the region's weight
     norm: float  # 1, 2 or infinity: which norm of the regions' priced footprints is to be small
     delay_usd_per_s: float  # price of a second on the network, both ways, or waiting; 0: delay costs nothing
     waiting: Waiting | None  # expected, by a region's load; None unless delay has a price
+    footprints: tuple[str, ...] = FOOTPRINTS  # [k] what they are called: carbon, water, and what the scenario names
+    further_per_kwh: Floats = field(default_factory=no_further)  # [k - 2, r] of the others, per kWh of IT energy
+    further: Floats = field(default_factory=no_further)  # [k - 2, r] of the others so far
     replicas: Ints | None = None  # [r]; None: nobody says how many are awake
     awake_least: Ints | None = None  # [r] a plan's numbers must be at least these
     awake_most: Ints | None = None  # [r] and at most these
@@ -214,10 +231,23 @@ class View:
         return self.it_kwh_per_request * (self.wue_l_per_kwh + self.pue * self.ewif_l_per_kwh)
 
     @property
+    def footprint_per_request(self) -> Floats:
+        """[k, r] kg of carbon, litres of water, ... of one request in each region."""
+        further = self.it_kwh_per_request * self.further_per_kwh if len(self.further_per_kwh) else no_further()
+        return side_by_side(self.carbon_kg_per_request, self.water_l_per_request, further)
+
+    @property
     def base_footprint(self) -> Floats:
-        """[k, r] kg of carbon and litres of water of the slot without any request."""
+        """[k, r] kg of carbon, litres of water, ... of the slot without any request."""
         carbon_kg = self.base_kwh * self.pue * self.carbon_g_per_kwh / G_PER_KG
-        return np.stack((carbon_kg, self.base_kwh * (self.wue_l_per_kwh + self.pue * self.ewif_l_per_kwh)))
+        water_l = self.base_kwh * (self.wue_l_per_kwh + self.pue * self.ewif_l_per_kwh)
+        further = self.base_kwh * self.further_per_kwh if len(self.further_per_kwh) else no_further()
+        return side_by_side(carbon_kg, water_l, further)
+
+    @property
+    def footprint(self) -> Floats:
+        """[k, r] kg of carbon, litres of water, ... so far."""
+        return side_by_side(self.carbon_kg, self.water_l, self.further)
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,70 +264,24 @@ class Outcome:
     cost_usd: Floats  # [r]
     carbon_kg: Floats  # [r]
     water_l: Floats  # [r]
+    further: Floats = field(default_factory=no_further)  # [k - 2, r] of the other footprints
+
+    @property
+    def footprint(self) -> Floats:
+        """[k, r] kg of carbon, litres of water, ..."""
+        return side_by_side(self.carbon_kg, self.water_l, self.further)
 
 
 class Policy(Protocol):
     """Any object with `plan`; `observe(outcome)` and the attribute `duals` are optional.
 
-    `duals`, if there, maps some of `FOOTPRINTS` to the policy's present price of each region's footprint, [r], finite,
-    in USD per kg and per L; it is written to the records.
+    `duals`, if there, maps some of `View.footprints` to the policy's present price of each region's footprint, [r],
+    finite, in USD per kg, per L or per its unit; it is written to the records.
     """
 
     def plan(self, view: View, /) -> "Floats | Plan":
         """`weights[g, r]`: the share of gateway g's requests that region r gets; rows sum to 1, 0 outside the mask."""
         ...
-
-
-REQUEST_DTYPE = np.dtype(
-    [
-        ("request_id", "i8"),
-        ("gateway", "i2"),
-        ("region", "i2"),  # the last one it was sent to; -1: none
-        ("replica", "i4"),  # -1: none
-        ("slo", "i1"),
-        ("status", "i1"),
-        ("attempts", "i2"),
-        ("prompt_tokens", "i4"),
-        ("output_tokens", "i4"),
-        ("arrival_ns", "i8"),
-        ("start_ns", "i8"),  # prefill begins; -1: never
-        ("first_token_ns", "i8"),  # at the region; -1: never
-        ("finish_ns", "i8"),  # when its last status was decided, at the region (or at the gateway, if none took it)
-        ("energy_j", "f8"),
-        ("cost_usd", "f8"),
-        ("carbon_g", "f8"),
-        ("water_l", "f8"),
-        ("preemptions", "i4"),  # times that it lost its blocks, for want of free ones; 0 where prompts come first
-        ("cached_tokens", "i8"),  # that it did not have to compute, over all its admissions; 0 where prompts come first
-    ]
-)
-
-SESSION_DTYPE = np.dtype([*REQUEST_DTYPE.descr, ("session", "i8")])  # where there are sessions; -1: it has none
-
-# Raw counters of one region in one slot, as an engine keeps them: simulated, not scaled.
-METER_DTYPE = np.dtype(
-    [
-        ("arrived", "i8"),  # requests that reached the region
-        ("served", "i8"),
-        ("rejected", "i8"),
-        ("timed_out", "i8"),
-        ("failed", "i8"),  # requests whose last attempt ended here
-        ("queue_max", "i8"),
-        ("queue_area_ns", "i8"),  # integral of the queue's length
-        ("system_area_ns", "i8"),  # integral of the number of requests in the region
-        ("prefill_ns", "i8"),  # replica time by what it did
-        ("decode_ns", "i8"),
-        ("idle_ns", "i8"),  # awake or asleep, without work
-        ("down_ns", "i8"),
-        ("asleep_ns", "i8"),  # of `idle_ns`
-        ("wakes", "i8"),  # times that a replica began to wake up
-        ("prefill_j", "f8"),
-        ("decode_j", "f8"),
-        ("idle_j", "f8"),  # awake without work
-        ("sleep_j", "f8"),
-        ("attributed_j", "f8"),  # what requests were charged, by their own counters
-    ]
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -320,22 +304,9 @@ class Sink(Protocol):
     """Where an engine's records go, about in the order of simulated time."""
 
     def requests(self, chunk: NDArray[Any], /) -> None:
-        """A chunk of ended requests, `REQUEST_DTYPE`, in an order of the engine's own; the sink may keep it."""
+        """A chunk of ended requests, `World.request_dtype`, in an order of the engine's own; the sink may keep it."""
         ...
 
     def slot(self, record: SlotRecord, /) -> None:
         """A slot that has ended."""
         ...
-
-
-def freeze(value: Any) -> Any:
-    """`value`, a dataclass, tuple or array, with every array in it made read-only."""
-    if isinstance(value, np.ndarray):
-        value.setflags(write=False)
-    elif isinstance(value, tuple):
-        for item in value:
-            freeze(item)
-    elif hasattr(value, "__dataclass_fields__"):
-        for name in value.__dataclass_fields__:  # `fields` takes longer than all the rest of it
-            freeze(getattr(value, name))
-    return value

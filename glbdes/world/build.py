@@ -8,6 +8,7 @@ from pathlib import Path
 
 from glbdes.hardware import Service, megawatts, replicas
 from glbdes.hardware.clock import span_ns, span_or_never_ns
+from glbdes.hardware.embodied import embodied_kg_per_h
 from glbdes.hardware.physics import AFFINITY_NAMES, DISPATCH_NAMES
 from glbdes.scenario import Scenario
 from glbdes.scenario.elastic import ELASTIC
@@ -15,8 +16,9 @@ from glbdes.scenario.model import Fault
 from glbdes.signals import environment
 from glbdes.workload import demand, mix_of
 from glbdes.world import compression, elastic, network, sizes
-from glbdes.world.arrays import World, freeze
+from glbdes.world.arrays import World
 from glbdes.world.feasibility import check_load
+from glbdes.world.frozen import freeze
 from glbdes.world.limits import by_class
 from glbdes.world.objective import prices
 from glbdes.world.outages import outages
@@ -45,12 +47,13 @@ def build(scenario: Scenario, folder: Path, signals: Path | None = None) -> Worl
 def _world(scenario: Scenario, folder: Path) -> World:
     """The parts of all rooms, side by side."""
     time, dispatch, regions, gateways = scenario.time, scenario.dispatch, scenario.regions, scenario.gateways
-    known = environment(scenario.signals, regions, scenario.faults, scenario.known_ahead, time, folder)
+    named = scenario.footprints
+    known = environment(scenario.signals, regions, scenario.faults, scenario.known_ahead, time, folder, named)
     service = _service(scenario, folder)
     warmup_s = compression.warmup_s(time, service.servers, service.capacity_rps)
     warmup_ns = span_ns(warmup_s, time.clock_ns) if scenario.by_request else 0
     asked = demand(scenario, service.capacity_rps, folder, warmup_ns)
-    priced = prices(scenario.objective, regions, service, dispatch.max_utilisation)
+    priced = prices(scenario.objective, regions, service, dispatch.max_utilisation, named)
     return World(
         slots=time.slots,
         slot_ns=span_ns(time.simulated_s, time.clock_ns),
@@ -87,6 +90,7 @@ def _world(scenario: Scenario, folder: Path) -> World:
         price_ahead_slots=known.price_ahead_slots,
         past=known.past,
         warmup_ns=warmup_ns,
+        embodied_kg_per_h=None if scenario.in_megawatts else embodied_kg_per_h(scenario.fleet, regions),
         rest_host_w=service.rest_host_w,
         added_kwh=service.added_kwh,
         active_attribution=scenario.records.attribution == "active",

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glbdes.signals import Signals
-from glbdes.units import G_PER_KG, J_PER_KWH, NS_PER_S
+from glbdes.units import G_PER_KG, J_PER_KWH, NS_PER_S, S_PER_H
 from glbdes.world.arrays import Floats, SlotRecord, World
+from glbdes.world.footprints import side_by_side
 
 
 class Footprint(NamedTuple):
@@ -20,6 +21,12 @@ class Footprint(NamedTuple):
     cost_usd: Floats
     carbon_kg: Floats
     water_l: Floats
+    further: Floats  # [k - 2, r] of the other footprints, in their units
+
+    @property
+    def amounts(self) -> Floats:
+        """[k, r] kg of carbon, litres of water, ..."""
+        return side_by_side(self.carbon_kg, self.water_l, self.further)
 
 
 class SlotEnergy(NamedTuple):
@@ -40,14 +47,22 @@ class SlotEnergy(NamedTuple):
 
 
 def footprint(it_kwh: Floats, signals: Signals, slot: int) -> Footprint:
-    """Facility energy, cost, carbon and water of `it_kwh` [r] used in `slot` (eq. 8)."""
+    """Facility energy, cost, carbon, water and further footprints of `it_kwh` [r] used in `slot` (eq. 8)."""
     facility = it_kwh * signals.pue[slot]
     return Footprint(
         facility_kwh=facility,
         cost_usd=facility * signals.price_usd_per_kwh[slot],
         carbon_kg=facility * signals.carbon_g_per_kwh[slot] / G_PER_KG,
         water_l=it_kwh * signals.wue_l_per_kwh[slot] + facility * signals.ewif_l_per_kwh[slot],
+        further=it_kwh * signals.further_per_kwh[slot],
     )
+
+
+def embodied_kg(world: World) -> Floats:
+    """[r] of a slot: what of making the replicas falls into its real length, whatever they do (section 6)."""
+    if world.embodied_kg_per_h is None:
+        return np.zeros(world.regions)
+    return np.asarray(world.embodied_kg_per_h * (world.slot_s / S_PER_H))
 
 
 def slot_energy(world: World, record: SlotRecord) -> SlotEnergy:

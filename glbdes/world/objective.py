@@ -1,6 +1,6 @@
 """What is to be small: the objective in a world's units, with the waiting that it reckons with."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 from glbdes.errors import ScenarioError
 from glbdes.hardware import Service
+from glbdes.scenario import footprints as scenario
 from glbdes.scenario.model import Objective, Region
 from glbdes.units import KG_PER_T, L_PER_M3
 from glbdes.world import waiting
+from glbdes.world.footprints import Footprint
 from glbdes.world.waiting import Waiting
 
 
@@ -19,22 +21,39 @@ class Prices(NamedTuple):
 
     carbon_usd_per_kg: float
     water_usd_per_l: float
-    equity_weight: NDArray[np.float64]  # [k, r] of carbon and of water
+    equity_weight: NDArray[np.float64]  # [k, r]
+    further: tuple[Footprint, ...]
     norm: float
     delay_usd_per_s: float
     waiting: Waiting | None  # None unless delay has a price
 
 
-def prices(objective: Objective, regions: Mapping[str, Region], service: Service, most: float) -> Prices:
-    """`objective` over `regions`, whose load goes up to `most` of their capacity. Raises `ScenarioError`."""
+def prices(
+    objective: Objective,
+    regions: Mapping[str, Region],
+    service: Service,
+    most: float,
+    further: Mapping[str, scenario.Footprint] | None = None,
+) -> Prices:
+    """`objective` over `regions`, whose load goes up to `most` of their capacity, with `further` footprints.
+
+    Raises `ScenarioError`.
+    """
+    further = further or {}
     return Prices(
         carbon_usd_per_kg=objective.carbon_usd_per_t / KG_PER_T,
         water_usd_per_l=objective.water_usd_per_m3 / L_PER_M3,
-        equity_weight=np.array([[region.carbon_weight, region.water_weight] for region in regions.values()]).T,
+        equity_weight=np.array([_weights(region, further) for region in regions.values()]).T,
+        further=tuple(Footprint(name, one.unit, one.price_usd_per_unit) for name, one in further.items()),
         norm=float(objective.norm),
         delay_usd_per_s=objective.delay_usd_per_s,
         waiting=_waiting(objective, service, most) if objective.delay_usd_per_s > 0 else None,
     )
+
+
+def _weights(region: Region, further: Iterable[str]) -> list[float]:
+    """[k] of one region."""
+    return [region.carbon_weight, region.water_weight, *(region.footprint_weights.get(name, 1.0) for name in further)]
 
 
 def _waiting(objective: Objective, service: Service, most: float) -> Waiting:

@@ -49,10 +49,18 @@ class Shown:
         self._it_kwh_per_request, self._base_kwh = map(_own, awake.shown_kwh(world))
         self._latency_s = _own(world.latency_s)
         self._footprint_price_usd = _own(world.footprint_price_usd)
+        self._footprints = tuple(one.name for one in world.footprints)
         self._waiting = None if world.waiting is None else Waiting(*map(_own, world.waiting))
 
     def view(
-        self, slot: int, demand_rps: Floats, up: Bools, cost_usd: Floats, carbon_kg: Floats, water_l: Floats
+        self,
+        slot: int,
+        demand_rps: Floats,
+        up: Bools,
+        cost_usd: Floats,
+        carbon_kg: Floats,
+        water_l: Floats,
+        further: Floats | None = None,
     ) -> View:
         """The view of `slot`, after all before it. A gateway whose every region is down keeps its usual mask: it is
         owed a plan all the same."""
@@ -90,6 +98,9 @@ class Shown:
             norm=world.norm,
             delay_usd_per_s=world.delay_usd_per_s,
             waiting=self._waiting,
+            footprints=self._footprints,
+            further_per_kwh=_own(seen.further_per_kwh[slot]),
+            further=_own(np.zeros((len(world.further), world.regions)) if further is None else further),
             **self._awake(slot),
         )
 
@@ -150,10 +161,12 @@ def ask(policy: Policy, view: View, name: str) -> Answer:
     told = f"policy '{name}', slot {view.slot}"
     mask = view.mask.copy()  # whatever becomes of the view, the plan is held to this one
     limits = None if view.awake_least is None or view.awake_most is None else (+view.awake_least, +view.awake_most)
-    return guard.call(told, _answer, policy, view, mask, limits)
+    return guard.call(told, _answer, policy, view, mask, view.footprints, limits)
 
 
-def _answer(policy: Policy, view: View, mask: Bools, limits: tuple[Ints, Ints] | None) -> Answer:
+def _answer(
+    policy: Policy, view: View, mask: Bools, footprints: tuple[str, ...], limits: tuple[Ints, Ints] | None
+) -> Answer:
     given: object = guard.ran(policy.plan(view), "plan()")
     awake = None
     if type(given) is Plan:
@@ -161,7 +174,7 @@ def _answer(policy: Policy, view: View, mask: Bools, limits: tuple[Ints, Ints] |
             awake = checked_awake(given.awake, *limits)
         given = given.weights
     weights = checked_plan(given, mask)
-    return Answer(weights, awake, checked_duals(_optional(policy, "duals"), mask.shape[1]))
+    return Answer(weights, awake, checked_duals(_optional(policy, "duals"), mask.shape[1], footprints))
 
 
 def _optional(policy: Policy, name: str) -> Any:
@@ -205,6 +218,7 @@ class Planner:
         self.cost_usd = np.zeros(world.regions)
         self.carbon_kg = np.zeros(world.regions)
         self.water_l = np.zeros(world.regions)
+        self.further = np.zeros((len(world.further), world.regions))
         self.awake: Ints | None = None  # [r] replicas that the last plan wants awake, if it says
         self._duals: dict[str, Floats] = {}
         self._tell = observer(policy, name)
@@ -212,7 +226,7 @@ class Planner:
     def plan(self, slot: int, demand_rps: Floats, up: Bools) -> Floats:
         """Weights [g, r] for `slot`, in which `demand_rps` [g] arrives; `up` [r] says which regions serve."""
         self.demand_rps = self._known_demand(slot, demand_rps)
-        view = self.shown.view(slot, self.demand_rps, up, self.cost_usd, self.carbon_kg, self.water_l)
+        view = self.shown.view(slot, self.demand_rps, up, self.cost_usd, self.carbon_kg, self.water_l, self.further)
         weights, self.awake, self._duals = ask(self.policy, view, self.name)
         self.last_demand_rps = demand_rps
         self.shown.past_demand_rps[slot] = demand_rps
@@ -226,7 +240,7 @@ class Planner:
         return np.asarray(self.world.expected_rps[slot])
 
     def duals(self) -> dict[str, Floats]:
-        """The policy's prices of carbon and water [r] when it planned last, if it shows any."""
+        """The policy's prices of footprints [r] when it planned last, if it shows any."""
         return self._duals
 
     def observe(self, record: SlotRecord) -> None:
@@ -236,6 +250,7 @@ class Planner:
         self.cost_usd += caused.cost_usd
         self.carbon_kg += caused.carbon_kg
         self.water_l += caused.water_l
+        self.further += caused.further
         if self._tell is not None:
             self._tell(
                 Outcome(
@@ -246,5 +261,6 @@ class Planner:
                     cost_usd=_own(caused.cost_usd),
                     carbon_kg=_own(caused.carbon_kg),
                     water_l=_own(caused.water_l),
+                    further=_own(caused.further),
                 )
             )

@@ -270,3 +270,22 @@ def test_real_carbon_and_weather_side_by_side_are_what_pandas_makes_of_them(here
         assert (ours.index[0], ours.index[-1], len(ours)) == (begin, end, 8754)
         np.testing.assert_allclose(ours["carbon_g_per_kwh"], theirs.iloc[:, 3][begin:end], rtol=1e-9)
         np.testing.assert_allclose(ours["wue_l_per_kwh"], wue[begin:end], atol=1e-6)
+
+
+def test_regions_from_one_file_and_from_one_zone_of_it(here: Path) -> None:
+    fuels = "coal_electricity,gas_electricity,oil_electricity,nuclear_electricity,hydro_electricity,wind_electricity"
+    header = f"country,year,iso_code,{fuels},solar_electricity,biofuel_electricity"
+    owid = written(
+        here / "owid.csv",
+        f"{header},other_renewable_exc_biofuel_electricity",
+        "Japan,2023,JPN,1,0,0,0,0,0,0,0,0",
+        "United States,2023,USA,0,1,0,0,0,0,0,0,0",
+    )
+    mix = ["import", "mix", "--format", "owid", "--ewif", "ren", "--year", "2023", owid]
+    zones = ["--zone", "texas=United States", "--zone", "ohio=USA", "--zone", "tokyo=Japan"]
+    call(*mix, *zones, "-o", "mix.csv")
+    found = pd.read_csv("mix.csv").groupby("region")["ewif_l_per_kwh"].unique()
+    assert found.map(lambda one: one.round(2).tolist()).to_dict() == {"texas": [1.14], "ohio": [1.14], "tokyo": [1.7]}
+    twice = refused(here, *mix[:-1], f"a={owid}", *zones, "-o", "other.csv")
+    assert "names regions, as NAME=FILE and --region do; say it once" in twice
+    assert "must be ZONE or NAME=ZONE" in refused(here, *mix, "--zone", "=Japan", "-o", "other.csv")

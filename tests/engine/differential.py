@@ -17,7 +17,7 @@ from glbdes.engine.simpy import engine as simpy_engine
 from glbdes.hardware import physics
 from glbdes.world import Plan, SlotRecord, View, World
 from glbdes.world.scaling import Cap, Scaling
-from tests.worlds import ListSink, make_fleet, make_requests, make_signals, make_world
+from tests.worlds import ListSink, make_fleet, make_further, make_requests, make_signals, make_world
 
 SLOT_NS = 2_000_000_000  # warm-up included
 FINE_TICK_NS = 1
@@ -182,6 +182,7 @@ def world_of(case: Case) -> World:
             carbon_g_per_kwh=rng.uniform(20.0, 700.0, (case.slots, regions)),
             ewif_l_per_kwh=rng.uniform(0.5, 5.0, (case.slots, regions)),
             pue=rng.uniform(1.05, 1.6, (case.slots, regions)),
+            further_per_kwh=make_further(np.random.default_rng([case.seed, 17]), case.slots, regions),
         ),
         full_attribution=case.full_attribution,
         active_attribution=case.active_attribution and not case.full_attribution,
@@ -284,7 +285,7 @@ def compare(found: list[str], place: str, ours: np.ndarray, theirs: np.ndarray, 
         a, b = ours[name], theirs[name]
         same = a == b if a.dtype.kind == "i" else np.isclose(a, b, rtol=rtol, atol=0.0)
         if not same.all():
-            row = int(np.flatnonzero(~same)[0])
+            row = int(np.argwhere(~same)[0][0])
             found.append(f"{place}: {name}[{row}] = {a[row]} and {b[row]}, {int((~same).sum())} differ")
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -21,9 +22,10 @@ from glbdes.engine.simpy.request import Request
 from glbdes.engine.simpy.scheduler import Scheduler
 from glbdes.engine.simpy.step_costs import Side
 from glbdes.hardware import physics
+from glbdes.world import World
 from tests import chunked_world_twin
-from tests.chunked_worlds import chunked_world, make_steps
-from tests.random_worlds import CLOCKS_NS, Moody, differences
+from tests.chunked_worlds import chunked_world, in_sessions, make_steps
+from tests.random_worlds import CLOCKS_NS, Moody, differences, random_world
 from tests.worlds import Fixed, ListSink, make_fleet, make_requests, make_world
 
 COARSE_NS = CLOCKS_NS[1:]
@@ -47,9 +49,9 @@ def disagreements(seed: int, clock_ns: int) -> list[str]:
     return differences(run(world, Moody(seed)), chunked_world_twin.simulate(world, Moody(seed)), exact=clock_ns > 1)
 
 
-def apart(seed: int, clock_ns: int) -> list[str]:
+def apart(seed: int, clock_ns: int, world: World | None = None) -> list[str]:
     """Fields in which the two engines' records are not the same to the last bit."""
-    world = chunked_world(seed, clock_ns)
+    world = chunked_world(seed, clock_ns) if world is None else world
     options = {"threads": 1 + seed % 3, "chunk": (1 << 17, 7)[seed % 2]}
     one, other = run(world, Moody(seed)), run(world, Moody(seed), fast, **options)
     found = [name for name in one.table.dtype.names if not np.array_equal(one.table[name], other.table[name])]
@@ -57,6 +59,13 @@ def apart(seed: int, clock_ns: int) -> list[str]:
         names = mine.meters.dtype.names
         found += [f"slot {mine.slot} {n}" for n in names if not np.array_equal(mine.meters[n], theirs.meters[n])]
     return found
+
+
+def prompts_first(seed: int) -> tuple[int, int, World]:
+    """A world whose requests belong to sessions and whose replicas take no notice of that."""
+    clock_ns = CLOCKS_NS[seed % len(CLOCKS_NS)]
+    world = in_sessions(replace(random_world(seed, clock_ns), steps=make_steps()), np.random.default_rng(seed))
+    return seed, clock_ns, replace(world, steps=None, prefixes=None, by_prefix=False)
 
 
 # Three implementations
@@ -77,8 +86,9 @@ def test_the_engine_and_the_twin_agree_on_every_field_of_2000_worlds(clock_ns):
 
 def test_the_compiled_engine_says_the_same_to_the_last_bit():
     """Its kernels run by the interpreter, in a process of its own: compiling them takes longer than all the rest."""
-    code = "from tests.engine.test_chunked import FEW, apart; "
-    code += "print([(*one, found) for one in FEW if (found := apart(*one))])"
+    code = "from tests.engine.test_chunked import FEW, apart, prompts_first; "
+    code += "worlds = [*FEW, *map(prompts_first, range(8))]; "
+    code += "print([(*one[:2], found) for one in worlds if (found := apart(*one))])"
     root = Path(glbdes.__file__).resolve().parents[1]
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(root)}
     told = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True)
@@ -227,6 +237,11 @@ FAULTS: dict[str, Callable] = {
     "chunks are free of attention": replaced(
         Side, "chunk", lambda original: lambda self, step, chunk: self.share(step, chunk.tokens)
     ),
+    "hosts of steps are free": without(ChunkedReplica, "share_host"),
+    "who is still waking up gets requests": lambda patch: patch.setattr(
+        ChunkedReplica, "accepts", property(lambda self: self.wanted)
+    ),
+    "who is to sleep gets requests": lambda patch: patch.setattr(ChunkedReplica, "accepts", True),
     "lost steps are free": without(ChunkedReplica, "lose_mixed"),
     "lost rows are free": without(ChunkedReplica, "lose_decode"),
     "the cache outlives an outage": replaced(

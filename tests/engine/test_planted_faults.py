@@ -529,6 +529,33 @@ def physics_fault(name: str, change: Callable) -> Callable:
     return lambda patch: patch.setattr(physics, name, change(getattr(physics, name)))
 
 
+def further_at_the_last_signals(_):
+    """All that it has used so far, at the signals that hold."""
+
+    def charge_further(self, request, before_j):
+        request.further = [request.energy_j * rate for rate in self.further_per_j]
+
+    return charge_further
+
+
+def further_of_one_region(original):
+    """Who is sent on after an outage pays for everything where it is."""
+
+    def charge_further(self, request, before_j):
+        request.stretch = (self.index, *request.stretch[1:2], request.attempts) if request.stretch else ()
+        original(self, request, before_j)
+
+    return charge_further
+
+
+def further_of_the_slot_before(original):
+    def open_slot(self, signals, slot):
+        original(self, signals, slot)
+        self.further_per_j = (signals.further_per_kwh[max(slot - 1, 0), :, self.index] / 3.6e6).tolist()
+
+    return open_slot
+
+
 FAULTS: dict[str, Callable] = {
     "timeout before replica": swapped("REPLICA", "TIMEOUT"),
     "fault before timeout": swapped("TIMEOUT", "FAULT"),
@@ -580,6 +607,9 @@ FAULTS: dict[str, Callable] = {
     "one attempt too many": replaced(Simulation, "turn_away", attempts_without_end),
     "back without latency": replaced(Simulation, "turn_away", back_in_no_time),
     "last slot's signals": replaced(Region, "open_slot", old_signals),
+    "further footprints at the last signals": replaced(Region, "charge_further", further_at_the_last_signals),
+    "further footprints of one region": replaced(Region, "charge_further", further_of_one_region),
+    "further footprints at the slot before": replaced(Region, "open_slot", further_of_the_slot_before),
     "attribution always marginal": replaced(Region, "__init__", marginal_only),
     "warm-ups count": replaced(Simulation, "close_slot", counts_too(0)),
     "what goes on after the last slot counts": replaced(Simulation, "close_slot", counts_too(2)),
@@ -596,6 +626,13 @@ FAULTS: dict[str, Callable] = {
     ),
     "energy of context does not grow": physics_fault(
         "iterations_j", lambda _: lambda n, b, k0, e0, e1, e2: n * (e0 + e1 * b + e2 * k0)
+    ),
+    "who is still waking up gets requests": lambda patch: patch.setattr(
+        Replica, "accepts", property(lambda self: self.wanted)
+    ),
+    "who is to sleep gets requests": lambda patch: patch.setattr(Replica, "accepts", property(lambda _: True)),
+    "hosts at work are paid twice": replaced(
+        Replica, "share_host", lambda original: lambda self, span_ns: original(self, 2 * span_ns)
     ),
     "one iteration too few has ended": physics_fault(
         "iterations_ended", lambda f: lambda elapsed_ns, *law: max(0, f(elapsed_ns, *law) - 1)

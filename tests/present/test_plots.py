@@ -6,10 +6,11 @@ import pytest
 import vl_convert
 
 from glbdes.errors import RecordsError
-from glbdes.present import figures, plots
-from glbdes.present.plots import labels, style
-from glbdes.records import extracts
+from glbdes.present import figures, findings, plots
+from glbdes.present.plots import alike, atlas, labels, style
+from glbdes.records import daily, extracts
 from glbdes.study import compare
+from glbdes.units import NS_PER_S
 from tests.runs import little
 
 
@@ -65,13 +66,68 @@ def test_long_runs_are_thinned_to_what_can_be_drawn_and_keep_their_end(runs):
 def test_every_figure_is_drawn_and_as_wide_as_it_may_be(found, runs, width):
     all_figures = [*figures.of_comparison(runs, found.table), *figures.of_run(runs["eglb"])]
     assert {one.name for one in all_figures} == {
-        "front", "burden", "footprints", "matrix", "hours", "duals", "latency", "energy", "map"
+        "front", "service", "map", "burden", "footprints", "matrix", "hours", "duals", "latency", "energy"
     }  # fmt: skip
     for one in all_figures:
-        svg = figures.svg(one.draw(width))
-        assert _marks(svg) > 1, one.name
-        assert _width(svg) <= width * 1.06, one.name
+        for draw in filter(None, (one.draw, one.live)):
+            svg = figures.svg(draw(width))
+            assert _marks(svg) > 1, one.name
+            assert _width(svg) <= width * 1.08, one.name
         assert one.how.endswith(".")
+
+
+def test_service_over_time_is_that_of_the_records(found, runs):
+    served, summary = daily.service(runs["eglb"]), found.run("eglb").summary
+    assert served["carbon_kg_per_h"].sum() == pytest.approx(summary["totals"]["carbon_kg"])  # slots of an hour
+    requests = runs["eglb"].counted.to_table(columns=["region", "arrival_ns", "ttft_s"]).to_pandas()
+    period_ns = (20 + runs["eglb"].info["warmup_s"]) * NS_PER_S
+    first = requests[(requests["arrival_ns"] < period_ns) & (requests["region"] == "here")]
+    row = served[(served["region"] == "here") & (served["time_utc"] == served["time_utc"].min())]
+    assert row["ttft_p95_s"].item() == pytest.approx(np.quantile(first["ttft_s"].dropna(), 0.95))
+    assert served["slo_share"].dropna().between(0, 1).all()
+
+
+def test_hours_of_the_day_add_up_to_the_whole_run(runs):
+    moved, borne = daily.moved(runs["eglb"]), daily.burdens(runs["eglb"])
+    assert moved[moved["hour"] == daily.WHOLE]["requests"].sum() == moved[moved["hour"] >= 0]["requests"].sum() > 0
+    whole = borne[borne["hour"] == daily.WHOLE]
+    assert whole.groupby("footprint")["relative"].mean().to_numpy() == pytest.approx(1)
+
+
+def test_flows_take_the_shorter_way_around_the_world():
+    tokyo, california = (139.7, 35.7), (-122.4, 37.8)
+    curve = atlas._curve("pair", tokyo, california)
+    degrees = [x for x, _ in curve["geometry"]["coordinates"]]
+    assert min(abs(x) for x in degrees) > 120  # over the Pacific, never near Greenwich
+    assert 0 < curve["angle"] < 180  # eastwards
+
+
+def test_what_is_the_same_is_drawn_once():
+    table = pd.DataFrame({"gateway": ["a", "a", "b", "b", "c", "c"], "share": [0.2, 0.8, 0.2, 0.8, 0.2, 0.8]})
+    assert list(alike.once(table, "gateway", ["share"], "gateways")["gateway"]) == ["all 3 gateways, alike"] * 2
+    table.loc[5, "share"] = 0.7
+    assert list(alike.once(table, "gateway", ["share"], "gateways")["gateway"]) == ["a, b", "a, b", "c", "c"]
+    table.loc[3, "share"] = 0.6
+    assert alike.once(table, "gateway", ["share"], "gateways") is table
+
+
+def test_findings_are_those_of_the_table():
+    table = pd.DataFrame({
+        "policy": ["cost", "fair", "offline"],
+        "cost_usd": [100.0, 104.6, 105.0],
+        "carbon_par": [1.41, 1.15, 1.1],
+        "ttft_p95_s": [0.3, 0.17, 0.2],
+        "objective_usd": [200.0, 180.0, 170.0],
+        "requests": [10.0, 10.0, 10.0],
+        "rejected": [0.0, 1.0, 0.0],
+    })  # fmt: skip
+    said = findings.of_comparison(table)
+    assert said[0] == (
+        "fair: carbon PAR 1.15 instead of 1.41 for 4.6 % more cost than the cheapest (cost); p95 TTFT 0.17 s."
+    )
+    assert "fair is the quickest: p95 TTFT 0.17 s" in said[1]
+    assert said[2].startswith("fair has the least objective")  # offline knows the future
+    assert said[3] == "Not all requests were served: under fair 10 % were lost."
 
 
 def _marks(svg):
@@ -84,8 +140,10 @@ def _width(svg):
 
 
 def test_there_is_a_bar_for_every_region_policy_and_footprint(runs):
-    svg = figures.svg(plots.burden(extracts.regional(runs)))
-    assert svg.count('aria-roledescription="bar"') == 3 * 2 * 2
+    regional = extracts.regional(runs)
+    assert regional.groupby("policy")["carbon_kg"].first().nunique() == 2  # two policies burden alike: one panel
+    svg = figures.svg(plots.burden(regional))
+    assert svg.count('aria-roledescription="bar"') == 2 * 2 * 2
 
 
 def test_the_front_marks_what_nothing_beats():

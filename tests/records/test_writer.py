@@ -80,7 +80,7 @@ def test_slots_of_requests_are_written_in_runs(tmp_path):
 
 
 def test_files_say_the_unit_of_each_column(written):
-    for name, schema in records.SCHEMAS.items():
+    for name, schema in dict(zip(records.TABLES, (REQUESTS, SLOTS, PLANS), strict=True)).items():
         found = pq.read_schema(written.folder / name)
         units = json.loads(found.metadata[b"units"])
         assert {one.name: (one.metadata or {}).get(b"unit") for one in found} == {

@@ -17,6 +17,7 @@ from glbdes.errors import ScenarioError
 from glbdes.scenario import Scenario, demand
 from glbdes.scenario import model as scenario
 from glbdes.scenario import overrides as settings
+from glbdes.scenario.footprints import Footprint
 
 GOOD = """
 name = "small"
@@ -345,7 +346,7 @@ PAGES = {
     "`[slo": scenario.Slo, "`[network]`": scenario.Network, "`[dispatch]`": scenario.Dispatch,
     "`[serving]`": scenario.Serving,
     "`[known_ahead]`": scenario.KnownAhead,
-    "`[objective]`": scenario.Objective, "`[[faults]]`": scenario.Fault, "`[records]`": scenario.Records,
+    "`[objective]`": scenario.Objective, "`[footprints": Footprint, "`[[faults]]`": scenario.Fault, "`[records]`": scenario.Records,
 }  # fmt: skip
 
 

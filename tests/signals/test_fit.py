@@ -13,6 +13,7 @@ from glbdes.cli.main import main
 from glbdes.errors import SignalError
 from glbdes.signals import fit, residuals, synthetic
 from glbdes.signals.tidy import read_tidy
+from tests.downloads import real
 
 REAL = Path(__file__).resolve().parents[2] / "../shared/data/real/carbon_em"
 HOURS = 24 * 14
@@ -237,3 +238,29 @@ def test_a_real_year_of_carbon_comes_back(tmp_path: Path) -> None:
         assert drawn.mean() == pytest.approx(theirs["carbon_g_per_kwh"].mean(), rel=0.01)
         assert drawn.std() == pytest.approx(theirs["carbon_g_per_kwh"].std(), rel=0.05)
         assert drawn.autocorr(1) == pytest.approx(theirs["carbon_g_per_kwh"].autocorr(1), abs=0.02)
+
+
+def test_eight_zones_are_shipped_by_name_and_drawn_like_2023(tmp_path: Path) -> None:
+    out = tmp_path / "drawn.csv"
+    result = CliRunner().invoke(main, ["signals", "generate", "--like", "zones8_2023", "--hours", "72", "-o", str(out)])
+    assert result.exit_code == 0, result.output
+    drawn = pd.read_csv(out)
+    assert set(drawn.columns) == {"time_utc", "region", "carbon_g_per_kwh", "wue_l_per_kwh"}
+    assert drawn["region"].nunique() == 8
+    known = synthetic.read_statistics(Path("zones8_2023"))
+    series = {(one.region, one.column): one for one in known.series}
+    for region, rows in drawn.groupby("region"):
+        low, high = synthetic.bounds(series[str(region), "carbon_g_per_kwh"])
+        assert rows["carbon_g_per_kwh"].between(low, high).all()
+    missing = CliRunner().invoke(main, ["signals", "generate", "--like", "zones9", "-o", str(out)])
+    assert missing.exit_code == 2
+    assert "did you mean 'zones8_2023'?" in missing.stderr
+
+
+def test_the_shipped_zones_are_those_of_the_real_files() -> None:
+    rows = pd.read_csv(real("carbon_em/DE-LU_2023_hourly.csv.gz"))["Carbon Intensity gCO₂eq/kWh (LCA)"]
+    known = {(one.region, one.column): one for one in synthetic.read_statistics(Path("zones8_2023")).series}
+    one = known["DE-LU", "carbon_g_per_kwh"]
+    inside = rows.iloc[7 : 7 + 8742]
+    assert (one.mean, one.std) == pytest.approx((inside.mean(), inside.std(ddof=0)), rel=1e-4)
+    assert (one.minimum, one.maximum) == pytest.approx((inside.min(), inside.max()), rel=1e-5)

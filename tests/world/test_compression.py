@@ -8,8 +8,7 @@ import pytest
 from glbdes import scenario
 from glbdes.scenario.model import Time
 from glbdes.units import NS_PER_S
-from glbdes.world import SlotRecord, World, compression
-from glbdes.world.arrays import METER_DTYPE
+from glbdes.world import METER_DTYPE, SlotRecord, World, compression
 from tests.world.built import SHORT, THREE, made
 
 SERVERS, CAPACITY_RPS = np.array([48, 96]), np.array([12.0, 16.0])

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from glbdes.base.compiled import either, helper, inlined
+from glbdes.base.compiled import either, helper, inlined, prefetch
 from glbdes.engine.fast.awake import tell
+from glbdes.engine.fast.blocks import full_blocks
 from glbdes.engine.fast.books import end, population_area, queue_area, spend
 from glbdes.engine.fast.cache import clear
 from glbdes.engine.fast.chunked import begin, look_again, rest, row_end_ns, row_ended, settle
@@ -53,7 +54,7 @@ def arrive(st, g, q, now):
     if reg[g, UP] == 0:
         turn_away(st, q)
         return
-    room = (reg[g, KV_TOKENS] // st.cnum[BLOCK] - 1) * st.cnum[BLOCK]
+    room = (full_blocks(st, reg[g, KV_TOKENS]) - 1) * st.cnum[BLOCK]
     k = replica_for(st, g, q, now)
     crowded = crep[k, HERE] >= reg[g, MAX_BATCH] and reg[g, QUEUED] >= reg[g, MAX_QUEUE]
     if req[q, PROMPT] + req[q, OUTPUT] > room or crowded:
@@ -81,6 +82,7 @@ def arrive(st, g, q, now):
     crep[k, WAIT_TAIL] = q
     crep[k, WAIT_COUNT] += 1
     here(st, g, k, crep[k, HERE] + 1)
+    prefetch(st.tokens_s, reg[g, PROFILE], min(req[q, PROMPT] + crep[k, DECODERS], st.cnum[BUDGET]))  # its step's time
     if st.rep[k, STATE] == IDLE:
         asleep = now >= st.rep[k, BEGUN_NS] + reg[g, SLEEP_AFTER_NS]
         spend(st, g, k, now)

@@ -20,6 +20,7 @@ from glbdes.engine.fast import books as fast_books
 from glbdes.engine.fast import dispatch as fast_dispatch
 from glbdes.engine.fast import kinds as fast_kinds
 from glbdes.engine.fast import loop as fast_loop
+from glbdes.engine.fast.further import Payment, ledgers
 from glbdes.engine.fast.incoming import FOREVER_NS, drawn, rows_of, stable_order, width
 from glbdes.engine.fast.kv_state import has_prefixes
 from glbdes.engine.fast.state import (
@@ -169,8 +170,8 @@ class Engine(ABC):
         self.chunk = chunk
         self.parts = parts  # the regions of each state
         self.rules = fast_dispatch.make_rules(world)
-        prefill_ns = prefill_ticks(world)
-        self.states = [make_state(world, part, prefill_ns) for part in parts]
+        self.states = [make_state(world, part, prefill_ns) for prefill_ns in (prefill_ticks(world),) for part in parts]
+        self.ledgers = ledgers(world, len(parts))
         self.pool: ThreadPoolExecutor | None = None
         self.arrived_before = np.zeros(world.regions, dtype=np.int64)
 
@@ -207,6 +208,8 @@ class Engine(ABC):
             state.regf[:, USD_PER_J] = pue[part] * signals.price_usd_per_kwh[slot, part] / J_PER_KWH
             state.regf[:, CARBON_PER_J] = pue[part] * signals.carbon_g_per_kwh[slot, part] / J_PER_KWH
             state.regf[:, WATER_PER_J] = water / J_PER_KWH
+        for state, ledger in zip(self.states, self.ledgers, strict=False):
+            ledger.open_slot(state, signals.further_per_kwh[slot])
 
     def arrived(self) -> Ints:
         """[r] requests that have reached the regions so far."""
@@ -232,7 +235,10 @@ class Engine(ABC):
         for i, part in enumerate(self.parts):
             state = self.states[i]
             if self.world.full_attribution:
+                payments = [Payment(ledger, state, part, span_ns) for ledger in self.ledgers[i : i + 1]]
                 fast_books.spread_charges(state, span_ns)
+                for payment in payments:
+                    payment.enter(state)
                 paid.append(self.records(i))
             for column, name in enumerate(names[: state.met.shape[1]]):
                 meters[name][part] = state.met[:, column]
@@ -246,7 +252,7 @@ class Engine(ABC):
     def records(self, i: int) -> NDArray[Any]:
         """The records of the requests that have ended in state i since the last call."""
         self.states[i], records = take_records(self.states[i])
-        return records
+        return self.ledgers[i].completed(records) if self.ledgers else records
 
 
 class Arrivals(NamedTuple):
@@ -325,6 +331,8 @@ class Together(Engine):
             self.advance(at_ns, physics.FAULT)
             del self.faults[0]
             fast_loop.set_up(self.states[0], self.rules, region, up, at_ns)
+            for ledger in self.ledgers:
+                ledger.mark(self.states[0], region)
         self.advance(now, kind)
         return [self.records(0)]
 

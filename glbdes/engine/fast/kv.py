@@ -18,7 +18,7 @@ IN_GROUP = np.int64((1 << GROUP_BITS) - 1)
 OWN_BITS = 24  # of the content of a request's own blocks: their place; no request has more
 
 
-# Contents
+# Contents. Functions of a single block take the arrays that they need and not the state, which has too many to hand on.
 
 
 @helper
@@ -33,33 +33,16 @@ def begin_chain(st, q, chain):
 
 
 @helper
-def run_at(st, q, i):
-    """The run of request q's chain that its block i is in."""
+def run_of(st, q, i, most):
+    """(shift, end): request q's blocks i .. end - 1, end <= `most`, have the contents shift + their places."""
     chain = st.preq[q, CHAIN]
-    if chain == NONE:
-        return np.int64(0)
-    j, last = st.chains[chain, RUN_FIRST], st.chains[chain, RUN_LAST]
-    while j + 1 < last and st.runs[j + 1, RUN_INDEX] <= i:
+    if chain == NONE or i >= st.chains[chain, CHAIN_BLOCKS]:
+        return -((st.req[q, ID] + 1) << OWN_BITS), most
+    runs, j, last = st.runs, st.chains[chain, RUN_FIRST], st.chains[chain, RUN_LAST]
+    while j + 1 < last and runs[j + 1, RUN_INDEX] <= i:
         j += 1
-    return j
-
-
-@helper
-def content_of(st, q, i, j):
-    """The content of request q's block i; j: its run."""
-    chain = st.preq[q, CHAIN]
-    if chain != NONE and i < st.chains[chain, CHAIN_BLOCKS]:
-        return st.runs[j, RUN_SHIFT] + i + st.preq[q, SHIFT]
-    return -1 - (st.req[q, ID] << OWN_BITS) - i
-
-
-@helper
-def run_after(st, q, i, j):
-    """The run of block i + 1, where j is that of block i."""
-    chain = st.preq[q, CHAIN]
-    if chain != NONE and j + 1 < st.chains[chain, RUN_LAST] and st.runs[j + 1, RUN_INDEX] == i + 1:
-        return j + 1
-    return j
+    end = runs[j + 1, RUN_INDEX] if j + 1 < last else st.chains[chain, CHAIN_BLOCKS]
+    return runs[j, RUN_SHIFT] + st.preq[q, SHIFT], min(end, most)
 
 
 @helper
@@ -71,26 +54,24 @@ def place_of(content, mask):
 
 
 @helper
-def block_of(st, k, content):
-    """The block of replica k with that content that was filled first; NONE if there is none."""
-    table, far, at, mask = st.table, st.far, st.kv[k, TABLE_AT], st.kv[k, MASK]
+def block_of(contents, table, far, at, mask, content):
+    """The block with that content that was filled first; NONE if there is none."""
     i = place_of(content, mask)
     away = 0
     while True:
         b = np.int64(table[at + i])
-        if b == NONE or (far[at + i] == away and st.content[b] == content):
+        if b == NONE or (far[at + i] == away and contents[b] == content):
             return b
         i = (i + 1) & mask
         away += 1
 
 
 @helper
-def fill(st, k, b, content):
-    """Block b of replica k holds `content` from now on."""
-    table, far, at, mask = st.table, st.far, st.kv[k, TABLE_AT], st.kv[k, MASK]
+def fill(contents, same, table, far, at, mask, b, content):
+    """Block b holds `content` from now on."""
     i = place_of(content, mask)
-    st.content[b] = content
-    st.same[b] = NONE
+    contents[b] = content
+    same[b] = NONE
     away = 0
     while True:
         other = np.int64(table[at + i])
@@ -98,29 +79,28 @@ def fill(st, k, b, content):
             table[at + i] = b
             far[at + i] = away
             return
-        if far[at + i] == away and st.content[other] == content:
-            while st.same[other] != NONE:
-                other = np.int64(st.same[other])
-            st.same[other] = b
+        if far[at + i] == away and contents[other] == content:
+            while same[other] != NONE:
+                other = np.int64(same[other])
+            same[other] = b
             return
         i = (i + 1) & mask
         away += 1
 
 
 @helper
-def forget(st, k, b):
-    """Block b of replica k holds nothing any more."""
-    content = st.content[b]
+def forget(contents, same, table, far, at, mask, b):
+    """Block b holds nothing any more."""
+    content = contents[b]
     if content == EMPTY:
         return
-    table, far, at, mask, same = st.table, st.far, st.kv[k, TABLE_AT], st.kv[k, MASK], st.same
     i = place_of(content, mask)
     away = 0
-    while far[at + i] != away or st.content[table[at + i]] != content:
+    while far[at + i] != away or contents[table[at + i]] != content:
         i = (i + 1) & mask
         away += 1
     first = np.int64(table[at + i])
-    st.content[b] = EMPTY
+    contents[b] = EMPTY
     if first != b:
         while same[first] != b:
             first = np.int64(same[first])
@@ -128,14 +108,13 @@ def forget(st, k, b):
     elif same[b] != NONE:
         table[at + i] = same[b]
     else:
-        close_gap(st, at, mask, i)
+        close_gap(table, far, at, mask, i)
     same[b] = NONE
 
 
 @helper
-def close_gap(st, at, mask, gap):
+def close_gap(table, far, at, mask, gap):
     """The place `gap` is empty from now on: whoever was looked for across it moves up."""
-    table, far = st.table, st.far
     i = gap
     while True:
         i = (i + 1) & mask
@@ -154,94 +133,90 @@ def close_gap(st, at, mask, gap):
 
 
 @helper
-def pop(st, k):
-    """The free block of replica k that was left longest ago, for one user; what it held is lost."""
-    kv = st.kv
-    b = kv[k, KV_HEAD]
-    following = np.int64(st.after[b])
-    kv[k, KV_HEAD] = following
-    if following == NONE:
-        kv[k, KV_TAIL] = NONE
-    else:
-        st.before[following] = NONE
-    st.users[b] = 1
-    forget(st, k, b)
-    return b
-
-
-@helper
-def keep(st, k, b):
-    """One more request of replica k uses block b, which may have been free."""
-    st.users[b] += 1
-    if st.users[b] > 1:
-        return
-    kv, left, right = st.kv, np.int64(st.before[b]), np.int64(st.after[b])
-    if left == NONE:
-        kv[k, KV_HEAD] = right
-    else:
-        st.after[left] = right
-    if right == NONE:
-        kv[k, KV_TAIL] = left
-    else:
-        st.before[right] = left
-    st.crep[k, FREE] -= 1
-
-
-@helper
 def leave_all(st, k, q):
     """Request q leaves its blocks, the last one first."""
-    preq, kv, after, before, users = st.preq, st.kv, st.after, st.before, st.users
-    mine = st.mine[preq[q, SLOT]]
-    tail, freed = kv[k, KV_TAIL], 0
+    preq, kv, after, before, users, mine = st.preq, st.kv, st.after, st.before, st.users, st.mine
+    slot, head, tail, freed = preq[q, SLOT], kv[k, KV_HEAD], kv[k, KV_TAIL], 0
     for i in range(preq[q, BLOCKS] - 1, -1, -1):
-        b = np.int64(mine[i])
+        b = np.int64(mine[slot, i])
         users[b] -= 1
         if users[b] == 0:
             before[b], after[b] = tail, NONE
             if tail == NONE:
-                kv[k, KV_HEAD] = b
+                head = b
             else:
                 after[tail] = b
             tail = b
             freed += 1
-    kv[k, KV_TAIL] = tail
+    kv[k, KV_HEAD], kv[k, KV_TAIL] = head, tail
     st.crep[k, FREE] += freed
-    st.slots[k, kv[k, SLOTS_FREE]] = preq[q, SLOT] - k * st.running.shape[1]
+    st.slots[k, kv[k, SLOTS_FREE]] = slot - k * st.running.shape[1]
     kv[k, SLOTS_FREE] += 1
     preq[q, SLOT] = NONE
     preq[q, BLOCKS], preq[q, FILLED], preq[q, TOKENS] = 0, 0, 0
 
 
 @helper
+def pop_all(st, k, q, needed):
+    """Request q gets so many blocks in all: free ones that were left longest ago, whose content is lost."""
+    preq, kv, after, before, users, mine = st.preq, st.kv, st.after, st.before, st.users, st.mine
+    contents, same, table, far, at, mask = st.content, st.same, st.table, st.far, kv[k, TABLE_AT], kv[k, MASK]
+    slot, held, head = preq[q, SLOT], preq[q, BLOCKS], kv[k, KV_HEAD]
+    for i in range(held, needed):
+        b = head
+        head = np.int64(after[b])
+        users[b] = 1
+        mine[slot, i] = b
+        forget(contents, same, table, far, at, mask, b)
+    kv[k, KV_HEAD] = head
+    if head == NONE:
+        kv[k, KV_TAIL] = NONE
+    else:
+        before[head] = NONE
+    preq[q, BLOCKS] = needed
+    st.crep[k, FREE] -= needed - held
+
+
+@helper
+def fill_all(st, k, q, full):
+    """The first `full` blocks of request q have their content."""
+    preq, kv, mine = st.preq, st.kv, st.mine
+    contents, same, table, far, at, mask = st.content, st.same, st.table, st.far, kv[k, TABLE_AT], kv[k, MASK]
+    slot, i = preq[q, SLOT], preq[q, FILLED]
+    while i < full:
+        shift, end = run_of(st, q, i, full)
+        for n in range(i, end):
+            fill(contents, same, table, far, at, mask, np.int64(mine[slot, n]), shift + n)
+        i = end
+    preq[q, FILLED] = full
+
+
+@helper
 def compute(st, k, q, tokens):
     """Request q has blocks for its first `tokens` tokens, and those of them that are full have their content."""
     preq, size = st.preq, st.cnum[BLOCK]
-    mine = st.mine[preq[q, SLOT]]
-    held, needed = preq[q, BLOCKS], (tokens + size - 1) // size
-    for i in range(held, needed):
-        mine[i] = pop(st, k)
-    if needed > held:
-        preq[q, BLOCKS] = needed
-        st.crep[k, FREE] -= needed - held
+    needed = (tokens + size - 1) // size
+    if needed > preq[q, BLOCKS]:
+        pop_all(st, k, q, needed)
     preq[q, TOKENS] = tokens
-    filled, full = preq[q, FILLED], tokens // size
-    if filled < full:
-        j = run_at(st, q, filled)
-        for i in range(filled, full):
-            fill(st, k, np.int64(mine[i]), content_of(st, q, i, j))
-            j = run_after(st, q, i, j)
-        preq[q, FILLED] = full
+    if preq[q, FILLED] < tokens // size:
+        fill_all(st, k, q, tokens // size)
 
 
 @helper
 def compute_all(st, k, steps):
     """So many steps of the row have begun: decoding requests of replica k have the blocks for them."""
+    preq, size, running = st.preq, st.cnum[BLOCK], st.running
     new = steps - st.kv[k, GROWN]
     st.kv[k, GROWN] = steps
     if new > 0:
         for i in range(st.crep[k, DECODERS]):
-            q = st.running[k, i]
-            compute(st, k, q, st.preq[q, TOKENS] + new)
+            q = running[k, i]
+            tokens = preq[q, TOKENS] + new
+            if (tokens + size - 1) // size > preq[q, BLOCKS] or tokens // size > preq[q, FILLED]:
+                compute(st, k, q, tokens)
+            else:
+                preq[q, TOKENS] = tokens
 
 
 @helper
@@ -250,18 +225,22 @@ def search(st, k, q):
 
     The found ones are in the row of `mine` that the next request admitted will get.
     """
+    kv, users, mine = st.kv, st.users, st.mine
+    contents, table, far, at, mask = st.content, st.table, st.far, kv[k, TABLE_AT], kv[k, MASK]
     most = (st.creq[q, KNOWN] - 1) // st.cnum[BLOCK]
-    mine = st.mine[k * st.running.shape[1] + st.slots[k, st.kv[k, SLOTS_FREE] - 1]]
-    j, used, found = run_at(st, q, 0), 0, most
-    for i in range(most):
-        b = block_of(st, k, content_of(st, q, i, j))
-        if b == NONE:
-            found = i
-            break
-        mine[i] = b
-        used += st.users[b] > 0
-        j = run_after(st, q, i, j)
-    st.kv[k, FOUND] = found
+    slot = k * st.running.shape[1] + st.slots[k, kv[k, SLOTS_FREE] - 1]
+    used, found, i = 0, most, np.int64(0)
+    while i < most:
+        shift, end = run_of(st, q, i, most)
+        for n in range(i, end):
+            b = block_of(contents, table, far, at, mask, shift + n)
+            if b == NONE:
+                found, end = n, most
+                break
+            mine[slot, n] = b
+            used += users[b] > 0
+        i = end
+    kv[k, FOUND] = found
     return found, used
 
 
@@ -274,10 +253,10 @@ def until_found(st, g, k, most):
     chain = st.preq[head, CHAIN]
     if chain == NONE or i >= min((st.creq[head, KNOWN] - 1) // size, st.chains[chain, CHAIN_BLOCKS]):
         return most
-    wanted = content_of(st, head, i, run_at(st, head, i))
+    wanted = run_of(st, head, i, i + 1)[0] + i
     for n in range(st.crep[k, DECODERS]):
         q = st.running[k, n]
-        if st.preq[q, FILLED] <= i and content_of(st, q, i, run_at(st, q, i)) == wanted:
+        if st.preq[q, FILLED] <= i and run_of(st, q, i, i + 1)[0] + i == wanted:
             most = min(most, (i + 1) * size - st.preq[q, TOKENS])  # those of the first step are among the tokens
     return most
 
@@ -285,25 +264,43 @@ def until_found(st, g, k, most):
 @helper
 def hits_of(st, k, q):
     """How many first blocks of request q, which is not at replica k, are there."""
-    most = (st.req[q, PROMPT] - 1) // st.cnum[BLOCK]
-    j = run_at(st, q, 0)
-    for i in range(most):
-        if block_of(st, k, content_of(st, q, i, j)) == NONE:
-            return i
-        j = run_after(st, q, i, j)
+    kv = st.kv
+    contents, table, far, at, mask = st.content, st.table, st.far, kv[k, TABLE_AT], kv[k, MASK]
+    most, i = (st.req[q, PROMPT] - 1) // st.cnum[BLOCK], np.int64(0)
+    while i < most:
+        shift, end = run_of(st, q, i, most)
+        for n in range(i, end):
+            if block_of(contents, table, far, at, mask, shift + n) == NONE:
+                return n
+        i = end
     return most
 
 
 @helper
 def share(st, k, q, found):
-    """Request q, which is admitted, uses the blocks that `search` found."""
-    preq, kv = st.preq, st.kv
+    """Request q, which is admitted, uses the blocks that `search` found, whether they are free or not."""
+    preq, kv, users, after, before, mine = st.preq, st.kv, st.users, st.after, st.before, st.mine
     kv[k, SLOTS_FREE] -= 1
-    preq[q, SLOT] = k * st.running.shape[1] + st.slots[k, kv[k, SLOTS_FREE]]
+    slot = k * st.running.shape[1] + st.slots[k, kv[k, SLOTS_FREE]]
+    preq[q, SLOT] = slot
     preq[q, BLOCKS], preq[q, FILLED], preq[q, TOKENS] = found, found, found * st.cnum[BLOCK]
-    mine = st.mine[preq[q, SLOT]]
+    head, tail, taken = kv[k, KV_HEAD], kv[k, KV_TAIL], 0
     for i in range(found):
-        keep(st, k, np.int64(mine[i]))
+        b = np.int64(mine[slot, i])
+        users[b] += 1
+        if users[b] == 1:
+            left, right = np.int64(before[b]), np.int64(after[b])
+            if left == NONE:
+                head = right
+            else:
+                after[left] = right
+            if right == NONE:
+                tail = left
+            else:
+                before[right] = left
+            taken += 1
+    kv[k, KV_HEAD], kv[k, KV_TAIL] = head, tail
+    st.crep[k, FREE] -= taken
 
 
 @helper

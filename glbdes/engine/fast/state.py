@@ -214,7 +214,7 @@ def make_state(world: World, regions: list[int], prefill_ns: Ints) -> State:
         ended=np.zeros(0, dtype=np.int64),
         turned=np.zeros(0, dtype=np.int64),
         charges=np.zeros((0, 3)),
-        out=np.empty(0, dtype=world.request_dtype),
+        out=np.empty(0, dtype=world.kernel_dtype),
         clock=clock,
         **in_chunks(world, regions, rep),
         **kv_caches(world, regions, rep),

@@ -42,6 +42,7 @@ class Region:
         self.pool = Pool.of(world, index)
         self.spread = world.full_attribution
         self.charges: list[tuple[Request, float]] = []  # of the running slot, if they are to be spread
+        self.stretch = 0  # of the same signals; paid together, if charges are to be spread
         self.queue: OrderedDict[int, Request] = OrderedDict()
         self.population = self.arrived = 0
         self.queue_since_ns = self.population_since_ns = 0
@@ -165,10 +166,23 @@ class Region:
             self.charges.append((request, joules))
             return
         self.meter.attributed_j += joules
+        before_j = request.energy_j
         request.energy_j += joules
         request.cost_usd += joules * self.cost_usd_per_j
         request.carbon_g += joules * self.carbon_g_per_j
         request.water_l += joules * self.water_l_per_j
+        if self.further_per_j:
+            self.charge_further(request, before_j)
+
+    def charge_further(self, request: Request, before_j: float) -> None:
+        """Other footprints, of all the energy of a stretch with one region and its signals: one product for it all."""
+        stretch = (self.index, self.stretch, request.attempts)
+        if request.stretch != stretch:
+            request.stretch, request.marked_j = stretch, before_j
+            request.further_at = request.further or [0.0] * len(self.further_per_j)
+        since_j = request.energy_j - request.marked_j
+        pairs = zip(request.further_at, self.further_per_j, strict=True)
+        request.further = [amount + since_j * rate for amount, rate in pairs]
 
     def spread_charges(self, powered_ns: int) -> None:
         """Full attribution: charges cover idle and host energy too, in proportion."""
@@ -180,6 +194,7 @@ class Region:
         host_j = physics.host_j(pool.host_w, pool.host_sleep_w, powered_ns, meter.asleep_ns)
         factor = (meter.prefill_j + meter.decode_j + meter.idle_j + meter.sleep_j + host_j) / charged
         charges, self.charges, self.spread = self.charges, [], False
+        self.stretch += 1
         for request, joules in charges:
             self.charge(request, joules * factor)
         self.spread = True
@@ -191,6 +206,8 @@ class Region:
         self.cost_usd_per_j = pue * float(signals.price_usd_per_kwh[slot, self.index]) / J_PER_KWH
         self.carbon_g_per_j = pue * float(signals.carbon_g_per_kwh[slot, self.index]) / J_PER_KWH
         self.water_l_per_j = water / J_PER_KWH
+        self.stretch += 1
+        self.further_per_j = (signals.further_per_kwh[slot, :, self.index] / J_PER_KWH).tolist()
 
     def settle(self, now: int) -> None:
         """Count and charge all that has been used so far."""

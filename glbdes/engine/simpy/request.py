@@ -44,8 +44,11 @@ class Request:
         "energy_j",
         "finish_ns",
         "first_token_ns",
+        "further",
+        "further_at",
         "gateway",
         "id",
+        "marked_j",
         "output",
         "owed_j",
         "preemptions",
@@ -58,6 +61,7 @@ class Request:
         "slo",
         "start_ns",
         "status",
+        "stretch",
         "target",
         "uniform",
         "water_l",
@@ -87,6 +91,10 @@ class Request:
         self.attempts = self.preemptions = self.cached_tokens = 0
         self.region = self.replica = self.start_ns = self.first_token_ns = NONE
         self.energy_j = self.cost_usd = self.carbon_g = self.water_l = 0.0
+        self.further: list[float] = []  # other footprints, once it is charged
+        self.further_at: list[float] = []  # the same, and its energy, when signals or its region changed last
+        self.marked_j = 0.0
+        self.stretch: tuple[int, ...] = ()  # between such changes
         self.owed_j = 0.0  # used, but not yet charged
         self.decoded = 0  # own iterations charged
         self.shared_at_j = 0.0  # the replica's A then
@@ -100,7 +108,7 @@ class Request:
 
 
 def as_records(ended: list[Request], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Ended requests as records of `dtype`, `REQUEST_DTYPE` or `SESSION_DTYPE`."""
+    """Ended requests as records of `dtype`, `World.request_dtype`."""
     rows = [
         (
             r.id,
@@ -126,4 +134,8 @@ def as_records(ended: list[Request], dtype: np.dtype[Any]) -> NDArray[Any]:
         )[: len(dtype.names or ())]
         for r in ended
     ]
-    return np.array(rows, dtype=dtype)
+    if "further" not in (dtype.names or ()):
+        return np.array(rows, dtype=dtype)
+    nothing = [0.0] * dtype["further"].shape[0]
+    every = [(*row[: len(dtype.names or ()) - 1], r.further or nothing) for row, r in zip(rows, ended, strict=True)]
+    return np.array(every, dtype=dtype)

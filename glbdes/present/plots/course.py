@@ -6,16 +6,17 @@ from altair.typing import ChartType
 
 from glbdes.present.plots import style
 
-FOOTPRINTS = (("carbon_kg", "carbon so far, kg"), ("water_l", "water so far, L"))
-DUALS = (("carbon_usd_per_kg", "carbon dual, USD/kg"), ("water_usd_per_l", "water dual, USD/L"))
+KEYS = ("policy", "time_utc", "region")
+EACH = 118  # px of a panel at least
 
 
 def footprints(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
-    """Carbon and water so far, a panel a region, a line a policy (`extracts.over_time`)."""
+    """Every footprint so far, a panel a region, a line a policy (`extracts.over_time`)."""
     policies = list(dict.fromkeys(table["policy"]))
-    means = table.groupby(["policy", "time_utc"], sort=False, observed=True)[["carbon_kg", "water_l"]].mean()
+    columns = [name for name in table.columns if name not in KEYS]
+    means = table.groupby(["policy", "time_utc"], sort=False, observed=True)[columns].mean()
     table = table.merge(means.add_suffix("_mean").reset_index(), on=["policy", "time_utc"])
-    rows = [_small_multiples(table, column, title, policies, width) for column, title in FOOTPRINTS]
+    rows = [_small_multiples(table, column, style.amount(column, "so far"), policies, width) for column in columns]
     made: ChartType = alt.vconcat(*rows, spacing=24)
     return style.styled(made, width, policies)
 
@@ -23,14 +24,16 @@ def footprints(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
 def duals(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
     """The prices that policies put on each region's footprints, slot by slot (`extracts.duals`)."""
     policies = list(dict.fromkeys(table["policy"]))
-    rows = [_small_multiples(table, column, title, policies, width) for column, title in DUALS]
+    columns = [name for name in table.columns if name not in KEYS]
+    known = [name for name in columns if (table[name].fillna(0.0) != 0).any()] or columns[:1]
+    rows = [_small_multiples(table, column, style.price(column), policies, width) for column in known]
     made: ChartType = alt.vconcat(*rows, spacing=24)
     return style.styled(made, width, policies)
 
 
 def _small_multiples(table: pd.DataFrame, column: str, title: str, policies: list[str], width: int) -> ChartType:
     regions = list(dict.fromkeys(table["region"]))
-    side_by_side = style.columns(width, 150, min(5, len(regions)))
+    side_by_side = style.columns(width, EACH, len(regions))
     each = max(70, (width - 56) // side_by_side - 12)
     several = len(policies) > 1
     shown = table[["policy", "region", "time_utc", column, *([f"{column}_mean"] if f"{column}_mean" in table else [])]]

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from altair.typing import ChartType
 
-from glbdes.present.plots import labels, style
-from glbdes.records.headline import pareto
+from glbdes.present.plots import alike, labels, style
+from glbdes.records.extracts import PARTS
+from glbdes.records.headline import pareto, told
 
 
 class Axis(NamedTuple):
@@ -35,9 +36,16 @@ def front(table: pd.DataFrame, *, width: int = style.WIDTH, label: str = "label"
     table = table if label in table else table.assign(**{label: table[group]})
     side_by_side = style.columns(width, 290, 2)
     size = (style.panel(width, side_by_side, 60), 210)
-    panels = [_panel(table, x, y, size, label, group) for y in EQUITY for x in PRICES if table[x.column].notna().any()]
+    pairs = [(x, y) for y in (*EQUITY, *_further(table)) for x in PRICES if table[x.column].notna().any()]
+    panels = [_panel(table, x, y, size, label, group) for x, y in pairs]
     made: ChartType = alt.concat(*panels, columns=side_by_side).resolve_scale(color="shared", shape="shared")
     return style.styled(made, width, list(table[group]))
+
+
+def _further(table: pd.DataFrame) -> list[Axis]:
+    """PARs of further footprints that `table` has."""
+    found = [key for key in told(table) if key.endswith("_par") and key not in [one.column for one in EQUITY]]
+    return [Axis(key, f"{key.removesuffix('_par').replace('_', ' ')} PAR (1 is even)") for key in found]
 
 
 def _panel(table: pd.DataFrame, x: Axis, y: Axis, size: tuple[int, int], label: str, group: str) -> ChartType:
@@ -120,13 +128,14 @@ def _names(
 
 
 def burden(table: pd.DataFrame, *, width: int = style.WIDTH) -> ChartType:
-    """Carbon and water of every region under every policy, with the mean over regions (`extracts.regional`)."""
+    """Footprints of every region under every policy, with the mean over regions (`extracts.regional`)."""
+    columns = [name for name in table.columns if name not in ("policy", "region", "cost_usd", *PARTS)]
+    table = alike.once(table, "policy", ("region", *columns), "policies")
     policies = list(dict.fromkeys(table["policy"]))
     regions = list(dict.fromkeys(table["region"]))
     side_by_side = style.columns(width, 165, len(policies))
     rows = [
-        _burden_row(table, column, title, policies, regions, width, side_by_side)
-        for column, title in (("carbon_kg", "carbon, kg"), ("water_l", "water, L"))
+        _burden_row(table, column, style.amount(column), policies, regions, width, side_by_side) for column in columns
     ]
     made: ChartType = alt.vconcat(*rows, spacing=24).resolve_scale(x="independent")
     return style.styled(made)

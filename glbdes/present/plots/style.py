@@ -10,8 +10,9 @@ import altair as alt
 import pandas as pd
 from altair.typing import ChartType
 
-WIDTH: Final = 680  # px of a figure on a desk
-NARROW: Final = 300  # and on a phone
+WIDTH: Final = 680  # px of a figure in a file, and of one that takes half a desk
+NARROW: Final = 358  # on a phone
+FULL: Final = 1352  # as wide as a page on a desk
 
 LEGEND_PX, LETTER_PX = 34, 6  # of a legend's symbol and gap, and of a letter
 
@@ -32,7 +33,25 @@ SHAPES: Final = (
 )
 DASHES: Final = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 2], [1, 3], [10, 3], [6, 2, 1, 2, 1, 2])
 PARTS: Final = {"prefill": "#08519C", "decode": "#6BAED6", "idle": "#D9D9D9", "sleep": "#F0E6CC", "host": "#8C8C8C"}
+LIGHT_TEXT, DARK_TEXT = "#fdfdfd", "#1b1b1b"  # on the strong colours of a map's cells, and on the weak ones
+DARK: Final = {  # what colours become on a dark page
+    INK: "#e8e8e8",
+    QUIET: "#a3a8ae",
+    FAINT: "#6f757c",
+    GRID: "#33383f",
+    "white": "#15181c",
+    "#000000": "#f5f5f5",
+    "#0072B2": "#3d9be0",
+    "#08519C": "#2f7fd0",
+    "#9DB8CC": "#3f586c",
+    "#8C7A00": "#c9b63a",
+    "#e9ecef": "#2a2f36",
+    LIGHT_TEXT: DARK_TEXT,
+    DARK_TEXT: LIGHT_TEXT,
+    "yellowgreenblue": "darkblue",
+}
 SEQUENCE: Final = "yellowgreenblue"  # light to dark, in print too
+DIVERGING: Final = "purplegreen"  # from more than the mean to less, told apart by the colour-blind, too
 THOUSANDS: Final = 1000  # from which axes count in k
 SHORT_DAYS: Final = 1  # up to which a time axis shows hours
 
@@ -78,8 +97,9 @@ def amounts(values: pd.Series) -> alt.Axis:
 
 
 def columns(width: int, each: int, most: int) -> int:
-    """How many panels of about `each` px stand side by side."""
-    return max(1, min(most, width // each))
+    """How many panels of about `each` px stand side by side, so that rows are as full as can be."""
+    fit = max(1, min(most, width // each))
+    return -(-most // -(-most // fit))
 
 
 def panel(width: int, side_by_side: int, margin: int = 62) -> int:
@@ -87,20 +107,48 @@ def panel(width: int, side_by_side: int, margin: int = 62) -> int:
     return max(60, width // side_by_side - margin)
 
 
+def with_params(chart: Any, params: Sequence[Any]) -> Any:
+    """`chart` with parameters of the whole figure; altair would copy all of it for each of its parts."""
+    known = [] if chart.params is alt.Undefined else list(chart.params)
+    chart.params = known + [one.param for one in params]
+    return chart
+
+
 def styled(chart: ChartType, width: int = WIDTH, names: Sequence[Any] = ()) -> ChartType:
     """`chart` in the house style, its legend of `names` no wider than it. Only a whole figure can be styled."""
     longest = max((len(str(name)) for name in names), default=20)
-    side_by_side = max(1, min(4, width // (LEGEND_PX + LETTER_PX * longest)))
-    made: ChartType = (
-        chart.configure(font="Helvetica, Arial, sans-serif", background="white")
-        .configure_view(stroke=None)
-        .configure_axis(
-            gridColor=GRID, domainColor=QUIET, tickColor=QUIET, labelColor=INK, titleColor=INK, titleFontWeight="normal"
-        )
-        .configure_header(labelColor=INK, titleColor=INK, labelFontSize=12, labelFontWeight="bold")
-        .configure_legend(
-            labelColor=INK, labelFontSize=12, orient="top", columns=side_by_side, labelLimit=260, symbolStrokeWidth=2
-        )
-        .configure_title(anchor="start", color=INK, fontSize=12)
+    side_by_side = max(1, min(len(names) or 4, width // (LEGEND_PX + LETTER_PX * longest)))
+    named = {"labelColor": INK, "titleColor": INK}
+    made: ChartType = chart.configure(  # all at once: altair copies the chart each time
+        font="Helvetica, Arial, sans-serif",
+        background="white",
+        view={"stroke": None},
+        axis={"gridColor": GRID, "domainColor": QUIET, "tickColor": QUIET, "titleFontWeight": "normal", **named},
+        header={"labelFontSize": 12, "labelFontWeight": "bold", **named},
+        legend={
+            "labelFontSize": 12,
+            "orient": "top",
+            "columns": side_by_side,
+            "labelLimit": 260,
+            "symbolStrokeWidth": 2,
+            **named,
+        },
+        title={"anchor": "start", "color": INK, "fontSize": 12},
     )
     return made
+
+
+def amount(column: str, when: str = "") -> str:
+    """The title of a footprint's amounts, by its column: "carbon_kg" is "carbon, kg"."""
+    name, _, unit = column.rpartition("_")
+    return f"{' '.join([name.replace('_', ' '), *([when] if when else [])])}, {_unit(unit)}"
+
+
+def price(column: str) -> str:
+    """The title of a policy's prices of a footprint: "carbon_usd_per_kg" is "carbon dual, USD/kg"."""
+    name, _, unit = column.rpartition("_usd_per_")
+    return f"{name.replace('_', ' ')} dual, USD/{_unit(unit)}"
+
+
+def _unit(unit: str) -> str:
+    return {"l": "L", "usd": "USD"}.get(unit, unit)
