@@ -102,7 +102,7 @@ def test_replicas_awake_are_answered_too(scenario, tmp_path):
 
 
 def test_a_served_policy_keeps_the_contract():
-    with served("eglb_simplex") as address:
+    with served("cost") as address:
         found = contract.check(lambda: policy.load(address, {}), address)
     assert [check.rule for check in found if not check.passed] == []
 
