@@ -19,6 +19,7 @@ from glbdes.policy.wire import encode
 from glbdes.study import serving, simulate
 from glbdes.world import Plan
 from tests.runs import little
+from tests.study.test_footprints import SETTINGS
 from tests.views import make_view
 
 ABOUT = {"service": "glbdes", "format": 1, "version": "1", "policy": "x", "observes": False}
@@ -99,6 +100,15 @@ def test_replicas_awake_are_answered_too(scenario, tmp_path):
         away = simulate(scenario, policy=address, overrides=elastic, out=tmp_path / "away")
     for file in ("requests/part-0.parquet", "slots.parquet", "plans.parquet"):
         assert away.info["files"][file] == home.info["files"][file]
+
+
+def test_further_footprints_travel_without_code_of_their_own(tmp_path):
+    chosen = {"engine": "fluid", "overrides": SETTINGS}
+    home = simulate("tiny", policy="eglb", out=tmp_path / "home", **chosen)
+    with served("eglb") as address:
+        away = simulate("tiny", policy=address, out=tmp_path / "away", **chosen)
+    assert away.info["files"]["slots.parquet"] == home.info["files"]["slots.parquet"]
+    assert away.info["files"]["plans.parquet"] == home.info["files"]["plans.parquet"]
 
 
 def test_a_served_policy_keeps_the_contract():
