@@ -13,7 +13,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 TIMEOUT_MS = 120_000
 SMALL_PX = 200  # width at which pictures are kept and compared
 # Of all channels of all pixels, mean of the absolute difference after both were blurred by being made small.
-MOST_APART = 0.035
+MOST_APART = 0.02
 
 ALIKE = """async ([one, other, width]) => {
   const load = async (data) => createImageBitmap(await (await fetch("data:image/png;base64," + data)).blob());

@@ -6,6 +6,7 @@ import time
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
 
 from glbdes import policy
@@ -14,6 +15,7 @@ from glbdes.policy import contract, remote, service
 from glbdes.policy.service import MalformedError, Service, UnknownSessionError
 from glbdes.policy.wire import encode
 from glbdes.study import serving, simulate
+from glbdes.world import Plan
 from tests.runs import little
 from tests.views import make_view
 
@@ -86,6 +88,15 @@ def test_records_are_those_of_the_policy_at_home(scenario, tmp_path, name):
     for file in ("requests/part-0.parquet", "slots.parquet", "plans.parquet"):
         assert away.info["files"][file] == home.info["files"][file] == again.info["files"][file]
     assert away.info["policy"] == address
+
+
+def test_replicas_awake_are_answered_too(scenario, tmp_path):
+    elastic = ["scaling.rule=planned", "fleet.replicas=2", "fleet.wake_s=1.0"]
+    home = simulate(scenario, policy="eglb_simplex", overrides=elastic, out=tmp_path / "home")
+    with served("eglb_simplex") as address:
+        away = simulate(scenario, policy=address, overrides=elastic, out=tmp_path / "away")
+    for file in ("requests/part-0.parquet", "slots.parquet", "plans.parquet"):
+        assert away.info["files"][file] == home.info["files"][file]
 
 
 def test_a_served_policy_keeps_the_contract():
@@ -221,6 +232,19 @@ def test_sessions_that_have_not_begun_or_were_forgotten_are_refused(counting, mo
         counting.plan(question(session=str(n), begin=True))
     with pytest.raises(UnknownSessionError):
         counting.plan(question(session="first"))
+
+
+def test_what_else_a_plan_says_travels_with_it():
+    class Elastic:
+        def plan(self, view):
+            return Plan(np.ones((1, 1)), np.array([2]))
+
+    answer = Service("elastic", Elastic).plan(question()).model_dump()
+    assert answer == {"weights": [[1.0]], "awake": [2.0], "duals": None}
+    with answering(json.dumps(answer).encode()) as address:
+        plan = policy.load(address, {}).plan(make_view([1.0], [2.0]))
+    assert type(plan) is Plan
+    assert (plan.weights.tolist(), plan.awake.tolist()) == ([[1.0]], [2.0])
 
 
 @pytest.mark.parametrize(
