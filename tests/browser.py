@@ -12,8 +12,8 @@ import pytest
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 TIMEOUT_MS = 120_000
 SMALL_PX = 200  # width at which pictures are kept and compared
-# Mean of the absolute difference over all channels and pixels, once both are small. The same page once more: 0; two of ten
-# figures of a run's page missing: 0.013.
+# Mean of the absolute difference over all channels and pixels, once both are small. The same page once more: 0; two
+# of the figures of a run's page missing: 0.013.
 MOST_APART = 0.01
 
 ALIKE = """async ([one, other, width]) => {
