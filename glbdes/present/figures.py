@@ -277,7 +277,7 @@ def _of(runs: Runs, best: str) -> Iterator[Figure]:
     yield Figure(
         "map", f"On the map{under}", MAP, lambda width: plots.world_map(places(), moved(), borne(), width=width)
     )
-    yield Figure("burden", "Who bears how much", BURDEN, _of_table(plots.burden, sums))
+    yield Figure("burden", "Who bears how much", BURDEN, _of_table(plots.burden, sums), half=not several)
     if several:
         yield Figure("matrix", "Where requests went", MATRIX, _of_table(plots.matrix, _once(extracts.flows, runs)))
     yield Figure(

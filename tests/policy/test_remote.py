@@ -1,6 +1,8 @@
 """A policy behind an address does what it does at home, bit for bit; what goes wrong on the way is said."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -17,6 +19,7 @@ from glbdes.policy.wire import encode
 from glbdes.study import serving, simulate
 from glbdes.world import Plan
 from tests.runs import little
+from tests.study.test_footprints import SETTINGS
 from tests.views import make_view
 
 ABOUT = {"service": "glbdes", "format": 1, "version": "1", "policy": "x", "observes": False}
@@ -99,8 +102,17 @@ def test_replicas_awake_are_answered_too(scenario, tmp_path):
         assert away.info["files"][file] == home.info["files"][file]
 
 
+def test_further_footprints_travel_without_code_of_their_own(tmp_path):
+    chosen = {"engine": "fluid", "overrides": SETTINGS}
+    home = simulate("tiny", policy="eglb", out=tmp_path / "home", **chosen)
+    with served("eglb") as address:
+        away = simulate("tiny", policy=address, out=tmp_path / "away", **chosen)
+    assert away.info["files"]["slots.parquet"] == home.info["files"]["slots.parquet"]
+    assert away.info["files"]["plans.parquet"] == home.info["files"]["plans.parquet"]
+
+
 def test_a_served_policy_keeps_the_contract():
-    with served("eglb_simplex") as address:
+    with served("cost") as address:
         found = contract.check(lambda: policy.load(address, {}), address)
     assert [check.rule for check in found if not check.passed] == []
 
@@ -300,3 +312,21 @@ def test_statuses_tell_whose_fault_it_is():
         status, answer = post(address, "/plan", json.dumps(question()))
         assert (status, answer) == (200, {"weights": [[1.0]], "duals": None})
     assert issubclass(UnknownSessionError, GlbdesError)
+
+
+def test_without_the_extra_it_is_said_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "starlette.applications", None)
+    with pytest.raises(RecordsError, match=r"needs Starlette and uvicorn: pip install 'glbdes\[serve\]'"):
+        serving.app(serving.service("cost", {}))
+
+
+@pytest.mark.slow
+def test_the_command_serves_until_it_is_told_to_end():
+    pytest.importorskip("uvicorn")
+    command = [sys.executable, "-m", "glbdes", "serve", "eglb", "--set", "step=0.5", "--port", "0"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    address = running.stdout.readline().split()[-1]
+    assert isinstance(policy.load(address, {}).plan(make_view([1.0], [2.0])), np.ndarray)
+    running.terminate()
+    _, told = running.communicate(timeout=60)
+    assert (running.returncode, told) == (143, "Terminated.\n")

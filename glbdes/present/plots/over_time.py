@@ -42,7 +42,7 @@ def timeline(table: pd.DataFrame, incidents: pd.DataFrame, *, width: int = style
     amiss = incidents.assign(begin=_ms(incidents["from_utc"]), end=_ms(incidents["to_utc"]))
     amiss = amiss[["region", "what", "begin", "end"]]
     room = max(len(name) for name in regions) * 6 + 16
-    side_by_side = style.columns(width, 340, 3)
+    side_by_side = style.columns(width, 340, len(shown))
     each = max(60, width // side_by_side - room - 16)
     long = begins[-1] - begins[0] > FIRST_MS
     value: Any = {"x": [begins[0], begins[0] + FIRST_MS]} if long else alt.Undefined
