@@ -54,7 +54,8 @@ def world(replicas: int, requests: int, dispatch: int = physics.WEIGHTED) -> Wor
     simpy_speed.REPLICAS = replicas
     made = simpy_speed.world(requests, UTILISATION)
     parts = [made.requests(slot) for slot in range(made.slots)]
-    whole = Requests(*(np.concatenate([getattr(p, name) for p in parts]) for name in Requests.__dataclass_fields__))
+    names = [name for name in Requests.__dataclass_fields__ if getattr(parts[0], name) is not None]
+    whole = Requests(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
     factor = made.slots
     return replace(
         made,
