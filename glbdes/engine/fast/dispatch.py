@@ -12,7 +12,7 @@ from glbdes.base.compiled import either, helper, kernel
 from glbdes.engine.fast.cache import begin_chain
 from glbdes.engine.fast.kinds import arrive, compose_all, put_off, step, time_out
 from glbdes.engine.fast.order import foresee, foresee_arrival
-from glbdes.engine.fast.pools import load_of, pool_for, pool_of, present_at, queued_at
+from glbdes.engine.fast.pools import load_of, pool_for, present_at
 from glbdes.engine.fast.state import *  # noqa: F403
 from glbdes.hardware import physics
 from glbdes.world import Bools, Floats, Ints, World
@@ -149,7 +149,7 @@ def least_loaded(st, rules, g):
 
 @helper
 def queue_seen(st, rules, r):
-    return rules.seen_queue[r] if rules.numbers[TELEMETRY_NS] > 0 else queued_at(st, r)
+    return rules.seen_queue[r] if rules.numbers[TELEMETRY_NS] > 0 else present_at(st, r, QUEUED)
 
 
 @helper
@@ -175,7 +175,7 @@ def plan_least_loaded(st, rules, g):
             first = r
     for r in range(rules.weights.shape[1]):
         if rules.allowed[g, r] and rules.up[r] != 0 and rules.weights[g, r] > 0.0:
-            here = rules.seen_here[r] if rules.numbers[TELEMETRY_NS] > 0 else present_at(st, r)
+            here = rules.seen_here[r] if rules.numbers[TELEMETRY_NS] > 0 else present_at(st, r, POPULATION)
             load = (here + 1) / rules.sent_rps[r] if rules.sent_rps[r] > 0.0 else np.inf
             if best == NONE or load < least:
                 best, least = r, load
@@ -297,7 +297,8 @@ def advance_alone(st, coming, region, limit_ns, limit_kind):
         elif late_ns <= come_ns:
             if late_ns > limit_ns or (late_ns == limit_ns and limit_kind <= TIMEOUT_KIND):
                 return cursor
-            time_out(st, pool_of(st, st.late[0], region), st.late[0], late_ns)
+            late = st.late[0]
+            time_out(st, st.req[late, AT_REGION] - region, late, late_ns)
         else:
             if come_ns > limit_ns or (come_ns == limit_ns and limit_kind <= REGION_KIND):
                 return cursor
@@ -391,9 +392,9 @@ def dispatch(st, rules, q, now):
 def look(st, rules):
     """A telemetry tick."""
     for r in range(len(st.reg)):
-        rules.seen_queue[r] = queued_at(st, r)
+        rules.seen_queue[r] = present_at(st, r, QUEUED)
         rules.seen_load[r] = load_of(st, r)
-        rules.seen_here[r] = present_at(st, r)
+        rules.seen_here[r] = present_at(st, r, POPULATION)
 
 
 @helper

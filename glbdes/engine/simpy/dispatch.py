@@ -116,7 +116,7 @@ class Dispatcher:
     def spillover(self, request: Request) -> int:
         """By the plan, unless that region's queue is too long and another's is not."""
         first = self.weighted(request)
-        queue = self.seen_queue if self.telemetry else [region.queued for region in self.regions]
+        queue = self.seen_queue if self.telemetry else [region.queued() for region in self.regions]
         if first == NOWHERE or queue[first] <= self.spill_queue:
             return first
         shares = self.shares[request.gateway]
@@ -136,6 +136,6 @@ class Dispatcher:
 
     def look(self) -> None:
         """A telemetry tick: remember the regions as they are now."""
-        self.seen_queue = [region.queued for region in self.regions]
+        self.seen_queue = [region.queued() for region in self.regions]
         self.seen_here = [region.population for region in self.regions]
         self.seen_load = [region.load() for region in self.regions]

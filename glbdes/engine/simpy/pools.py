@@ -24,13 +24,12 @@ class Alike:
     def population(self) -> int:
         return sum(pool.population for pool in self.pools)
 
-    @property
     def queued(self) -> int:
         return sum(len(pool.queue) for pool in self.pools)
 
     def load(self) -> float:
         """Requests per place, queued ones included."""
-        return self.population / sum(pool.places for pool in self.pools)
+        return self.population / sum(pool.places() for pool in self.pools)
 
     def pool_for(self, request: Request) -> Region:
         """Of the pools that can hold `request` at all the one with the smallest load per place, the first of equals; in
@@ -38,7 +37,7 @@ class Alike:
         tokens = request.prompt + request.output
         able = [pool for pool in self.pools if tokens <= pool.room_tokens] or self.pools
         if self.in_order:
-            free = [pool for pool in able if pool.population < pool.places]
+            free = [pool for pool in able if pool.population < pool.places()]
             able = free[:1] or able
         return min(able, key=Region.load)
 

@@ -51,14 +51,13 @@ class Region:
         self.replicas = [Replica(env, self.pool, self, i) for i in range(self.pool.replicas)]
         self.awake = self.pool.replicas  # so many are to be awake: those of the lowest indices
 
-    @property
     def places(self) -> int:
         """Requests that its replicas hold that are awake."""
         return max(self.awake, 1) * self.pool.max_batch
 
     def load(self) -> float:
         """Requests per place, queued ones included."""
-        return self.population / self.places
+        return self.population / self.places()
 
     @property
     def room_tokens(self) -> int:
