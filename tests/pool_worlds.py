@@ -30,8 +30,10 @@ def in_pools(world: World, rng: np.random.Generator) -> World:
         return replace(given, **{name: getattr(given, name)[..., of] for name in given.__dataclass_fields__})
 
     made = signals(world.signals)
+    kv_tokens = world.fleet.kv_tokens // rng.integers(1, 4, world.regions)  # so that some pools cannot hold a request
     return replace(
         world,
+        fleet=world.fleet._replace(kv_tokens=kv_tokens),
         region_of=region,
         first_of=first,
         pools_in_order=bool(rng.integers(2)),

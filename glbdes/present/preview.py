@@ -35,8 +35,8 @@ class RegionPreview(NamedTuple):
     profile: str | None
     replicas: int | None
     max_batch: int | None
-    capacity: float  # what plans may use
-    request_j: float | None  # IT energy of a request at full batch, host power not counted
+    capacity: float | None  # what plans may use; None: the pool before has it, which plans see as one with this
+    request_j: float | None  # the same, IT energy of a request at full batch, host power not counted
     price_usd_per_kwh: float
     carbon_g_per_kwh: float
     water_l_per_kwh: float  # WUE + PUE * EWIF, per IT kWh
@@ -141,7 +141,7 @@ def _gateway(scenario: Scenario, world: World, g: int) -> GatewayPreview:
 
 
 def _region(scenario: Scenario, world: World, r: int) -> RegionPreview:
-    pool = pools.columns(scenario)[r]
+    pool, follows = pools.columns(scenario)[r], world.first_of is not None and world.first_of[r] != r
     region = list(scenario.regions.values())[pool.region]
     signals, megawatts = world.signals, region.capacity is not None
     water = signals.wue_l_per_kwh[:, r] + signals.pue[:, r] * signals.ewif_l_per_kwh[:, r]
@@ -152,8 +152,8 @@ def _region(scenario: Scenario, world: World, r: int) -> RegionPreview:
         profile=None if megawatts else pool.keys.profile or scenario.fleet.profile,
         replicas=None if megawatts else int(world.fleet.replicas[r]),
         max_batch=None if megawatts else int(world.fleet.max_batch[r]),
-        capacity=float(world.capacity_rps[r]),
-        request_j=None if megawatts else float(world.it_kwh_per_request[r]) * J_PER_KWH,
+        capacity=None if follows else float(world.capacity_rps[r]),
+        request_j=None if megawatts or follows else float(world.it_kwh_per_request[r]) * J_PER_KWH,
         price_usd_per_kwh=float(signals.price_usd_per_kwh[:, r].mean()),
         carbon_g_per_kwh=float(signals.carbon_g_per_kwh[:, r].mean()),
         water_l_per_kwh=float(water.mean()),
