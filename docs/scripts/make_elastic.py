@@ -2,7 +2,7 @@
 
     python docs/scripts/make_elastic.py [FOLDER]
 
-Three days of llm10, five simulated minutes of each hour, so that a wake-up of half a minute is short in it, under four
+A day of llm10, twenty simulated minutes of each hour, so that a wake-up of half a minute is short in it, under four
 rules of scaling and three policies. Summaries are kept in FOLDER, by default runs/elastic, and not simulated again.
 """
 
@@ -22,8 +22,8 @@ from glbdes.world.build import build
 
 FIGURE = Path(__file__).resolve().parents[1] / "figures/elastic.svg"
 COMMON = (
-    "time.slots=72",
-    "time.simulated_s_per_slot=300.0",
+    "time.slots=24",
+    "time.simulated_s_per_slot=1200.0",
     "time.max_events=100000000",
     "records.requests=none",
     "records.attribution=active",
@@ -33,16 +33,10 @@ COMMON = (
 PACK = ("serving.replica_choice=pack",)
 RULES = {
     "always_on": (),
-    "idle, pack": ("scaling.rule=idle", "fleet.sleep_after_s=30.0", *PACK),
-    "follow, pack": (
-        "scaling.rule=follow",
-        "scaling.every_s=30.0",
-        "scaling.cool_down_s=30.0",
-        "fleet.min_awake=0",
-        *PACK,
-    ),
-    "planned": ("scaling.rule=planned", "fleet.min_awake=0"),
-    "planned, pack": ("scaling.rule=planned", "fleet.min_awake=0", *PACK),
+    "idle": ("scaling.rule=idle", "fleet.sleep_after_s=60.0", *PACK),
+    "follow": ("scaling.rule=follow", "scaling.every_s=30.0", "scaling.cool_down_s=120.0", *PACK),
+    "planned": ("scaling.rule=planned", "fleet.min_awake=0", *PACK),
+    "planned, one awake": ("scaling.rule=planned", *PACK),
 }
 POLICIES = ("nearest", "cost", "eglb_simplex")
 

@@ -18,6 +18,7 @@ from glbdes.scenario.schema import schema
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGES: Final = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 LINK: Final = re.compile(r"(\]\(|href=\"|src=\")([^)\s\"#:]+)(#[^)\s\"]*)?(?=[)\"])")
+FOLDER: Final = re.compile(r"\[([^\]\n]*)\]\(([\w./-]+)\)")  # a link that may lead to a folder, which a site has not
 CLI: Final = """# Command line
 
 Every command, from the code. `glbdes COMMAND --help` says the same.
@@ -30,12 +31,14 @@ Every command, from the code. `glbdes COMMAND --help` says the same.
     :style: table
 """
 HOMES: Final = glbdes._HOMES | glbdes._ROOMS
+FACE: Final = [
+    f"::: glbdes.{'.'.join(HOMES[name])}\n" for name in sorted(glbdes.__all__, key=str.lower) if name in HOMES
+]
 API: Final = f"""# Python
 
 What `import glbdes` offers. Everything else may change.
 
-{"".join(f"::: glbdes.{'.'.join(HOMES[name])}{chr(10)}" for name in sorted(glbdes.__all__, key=str.lower) if name in HOMES)}
-
+{"".join(FACE)}
 ## For policies
 ::: glbdes.world.view.View
 ::: glbdes.policy.contract.check
@@ -89,18 +92,15 @@ def relinked(text: str, folder: str) -> str:
             return f"{begin}files/{path}"
         return found.group()
 
-    return LINK.sub(leads, text)
+    folders = FOLDER.sub(lambda found: found[1] if (ROOT / folder / found[2]).is_dir() else found[0], text)
+    return LINK.sub(leads, folders)
 
 
 def outside(text: str) -> set[str]:
     """Files of the repository, outside docs/, that a page links to, or linked to before it was `relinked`."""
     paths = (match.group(2) for match in LINK.finditer(text))
     found = {path.removeprefix("files/") if path.startswith("files/") else path.removeprefix("../") for path in paths}
-    return {
-        path
-        for path in found
-        if (not path.startswith((".", "docs/")) and path not in PAGES and "/" in path) or path == "LICENSE"
-    }
+    return {path for path in found if not path.startswith((".", "docs/")) and path not in PAGES}
 
 
 def keys(found: dict[str, Any]) -> str:

@@ -116,7 +116,8 @@ def _no_prefetch(_array: Any, _row: Any, _column: Any) -> None:
     """Where the interpreter runs kernels."""
 
 
-prefetch: Any = _no_prefetch if numba.config.DISABLE_JIT else intrinsic(_prefetch)
+_config: Any = numba.config
+prefetch: Any = _no_prefetch if _config.DISABLE_JIT else intrinsic(_prefetch)
 
 
 def is_compiled(name: str, kind: str = PLAIN) -> bool:

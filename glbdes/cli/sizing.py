@@ -100,6 +100,7 @@ def _show(answer: "Answer") -> None:
     parts: list[Any] = [tables.table("Steps", [*headings, "verdict"], rows)]
     if answer.step is not None:
         parts += [*_answer(answer), *_fewer(answer)]
+    parts += [f"Warning: {text}" for text in answer.warnings]
     runs = f"{answer.simulated} runs in {answer.wall_s:.0f} s"
     show([*parts, f"{runs}; steps and scenario in {answer.path}"], width=max(WIDTH, 110))
 

@@ -99,9 +99,7 @@ def replicas(
     rps = [profile.capacity_rps(one, prompt, output, batch) for one, batch in full]
     joules = [profile.it_j_per_request(one, prompt, output, batch) for one, batch in full]
     beyond = np.array([prompt[prompt > one.prefill.tokens[-1]].sum() / prompt.sum() for one in measured])
-    sleeps = (fleet.sleep_after_ns < NEVER_NS) | np.array([name in sleepers for name in pools])
-    rest_w = np.where(sleeps, np.minimum(fleet.sleep_w, fleet.idle_w), fleet.idle_w)
-    rest_host_w = np.where(sleeps, np.minimum(fleet.host_sleep_w, fleet.host_w), fleet.host_w)
+    rest_w, rest_host_w = _rests(fleet, np.array([name in sleepers for name in pools]))
 
     def marginal(rests_w: Floats) -> list[float]:
         fullest = zip(measured, fleet.max_batch.tolist(), rests_w.tolist(), strict=True)
@@ -167,6 +165,13 @@ def megawatts(regions: Mapping[str, Region]) -> Service:
     per_request = np.full(len(mw), KWH_PER_MWH / S_PER_H)
     capacity = np.array(mw, dtype=np.float64)
     return Service(fleet, capacity, per_request, per_request, none, none, per_request, none, None, None)
+
+
+def _rests(fleet: Fleet, told: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """[r] what a replica without work draws at least, and its host, where replicas are `told` [r] to sleep or not."""
+    sleeps = (fleet.sleep_after_ns < NEVER_NS) | told
+    rest_w = np.where(sleeps, np.minimum(fleet.sleep_w, fleet.idle_w), fleet.idle_w)
+    return rest_w, np.where(sleeps, np.minimum(fleet.host_sleep_w, fleet.host_w), fleet.host_w)
 
 
 def _packed(fleet: Fleet, serving: Serving | None) -> Ints:

@@ -18,6 +18,7 @@ from glbdes.base import reading
 from glbdes.errors import PolicyError, RefusalError, brief
 from glbdes.policy.wire import Arrays, decode, encode
 from glbdes.world import Floats, Outcome, View
+from glbdes.world.scaling import Plan
 
 SCHEMES: Final = ("http://", "https://")
 TIMEOUT_S: Final = 10.0
@@ -79,16 +80,16 @@ class Remote:
         if about.get("observes"):
             self.observe = self._observe
 
-    def plan(self, view: View) -> Floats:
-        """The weights that the service answers."""
+    def plan(self, view: View) -> Any:
+        """The weights that the service answers, and what else a plan says."""
         question = {"session": self._session, "begin": not self._began, "view": encode(view, self._sent, "view")}
         answer = self._ask("POST", "/plan", question)
         self._began = True
-        if "weights" not in answer:
+        if answer.get("weights") is None:
             raise PolicyError(f"{self.url}: the answer has no weights: {_shown(answer)}")
         self.duals = decode(dict[str, Floats] | None, answer.get("duals"), place="duals")
-        weights: Floats = decode(Floats, answer["weights"], place="weights")
-        return weights
+        said = {name: decode(Floats, answer[name], place=name) for name in Plan._fields if answer.get(name) is not None}
+        return Plan(**said) if len(said) > 1 else said["weights"]
 
     def _observe(self, outcome: Outcome) -> None:
         self._ask("POST", "/observe", {"session": self._session, "outcome": encode(outcome)})

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from glbdes.errors import PolicyError, brief
 from glbdes.policy.wire import Arrays, decode, encode
 from glbdes.world import Floats, Outcome, Policy, View, guard
+from glbdes.world.scaling import Plan
 from glbdes.world.view import observer
 
 FORMAT: Final = 1  # of questions and answers
@@ -44,9 +45,10 @@ class ObserveQuestion(_Said):
 
 
 class PlanAnswer(_Said):
-    """The plan, and the prices of footprints that the policy then shows, if any."""
+    """The plan, what else it says, and the prices of footprints that the policy then shows, if any."""
 
-    weights: list[list[float]]  # [gateway][region]
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    weights: list[list[float]]  # [gateway][region]; the other fields of `glbdes.world.scaling.Plan` beside it
     duals: dict[str, list[float]] | None = None
 
 
@@ -145,12 +147,19 @@ def _asked(kind: type[Question], question: object) -> Question:
 
 def _answer(policy: Policy, view: View) -> PlanAnswer:
     """What the policy answers, as it stands: whoever asked holds it to the contract."""
-    weights = _numbers(guard.ran(policy.plan(view), "plan()"), "plan() returned")
+    given: Any = guard.ran(policy.plan(view), "plan()")
+    plan = given if type(given) is Plan else Plan(given)
+    weights = _numbers(plan.weights, "plan() returned")
     if weights.ndim != 2:
         raise PolicyError(f"plan() returned an array of shape {weights.shape}, must be (gateways, regions)")
+    more = {
+        name: encode(_numbers(value, f"plan() returned as {name}"))
+        for name, value in plan._asdict().items()
+        if name != "weights" and value is not None
+    }
     duals = getattr(policy, "duals", None)
     shown = None if duals is None else {str(key): _numbers(one, f"duals['{key}'] is") for key, one in duals.items()}
-    return PlanAnswer.model_construct(weights=encode(weights), duals=encode(shown))
+    return PlanAnswer.model_construct(weights=encode(weights), duals=encode(shown), **more)
 
 
 def _numbers(value: object, what: str) -> Floats:

@@ -7,7 +7,7 @@ stays as it is costs nothing, and the past is sent once.
 """
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from math import isfinite
 from types import NoneType, UnionType
@@ -98,9 +98,9 @@ def _decoded_fields(kind: type, value: Any, before: Arrays | None, place: str) -
         if name not in names:
             raise PolicyError(f"{place}.{brief(name)}: unknown field{nearest(str(name), names)}")
     for name in names:
-        if name not in given:
+        if name not in given and name not in _optional(kind):
             raise PolicyError(f"{place}.{name}: missing, must be given")
-    return kind(**{name: decode(hints[name], given[name], before, f"{place}.{name}") for name in names})
+    return kind(**{name: decode(hints[name], value, before, f"{place}.{name}") for name, value in given.items()})
 
 
 def _decoded_array(dtype: np.dtype[Any], value: Any, before: Arrays | None, place: str) -> NDArray[Any]:
@@ -174,6 +174,16 @@ def _names(kind: Any) -> tuple[str, ...] | None:
     if isinstance(kind, type) and is_dataclass(kind):
         return tuple(field.name for field in fields(kind))
     return getattr(kind, "_fields", None) if isinstance(kind, type) and issubclass(kind, tuple) else None
+
+
+@cache
+def _optional(kind: Any) -> frozenset[str]:
+    """The fields that have a default, and may be left out."""
+    if is_dataclass(kind):
+        return frozenset(
+            field.name for field in fields(kind) if field.default is not MISSING or field.default_factory is not MISSING
+        )
+    return frozenset(kind._field_defaults)
 
 
 @cache

@@ -170,7 +170,7 @@ def _points(
     by = "seed" if draws is None else headline.drawn_by(draws)
     if draws is not None and by in draws and draws[by].nunique() > 1:
         parts += [
-            own.groupby(list(keys), sort=False, dropna=False)[list(headline.FIGURES)]
+            own.groupby(list(keys), sort=False, dropna=False)[headline.told(draws)]
             .mean()
             .reset_index()
             .assign(draw=f"{by} {value}")
@@ -191,7 +191,7 @@ def _titles(table: pd.DataFrame) -> dict[str, str]:
     """The figures that may be on an axis: those that `table` has and that differ."""
     return {
         key: how.heading
-        for key, how in study_tables.COMPARISON.items()
+        for key, how in study_tables.with_further(study_tables.COMPARISON, table).items()
         if key in table and table[key].nunique() > 1 and not key.startswith("bound")
     }
 
@@ -277,7 +277,7 @@ def _of(runs: Runs, best: str) -> Iterator[Figure]:
     yield Figure(
         "map", f"On the map{under}", MAP, lambda width: plots.world_map(places(), moved(), borne(), width=width)
     )
-    yield Figure("burden", "Who bears how much", BURDEN, _of_table(plots.burden, sums))
+    yield Figure("burden", "Who bears how much", BURDEN, _of_table(plots.burden, sums), half=not several)
     if several:
         yield Figure("matrix", "Where requests went", MATRIX, _of_table(plots.matrix, _once(extracts.flows, runs)))
     yield Figure(

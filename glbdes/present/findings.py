@@ -26,8 +26,8 @@ def of_run(summary: Summary) -> list[str]:
     """Sentences on a run (`metrics.summary`)."""
     said = []
     for kind, par in summary["par"].items():
-        column = next((key for key in next(iter(summary["regions"].values())) if key.startswith(f"{kind}_")), None)
-        if par is None or column is None:
+        column = f"{kind}_{summary['footprints'][kind]}"
+        if par is None:
             continue
         amounts = {name: region[column] for name, region in summary["regions"].items()}
         most, least = max(amounts, key=amounts.__getitem__), min(amounts, key=amounts.__getitem__)

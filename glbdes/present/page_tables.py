@@ -65,7 +65,7 @@ def _shown(found: pd.DataFrame) -> Mapping[str, Shown]:
     """The columns of the table: those that anything is known of; losses only if there are any."""
     return {
         key: how
-        for key, how in COMPARISON.items()
+        for key, how in study_tables.with_further(COMPARISON, found).items()
         if key in found
         and found[key].notna().any()
         and (key in HEADLINE or key.endswith("_par") or (key in LOST and (found[key] > 0).any()))

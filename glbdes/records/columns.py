@@ -66,7 +66,7 @@ SLOTS: Final = pa.schema(
         ("utilisation", pa.float64()),  # busy share of powered replica time; null: none, or not simulated
         ("awake", pa.float64()),  # mean number of replicas that were powered and not asleep; null: not simulated
         ("awake_planned", pa.int64()),  # replicas that were to be awake as the slot began; null: nobody said
-        ("wakes", pa.int64()),  # times that a replica began to wake up
+        ("wakes", pa.int64()),  # times that a replica began to wake up, warm-up included: plans wake as slots begin
         ("arrived", pa.int64()),
         *((name, pa.int64()) for name in physics.STATUS_NAMES),
         ("queue_mean", pa.float64()),
@@ -225,7 +225,7 @@ def slot_columns(
             (powered_ns - meters["asleep_ns"]) / world.slot_ns, mask=np.full(n, not by_request, dtype=bool)
         ),
         "awake_planned": pa.nulls(n, pa.int64()) if record.awake is None else record.awake,
-        "wakes": meters["wakes"],
+        "wakes": np.sum([one["wakes"] for one in (meters, *record.warmup)], axis=0),
         "utilisation": pa.array(busy_ns / np.maximum(powered_ns, 1), mask=unmeasured),
         **{key: meters[key] for key in ("arrived", *physics.STATUS_NAMES, "queue_max")},
         "queue_mean": meters["queue_area_ns"] / world.slot_ns,

@@ -12,10 +12,10 @@ import pandas as pd
 from glbdes.records import metrics
 from glbdes.records.writer import PLANS_FILE, SLOTS_FILE, Records, reading
 from glbdes.units import NS_PER_S, S_PER_H
+from glbdes.world import footprints
 
 WHOLE: Final = -1  # the hour that stands for the whole run
 MOST_ROWS: Final = 4800  # of `service`: slots are taken together until there are no more
-BURDENS: Final = {"carbon_kg": "carbon, kg", "water_l": "water, L"}  # the footprints that regions bear, as shown
 LEVEL: Final = 0.95
 
 
@@ -29,12 +29,20 @@ def moved(records: Records) -> pd.DataFrame:
     return found.assign(gateway=found["gateway"].astype(str), region=found["region"].astype(str))
 
 
+def borne(records: Records) -> dict[str, str]:
+    """The footprints that regions bear: column to what it is called."""
+    return {
+        one.column: f"{one.name.replace('_', ' ')}, {one.unit}" for one in footprints.every(records.info["scenario"])
+    }
+
+
 def burdens(records: Records) -> pd.DataFrame:
     """A row an hour of the day (and `WHOLE`), footprint and region: its amount, and relative to the mean."""
-    slots = records.read(SLOTS_FILE, ["slot", "region", *BURDENS]).to_pandas()
+    named = borne(records)
+    slots = records.read(SLOTS_FILE, ["slot", "region", *named]).to_pandas()
     slots["hour"] = slots["slot"].map(_hours(records))
-    both = pd.concat([slots.assign(hour=WHOLE), slots]).rename(columns=BURDENS)
-    sums = both.groupby(["hour", "region"], sort=True, observed=True)[list(BURDENS.values())].sum().reset_index()
+    both = pd.concat([slots.assign(hour=WHOLE), slots]).rename(columns=named)
+    sums = both.groupby(["hour", "region"], sort=True, observed=True)[list(named.values())].sum().reset_index()
     long = sums.melt(["hour", "region"], var_name="footprint", value_name="amount")
     mean = long.groupby(["hour", "footprint"])["amount"].transform("mean")
     relative = (long["amount"] / mean.where(mean > 0)).fillna(0.0)
@@ -43,12 +51,12 @@ def burdens(records: Records) -> pd.DataFrame:
 
 
 def service(records: Records) -> pd.DataFrame:
-    """A row a stretch of slots and region: `time_utc` (its begin), queue (mean), utilisation, carbon_kg_per_h,
-    water_l_per_h, and of the requests that arrived in it: ttft_p95_s of those served, slo_share of all.
+    """A row a stretch of slots and region: `time_utc` (its begin), queue (mean), utilisation, each footprint
+    (carbon_kg_per_h, ...), and of the requests that arrived in it: ttft_p95_s of those served, slo_share of all.
 
     The last two are missing where no request ended, and for runs that kept no requests, or not all.
     """
-    columns = ["slot", "time_utc", "region", "queue_mean", "utilisation", *BURDENS]
+    columns = ["slot", "time_utc", "region", "queue_mean", "utilisation", *borne(records)]
     slots = records.read(SLOTS_FILE, columns).to_pandas()
     number, regions = int(slots["slot"].max()) + 1, list(records.info["scenario"]["regions"])
     together = -(-number * len(regions) // MOST_ROWS)  # slots
@@ -59,7 +67,7 @@ def service(records: Records) -> pd.DataFrame:
         "time_utc": by["time_utc"].min(),
         "queue": by["queue_mean"].mean(),
         "utilisation": by["utilisation"].mean(),
-        **{f"{name}_per_h": by[name].sum() / hours for name in BURDENS},
+        **{f"{name}_per_h": by[name].sum() / hours for name in borne(records)},
     })  # fmt: skip
     shape = (-(-number // together), len(regions))
     waits = _waits(records, regions, together, shape)

@@ -177,22 +177,22 @@ def over_seeds(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
 
 def paired(table: pd.DataFrame, keys: Sequence[str], along: str) -> pd.DataFrame | None:
     """Half the 95 % confidence interval of the difference from the least value of `along`, paired by draw: a row a
-    combination of `keys`, columns `FIGURES` with `_paired95` (NaN at the least value). None without several draws.
+    combination of `keys`, columns `figures` with `_paired95` (NaN at the least value). None without several draws.
     """
     draw = drawn_by(table)
     if draw not in table or table[draw].nunique() < 2:
         return None
-    others = [key for key in keys if key != along]
+    others, figured = [key for key in keys if key != along], told(table)
     rows = []
     for values, group in table.groupby(others, sort=False, dropna=False, observed=True) if others else [((), table)]:
-        by_value = {value: own.groupby(draw)[list(FIGURES)].mean() for value, own in group.groupby(along, sort=True)}
+        by_value = {value: own.groupby(draw)[figured].mean() for value, own in group.groupby(along, sort=True)}
         first = next(iter(by_value.values()), None)
         for value, own in by_value.items():
             made: dict[str, Any] = {**dict(zip(others, values, strict=True)), along: value}
             apart = own - first
             made |= {
                 f"{key}_paired95": half_width(apart[key].dropna().to_numpy()) if own is not first else np.nan
-                for key in FIGURES
+                for key in figured
             }
             rows.append(made)
     return pd.DataFrame(rows) if rows else None

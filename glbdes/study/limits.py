@@ -14,6 +14,7 @@ from glbdes.errors import ScenarioError, brief, nearest
 from glbdes.records import headline, metrics
 from glbdes.records.metrics import Summary
 from glbdes.scenario import Scenario
+from glbdes.world.footprints import further
 
 Verdict = Literal["met", "open", "missed"]
 
@@ -104,7 +105,8 @@ def names(scenario: Scenario) -> list[str]:
     """Every figure that a run of `scenario` may be held to."""
     classes = [f"slo.{name}.{limit}" for name in scenario.slo for limit in CLASS]
     regions = [f"regions.{name}.{key}" for name in scenario.regions for key in REGION]
-    return [*(key for key in headline.FIGURES if key not in LEFT_OUT), *classes, *regions]
+    every = headline.figures(further(scenario.model_dump(include={"footprints"})))
+    return [*(key for key in every if key not in LEFT_OUT), *classes, *regions]
 
 
 def figures(summary: Summary, info: Mapping[str, Any]) -> dict[str, float | None]:

@@ -8,9 +8,10 @@ far as the draws tell.
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from itertools import pairwise
 from math import log
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -33,7 +34,8 @@ from glbdes.world.pools import summed
 MOST_TIMES: Final = 16  # the scenario's replicas, or its load: where the search ends
 MARKS: Final = {"size": "size.json", "saturate": "saturate.json"}
 FORMAT: Final = 1
-QUICK_LOOK: Final = "quick look"
+QUICK_LOOK, FIRST_DRAW = "quick look", "first draw"
+WORSE: Final = 1.05  # a figure that is so many times as far from its limit, on the same draw
 
 
 class Answer(NamedTuple):
@@ -45,6 +47,7 @@ class Answer(NamedTuple):
     fewer: tuple[Step, ...]  # one replica fewer in each region; or a little more load
     steps: tuple[Step, ...]
     path: Path
+    warnings: tuple[str, ...]
     wall_s: float
     simulated: int  # runs, without those that an earlier call had measured
 
@@ -196,7 +199,7 @@ def _climb(search: Search, value: Callable[[int], Any], start: int, least: int, 
         return [mean_over(step) for step in steps]
 
     def confirm(rung: int) -> Confirmed:
-        (step,) = search.ask(["first draw"], [value(rung)], 1)
+        (step,) = search.ask([FIRST_DRAW], [value(rung)], 1)
         if mean_over(step) <= 1:  # else the mean of more is hardly within the limits with confidence
             (step,) = search.ask(["confirm"], [value(rung)], search.seeds)
         return Confirmed(step.verdict, over(step))
@@ -259,7 +262,24 @@ def _answer(
     confirmed = [step for step in sure if step.value == value and step.verdict == "met"]
     step = max(confirmed, key=lambda one: one.seeds, default=None)
     wall_s = time.perf_counter() - begin_s
-    return Answer(kind, value, step, fewer, tuple(search.steps), folder, wall_s, search.trials.simulated)
+    warnings = tuple(_warnings(search, kind))
+    return Answer(kind, value, step, fewer, tuple(search.steps), folder, warnings, wall_s, search.trials.simulated)
+
+
+def _warnings(search: Search, kind: str) -> Iterator[str]:
+    """That more replicas, or less load, did worse: what the search takes for granted is not so here."""
+    first = [step for step in search.steps if step.what == FIRST_DRAW and step.judged]
+    ease = sorted(((_ease(step), mean_over(step)) for step in first), key=lambda pair: pair[0])
+    if any(over > WORSE * before for (_, before), (_, over) in pairwise(ease)):
+        what = "a larger fleet" if kind == "size" else "less load"
+        yield (
+            f"{what} did worse in places: the policy fills regions whatever the load, so the answer is one edge of "
+            "several (steps.csv); a lower dispatch.max_utilisation leaves regions more room"
+        )
+
+
+def _ease(step: Step) -> float:
+    return float(sum(step.value.values())) if isinstance(step.value, Mapping) else -step.value
 
 
 def _write(answer: Answer, search: Search, vary: Sequence[str]) -> None:
@@ -281,6 +301,7 @@ def _write(answer: Answer, search: Search, vary: Sequence[str]) -> None:
         "fewer": [
             {"what": step.what, "verdict": step.verdict, "figures": written.judged(step)} for step in answer.fewer
         ],
+        "warnings": list(answer.warnings),
         "simulated": answer.simulated,
         "wall_s": answer.wall_s,
         "version": version("glbdes"),

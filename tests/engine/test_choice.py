@@ -42,11 +42,11 @@ def test_kernels_must_be_compiled_once(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(compiled, "cache_folder", lambda: tmp_path)
     chunked = replace(world, steps=make_steps())
     assert fast.must_compile(world)
-    (tmp_path / "dispatch.advance_alone.some.0123.nbc").touch()
+    (tmp_path / "dispatch.advance_alone.plain.0123.nbc").touch()
     assert not fast.must_compile(world)
     assert fast.must_compile(world_of(numbered(1, rule=2)))
     assert fast.must_compile(chunked)
-    (tmp_path / "dispatch.advance_alone.all.0123.nbc").touch()
+    (tmp_path / "dispatch.advance_alone.crep.0123.nbc").touch()
     assert not fast.must_compile(chunked)
 
 

@@ -16,8 +16,10 @@ from hypothesis import HealthCheck, given, settings
 
 from glbdes.base import compiled
 from glbdes.engine.fast import driver as fast
+from glbdes.engine.fast import further
 from glbdes.engine.simpy import engine as simpy_engine
 from glbdes.hardware import physics
+from glbdes.units import J_PER_KWH
 from tests.engine.differential import (
     FINE_TICK_NS,
     Case,
@@ -281,3 +283,23 @@ def test_progress_ends_with_all_requests() -> None:
     fast.run(world_of(case), Drawn(case.seed), ListSink(), progress=heard.append)
     assert heard == sorted(heard)
     assert heard[-1] == case.requests
+
+
+@pytest.mark.parametrize("rule", ["mark", "open_slot", "completed"])
+def test_a_fault_in_further_footprints_is_caught(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is marked; signals stay those of the first slot; what was marked is forgotten."""
+
+    def signals_of_the_first_slot(self, state, per_kwh):
+        if not self.per_j.any():
+            self.per_j[:] = per_kwh.T / J_PER_KWH
+
+    def forgetful(self, records):
+        self.so_far = lambda ids: (np.zeros(len(ids)), np.zeros((len(ids), self.per_j.shape[1])))
+        return completed(self, records)
+
+    completed = further.Ledger.completed
+    faults = {"mark": lambda *_: None, "open_slot": signals_of_the_first_slot, "completed": forgetful}
+    monkeypatch.setattr(further.Ledger, rule, faults[rule])
+    cases = (numbered(seed, slots=4, outages=0) for seed in range(60))
+    found = (differences(fast_run(case), simpy_run(case)) for case in cases)
+    assert any(any("further" in line for line in lines) for lines in found)

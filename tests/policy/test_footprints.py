@@ -15,6 +15,7 @@ LEARNING = {
     "eglb as published": {"map": "euclidean"},
     "eglb_simplex": {},
     "eglb_ahead": {"window_h": 3},
+    "eglb_chain": {},
     "receding_horizon": {"window_h": 6},
 }
 

@@ -1,11 +1,14 @@
 """A policy behind an address does what it does at home, bit for bit; what goes wrong on the way is said."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
 
 from glbdes import policy
@@ -14,7 +17,9 @@ from glbdes.policy import contract, remote, service
 from glbdes.policy.service import MalformedError, Service, UnknownSessionError
 from glbdes.policy.wire import encode
 from glbdes.study import serving, simulate
+from glbdes.world import Plan
 from tests.runs import little
+from tests.study.test_footprints import SETTINGS
 from tests.views import make_view
 
 ABOUT = {"service": "glbdes", "format": 1, "version": "1", "policy": "x", "observes": False}
@@ -88,8 +93,26 @@ def test_records_are_those_of_the_policy_at_home(scenario, tmp_path, name):
     assert away.info["policy"] == address
 
 
-def test_a_served_policy_keeps_the_contract():
+def test_replicas_awake_are_answered_too(scenario, tmp_path):
+    elastic = ["scaling.rule=planned", "fleet.replicas=2", "fleet.wake_s=1.0"]
+    home = simulate(scenario, policy="eglb_simplex", overrides=elastic, out=tmp_path / "home")
     with served("eglb_simplex") as address:
+        away = simulate(scenario, policy=address, overrides=elastic, out=tmp_path / "away")
+    for file in ("requests/part-0.parquet", "slots.parquet", "plans.parquet"):
+        assert away.info["files"][file] == home.info["files"][file]
+
+
+def test_further_footprints_travel_without_code_of_their_own(tmp_path):
+    chosen = {"engine": "fluid", "overrides": SETTINGS}
+    home = simulate("tiny", policy="eglb", out=tmp_path / "home", **chosen)
+    with served("eglb") as address:
+        away = simulate("tiny", policy=address, out=tmp_path / "away", **chosen)
+    assert away.info["files"]["slots.parquet"] == home.info["files"]["slots.parquet"]
+    assert away.info["files"]["plans.parquet"] == home.info["files"]["plans.parquet"]
+
+
+def test_a_served_policy_keeps_the_contract():
+    with served("cost") as address:
         found = contract.check(lambda: policy.load(address, {}), address)
     assert [check.rule for check in found if not check.passed] == []
 
@@ -223,6 +246,19 @@ def test_sessions_that_have_not_begun_or_were_forgotten_are_refused(counting, mo
         counting.plan(question(session="first"))
 
 
+def test_what_else_a_plan_says_travels_with_it():
+    class Elastic:
+        def plan(self, view):
+            return Plan(np.ones((1, 1)), np.array([2]))
+
+    answer = Service("elastic", Elastic).plan(question()).model_dump()
+    assert answer == {"weights": [[1.0]], "awake": [2.0], "duals": None}
+    with answering(json.dumps(answer).encode()) as address:
+        plan = policy.load(address, {}).plan(make_view([1.0], [2.0]))
+    assert type(plan) is Plan
+    assert (plan.weights.tolist(), plan.awake.tolist()) == ([[1.0]], [2.0])
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
@@ -276,3 +312,21 @@ def test_statuses_tell_whose_fault_it_is():
         status, answer = post(address, "/plan", json.dumps(question()))
         assert (status, answer) == (200, {"weights": [[1.0]], "duals": None})
     assert issubclass(UnknownSessionError, GlbdesError)
+
+
+def test_without_the_extra_it_is_said_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "starlette.applications", None)
+    with pytest.raises(RecordsError, match=r"needs Starlette and uvicorn: pip install 'glbdes\[serve\]'"):
+        serving.app(serving.service("cost", {}))
+
+
+@pytest.mark.slow
+def test_the_command_serves_until_it_is_told_to_end():
+    pytest.importorskip("uvicorn")
+    command = [sys.executable, "-m", "glbdes", "serve", "eglb", "--set", "step=0.5", "--port", "0"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    address = running.stdout.readline().split()[-1]
+    assert isinstance(policy.load(address, {}).plan(make_view([1.0], [2.0])), np.ndarray)
+    running.terminate()
+    _, told = running.communicate(timeout=60)
+    assert (running.returncode, told) == (143, "Terminated.\n")

@@ -87,7 +87,16 @@ def test_files_say_the_unit_of_each_column(written):
             one.name: units[one.name].encode() if one.name in units else None for one in schema
         }
         without = {one.name for one in schema if one.type == pa.float64() and one.name not in units}
-        assert without <= {"load", "utilisation", "queue_mean", "in_system_mean", "pue", "weight", "request_weight"}
+        assert without <= {
+            "awake",
+            "load",
+            "utilisation",
+            "queue_mean",
+            "in_system_mean",
+            "pue",
+            "weight",
+            "request_weight",
+        }
 
 
 @pytest.mark.parametrize(

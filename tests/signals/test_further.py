@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from glbdes.errors import SignalError
@@ -100,3 +101,15 @@ def test_water_that_is_not_heard_holds_what_is_weighed_by_litres(tmp_path: Path)
     got = environment(source, {"a": own}, faults, KnownAhead(), Time(slots=3), tmp_path, SCARCITY)
     assert got.truth.further_per_kwh[:, 0, 0].tolist() == [10.0, 20.0, 30.0]
     assert got.seen.further_per_kwh[:, 0, 0].tolist() == [10.0, 10.0, 30.0]
+
+
+def test_the_page_tells_the_means_of_the_published_health_damage() -> None:
+    folder = Path(__file__).resolve().parents[2] / "../shared/data/real/health"
+    if not folder.exists():
+        pytest.skip("needs the hourly health damage in ../shared/data/real/health")
+    page = (Path(__file__).resolve().parents[2] / "docs" / "footprints.md").read_text()
+    for grid in ("CISO", "ERCO", "PJM", "TVA"):
+        table = pd.read_csv(folder / f"{grid}.csv.gz")
+        inside, outside = (table[f"{side}_health_cost"].mean() for side in ("internal", "external"))
+        row = next(line for line in page.splitlines() if line.startswith(f"| {grid} "))
+        assert f"| {inside:.2f} | {outside:.2f} | {(inside + outside) / 1000:.4f} |" in row

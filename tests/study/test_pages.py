@@ -128,8 +128,8 @@ def test_a_page_looks_as_it_did(pages, chromium, kept):
 def test_a_page_without_a_figure_does_not_look_as_it_did(pages, chromium):
     kept = (PICTURES / "comparison-1400-light.png").read_bytes()
     with browser.opened(chromium, pages["comparison"], 1400) as (page, _):
-        page.evaluate("document.getElementById('figure-map').style.visibility = 'hidden'")
-        page.evaluate("document.getElementById('figure-burden').style.visibility = 'hidden'")
+        for figure in ("map", "burden", "service"):
+            page.evaluate(f"document.getElementById('figure-{figure}').style.visibility = 'hidden'")
         difference, _ = browser.apart(chromium, kept, page.screenshot(full_page=True))
     assert difference > browser.MOST_APART
 

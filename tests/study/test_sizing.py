@@ -181,6 +181,14 @@ def test_a_region_gives_a_replica_only_if_all_draws_allow_it() -> None:
     assert [step.verdict for step in fewer] == ["missed", "missed"]
 
 
+@pytest.mark.parametrize(("values", "said"), [([0.9, 0.7, 0.5], 0), ([0.9, 0.92, 0.5], 0), ([0.5, 0.7, 0.4], 1)])
+def test_it_says_so_if_less_load_does_worse(values: list[float], said: int) -> None:
+    search = Search(SimpleNamespace(), (P99,), 1, None, print)  # type: ignore[arg-type]
+    for scale, value in zip((1.0, 0.5, 0.25), values, strict=True):
+        search.steps.append(Step("first draw", scale, 1, (judge(P99, [value]),), "missed", None))
+    assert len(list(sizing._warnings(search, "saturate"))) == said
+
+
 @pytest.mark.parametrize(
     ("vary", "until", "said"),
     [

@@ -121,18 +121,19 @@ class Listener(Steady):
 
     def plan(self, view: View) -> np.ndarray:
         assert len(view.past_demand_rps) == view.slot
-        self.pasts.append(np.stack([getattr(view.past, field.name) for field in fields(Signals)]))
+        self.pasts.append(np.stack([getattr(view.past, field.name) for field in fields(Signals)[:6]]))
         return super().plan(view)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_history_comes_before_the_first_slot_and_changes_nothing_else(engine):
-    drawn = [np.random.default_rng(1).uniform(1, 2, (4, WORLD.regions)) for _ in fields(Signals)[:-1]]
-    past = Signals(*drawn, stale_slots=np.zeros((4, WORLD.regions), dtype=np.int64))
+    drawn = [np.random.default_rng(1).uniform(1, 2, (4, WORLD.regions)) for _ in fields(Signals)[:5]]
+    further = np.zeros((4, len(WORLD.further), WORLD.regions))
+    past = Signals(*drawn, np.zeros((4, WORLD.regions), dtype=np.int64), further)
     bare, told, sinks = Listener(), Listener(), (ListSink(), ListSink())
     ENGINES[engine](WORLD, bare, sinks[0], policy_name="bare")
     ENGINES[engine](replace(WORLD, past=past), told, sinks[1], policy_name="told")
-    before = np.stack([getattr(past, field.name) for field in fields(Signals)])
+    before = np.stack([getattr(past, field.name) for field in fields(Signals)[:6]])
     for without, with_history in zip(bare.pasts, told.pasts, strict=True):
         np.testing.assert_array_equal(with_history, np.concatenate((before, without), axis=1))
     assert sinks[0].table.tobytes() == sinks[1].table.tobytes()

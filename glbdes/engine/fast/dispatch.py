@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glbdes.base.compiled import either, helper, kernel
-from glbdes.engine.fast.cache import begin_chain
 from glbdes.engine.fast.kinds import arrive, compose_all, put_off, step, time_out
 from glbdes.engine.fast.order import foresee, foresee_arrival
 from glbdes.engine.fast.pools import load_of, pool_for, present_at
 from glbdes.engine.fast.state import *  # noqa: F403
+from glbdes.engine.fast.travel import enter, push_travel
 from glbdes.hardware import physics
 from glbdes.world import Bools, Floats, Ints, World
 
@@ -234,36 +234,6 @@ def choose_all(rules, coming, uniform, region):
         rules.dispatched[g, r] += 1
 
 
-@helper
-def of_no_session(st, q, coming, i):
-    return
-
-
-@helper
-def of_session(st, q, coming, i):
-    st.req[q, SESSION] = coming[i, SESSION_TO_COME]
-    begin_chain(st, q, coming[i, CHAIN_TO_COME])
-
-
-take_session = either("sessions", of_session, of_no_session)
-
-
-@helper
-def enter(st, coming, i):
-    """Request i of `coming` is underway; its row."""
-    st.clock[FREE_COUNT] -= 1
-    q = st.free[st.clock[FREE_COUNT]]
-    req, reqf = st.req, st.reqf
-    for column in range(DUE_NS):
-        req[q, column] = coming[i, column]
-    req[q, ATTEMPTS] = 0
-    req[q, AT_REGION], req[q, REPLICA], req[q, START_NS], req[q, FIRST_NS] = NONE, NONE, NONE, NONE
-    reqf[q, ENERGY_J], reqf[q, COST_USD], reqf[q, CARBON_G], reqf[q, WATER_L] = 0.0, 0.0, 0.0, 0.0
-    reqf[q, OWED_J] = 0.0
-    take_session(st, q, coming, i)
-    return q
-
-
 @kernel
 def advance_alone(st, coming, region, limit_ns, limit_kind):
     """Run a state of one region up to (limit_ns, limit_kind); `coming` are its arrivals by (due, id). Of the pools that
@@ -312,44 +282,6 @@ def advance_alone(st, coming, region, limit_ns, limit_kind):
                 foresee_arrival(st, g)
         if over:
             compose_all(st)
-
-
-@helper
-def before(st, p, q, by_region):
-    """Whether travelling request p is due before q."""
-    req = st.req
-    if req[p, FINISH_NS] != req[q, FINISH_NS]:
-        return req[p, FINISH_NS] < req[q, FINISH_NS]
-    if by_region and req[p, AT_REGION] != req[q, AT_REGION]:
-        return req[p, AT_REGION] < req[q, AT_REGION]
-    return req[p, ID] < req[q, ID]
-
-
-@helper
-def push_travel(st, heap, n, q, by_region):
-    i = n
-    while i > 0 and before(st, q, heap[(i - 1) >> 1], by_region):
-        heap[i] = heap[(i - 1) >> 1]
-        i = (i - 1) >> 1
-    heap[i] = q
-
-
-@helper
-def pop_travel(st, heap, n, by_region):
-    """Remove and return the first of a heap of n travelling requests."""
-    top, q, i = heap[0], heap[n - 1], 0
-    while True:
-        child = 2 * i + 1
-        if child >= n - 1:
-            break
-        if child + 1 < n - 1 and before(st, heap[child + 1], heap[child], by_region):
-            child += 1
-        if not before(st, heap[child], q, by_region):
-            break
-        heap[i] = heap[child]
-        i = child
-    heap[i] = q
-    return top
 
 
 @helper

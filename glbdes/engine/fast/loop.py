@@ -13,9 +13,7 @@ from glbdes.engine.fast.dispatch import (
     TELEMETRY_NS,
     TIMEOUT_KIND,
     dispatch,
-    enter,
     look,
-    pop_travel,
     refresh,
     send_back,
 )
@@ -23,6 +21,7 @@ from glbdes.engine.fast.kinds import arrive, compose_all, go_down, put_off, step
 from glbdes.engine.fast.pools import pool_for
 from glbdes.engine.fast.region import come_up
 from glbdes.engine.fast.state import *  # noqa: F403
+from glbdes.engine.fast.travel import enter, pop_travel
 from glbdes.hardware import physics
 
 ALL_KINDS = 99

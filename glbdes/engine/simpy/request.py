@@ -1,6 +1,6 @@
 """What moves through the SimPy engine: requests, and the events that move them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,9 @@ class Request:
         "water_l",
     )
 
+    further_at: Sequence[float]
+    marked_j: float
+
     def __init__(
         self,
         id: int,
@@ -91,10 +94,8 @@ class Request:
         self.attempts = self.preemptions = self.cached_tokens = 0
         self.region = self.replica = self.start_ns = self.first_token_ns = NONE
         self.energy_j = self.cost_usd = self.carbon_g = self.water_l = 0.0
-        self.further: list[float] = []  # other footprints, once it is charged
-        self.further_at: list[float] = []  # the same, and its energy, when signals or its region changed last
-        self.marked_j = 0.0
-        self.stretch: tuple[int, ...] = ()  # between such changes
+        self.further: Sequence[float] = ()  # other footprints, once it is charged
+        self.stretch: tuple[int, ...] = ()  # with one region and its signals; `marked_j`, `further_at`: when it began
         self.owed_j = 0.0  # used, but not yet charged
         self.decoded = 0  # own iterations charged
         self.shared_at_j = 0.0  # the replica's A then

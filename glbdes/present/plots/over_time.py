@@ -14,9 +14,8 @@ PANELS: Final = {
     "slo_share": "within SLO",
     "queue": "queue, requests",
     "utilisation": "utilisation",
-    "carbon_kg_per_h": "carbon, kg/h",
-    "water_l_per_h": "water, L/h",
-}
+}  # and each footprint, per hour
+PER_H: Final = "_per_h"
 SHARES: Final = ("slo_share", "utilisation")
 SKEWED: Final = ("ttft_p95_s", "queue")  # a few hours are far above the rest
 ROW: Final = 13  # px of a region
@@ -32,7 +31,9 @@ def timeline(table: pd.DataFrame, incidents: pd.DataFrame, *, width: int = style
     The strip above shows a footprint of all regions together; the stretch that is brushed there is what panels show.
     """
     regions = list(dict.fromkeys(table["region"]))
-    shown = [key for key in PANELS if table[key].notna().any() and (table[key] != 0).any()]
+    borne = [name for name in map(str, table) if name.endswith(PER_H)]
+    titles = PANELS | {key: f"{style.amount(key.removesuffix(PER_H))}/h" for key in borne}
+    shown = [key for key in titles if table[key].notna().any() and (table[key] != 0).any()]
     time = _ms(table["time_utc"])
     begins = sorted(set(time))
     step = min((b - a for a, b in pairwise(begins)), default=3_600_000)
@@ -41,12 +42,12 @@ def timeline(table: pd.DataFrame, incidents: pd.DataFrame, *, width: int = style
     amiss = incidents.assign(begin=_ms(incidents["from_utc"]), end=_ms(incidents["to_utc"]))
     amiss = amiss[["region", "what", "begin", "end"]]
     room = max(len(name) for name in regions) * 6 + 16
-    side_by_side = style.columns(width, 340, 3)
+    side_by_side = style.columns(width, 340, len(shown))
     each = max(60, width // side_by_side - room - 16)
     long = begins[-1] - begins[0] > FIRST_MS
     value: Any = {"x": [begins[0], begins[0] + FIRST_MS]} if long else alt.Undefined
     brush = alt.selection_interval(name="brush", encodings=["x"], value=value)
-    panels = [_panel(table, key, amiss, regions, brush, each, first=n == 0) for n, key in enumerate(shown)]
+    panels = [_panel(table, key, titles[key], amiss, regions, brush, each) for key in shown]
     below: ChartType = alt.concat(*panels, columns=side_by_side, spacing=14).resolve_scale(color="independent")
     made: ChartType = alt.vconcat(_strip(table, shown, brush, width - room - 10), below, spacing=8)
     return style.styled(made, width)
@@ -58,9 +59,9 @@ def _ms(times: "pd.Series[Any]") -> Any:
 
 
 def _strip(table: pd.DataFrame, shown: list[str], brush: Any, width: int) -> Any:
-    key = next((one for one in ("carbon_kg_per_h", "water_l_per_h") if one in shown), shown[0])
+    key = next((one for one in shown if one.endswith(PER_H)), shown[0])
     sums = table.groupby("time", sort=True)[key].sum().round(4).reset_index()
-    name = PANELS[key].split(",")[0]
+    name = PANELS.get(key, style.amount(key.removesuffix(PER_H))).split(",")[0]
     flat = alt.Axis(title=None, labels=False, ticks=False, grid=False)
     return (
         alt.Chart(sums)
@@ -77,10 +78,16 @@ def _time(field: str = "time", domain: Any = alt.Undefined) -> alt.X:
 
 
 def _panel(
-    table: pd.DataFrame, key: str, amiss: pd.DataFrame, regions: list[str], brush: Any, width: int, *, first: bool
+    table: pd.DataFrame,
+    key: str,
+    title: str,
+    amiss: pd.DataFrame,
+    regions: list[str],
+    brush: Any,
+    width: int,
 ) -> Any:
     legend = alt.Legend(
-        title=PANELS[key],
+        title=title,
         orient="top",
         direction="horizontal",
         gradientLength=min(150, width - 90),
@@ -110,7 +117,7 @@ def _panel(
             tooltip=[
                 "region:N",
                 alt.Tooltip("utcyearmonthdatehoursminutes(time):T", title="from, UTC"),
-                alt.Tooltip(f"{key}:Q", title=PANELS[key], format=".1%" if key in SHARES else ".4~g"),
+                alt.Tooltip(f"{key}:Q", title=title, format=".1%" if key in SHARES else ".4~g"),
             ],
         )
     )
@@ -118,7 +125,6 @@ def _panel(
     if len(amiss):
         kinds = [one for one in INCIDENTS if (amiss["what"] == one).any()]
         colours = alt.Scale(domain=kinds, range=[INCIDENTS[one] for one in kinds])
-        named = alt.Legend(orient="bottom", title=None) if first else None
         layers.append(
             alt.Chart(amiss)
             .mark_rect(fill=None, strokeWidth=1.6, clip=True)
@@ -126,7 +132,7 @@ def _panel(
                 x=_time("begin", brush),
                 x2="end:T",
                 y=y,
-                stroke=alt.Stroke("what:N", scale=colours, legend=named),
+                stroke=alt.Stroke("what:N", scale=colours, legend=alt.Legend(orient="bottom", title=None)),
                 tooltip=["region:N", "what:N"],
             )
         )
