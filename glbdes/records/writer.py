@@ -78,9 +78,8 @@ class Writer:
         self.regional = Regional(world)
         self.folder = folder
         (folder / "requests").mkdir()
-        in_pools = world.region_of is not None
-        kept = requests_schema(world.further, in_sessions=world.in_sessions, in_pools=in_pools)
-        self._requests = _Table(folder / REQUESTS_FILE, kept)
+        kept = {"in_sessions": world.in_sessions, "in_pools": world.region_of is not None}
+        self._requests = _Table(folder / REQUESTS_FILE, requests_schema(world.further, **kept))
         self._ended: list[NDArray[Any]] = []  # not written yet
         self._rows = 0
         self._thread = ThreadPoolExecutor(1)  # compression waits for no interpreter
@@ -147,12 +146,10 @@ class Writer:
         book = self.books.slot(record)
         if self.watch is not None:
             self.watch.slot(record)
-        by_request = self.books.by_request
-        delay_s = columns.delay_s(record, self.world, by_request)
-        record, book, delay_s = self.regional.slot(Slot(record, book, delay_s))
-        told = self.regional.world, self.names, self.start_utc, by_request
-        self._slots.add(columns.slot_columns(record, book, *told, delay_s))
-        self._plans.add(columns.plan_columns(record, self.names, self.world.classes))
+        found = self.regional.slot(Slot(record, book, columns.delay_s(record, self.world, self.books.by_request)))
+        told = self.regional.world, self.names, self.start_utc, self.books.by_request, found.delay_s
+        self._slots.add(columns.slot_columns(found.record, found.book, *told))
+        self._plans.add(columns.plan_columns(found.record, self.names, self.world.classes))
 
 
 def sampled(request_id: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
