@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from glbdes.base.compiled import either, helper, kernel
 from glbdes.engine.fast.kinds import arrive, compose_all, put_off, step, time_out
 from glbdes.engine.fast.order import foresee, foresee_arrival
-from glbdes.engine.fast.pools import load_of, pool_for, present_at
+from glbdes.engine.fast.pools import load_of, pool_for, pool_of, present_at
 from glbdes.engine.fast.state import *  # noqa: F403
 from glbdes.engine.fast.travel import enter, push_travel
 from glbdes.hardware import physics
@@ -267,8 +267,7 @@ def advance_alone(st, coming, region, limit_ns, limit_kind):
         elif late_ns <= come_ns:
             if late_ns > limit_ns or (late_ns == limit_ns and limit_kind <= TIMEOUT_KIND):
                 return cursor
-            late = st.late[0]
-            time_out(st, st.req[late, AT_REGION] - region, late, late_ns)
+            time_out(st, pool_of(st, st.late[0], region), st.late[0], late_ns)
         else:
             if come_ns > limit_ns or (come_ns == limit_ns and limit_kind <= REGION_KIND):
                 return cursor

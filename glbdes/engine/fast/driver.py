@@ -158,6 +158,7 @@ def must_compile(world: World) -> bool:
     """Whether a run of `world` begins with compiling kernels."""
     name = "advance_alone" if independent(world) else "advance_all"
     there = {"crep": world.steps is not None, "mine": has_prefixes(world), "sessions": world.in_sessions}
+    there["alike"] = world.first_of is not None
     there["homes"] = name == "advance_all" and world.affinity != physics.BY_REQUEST
     return not is_compiled(name, kind_of([field for field, given in there.items() if given]))
 

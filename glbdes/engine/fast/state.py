@@ -28,9 +28,9 @@ IDLE, WAKING, PREFILL, DECODE, BETWEEN, DOWN, ASLEEP, RISING = range(8)
 # PROMPTED_NS: the end of the last prefill.
 (STATE, REGION, HELD, KV_FREE, CONTEXT, ITERATIONS, BEGUN_NS, EPOCH_B, EPOCH_K0, COUNTED, PLANNED, SINCE_NS,
  PROMPTED_NS, ACTIVE, WAITING, HEAD) = range(16)
-# Columns of `reg`. ALIKE: pools of its region and model from the first of them on, which requests fill IN_ORDER or not.
+# Columns of `reg`.
 (FIRST, LAST, MAX_BATCH, KV_TOKENS, MAX_QUEUE, SLEEP_AFTER_NS, WAKE_NS, PROFILE, UP, QUEUED, QUEUE_HEAD, QUEUE_TAIL,
- POPULATION, POPULATION_NS, QUEUE_NS, WORDS, BITS, INDEX, LOWEST, AWAKE, PACK, ALIKE, IN_ORDER) = range(23)
+ POPULATION, POPULATION_NS, QUEUE_NS, WORDS, BITS, INDEX, LOWEST, AWAKE, PACK) = range(21)
 # Columns of `regf`. CHARGED_HOST_W: of a replica at work, what its requests pay for.
 (A_S, BETA_S, GAMMA_S, E0_J, E1_J, E2_J, IDLE_W, SLEEP_W, HOST_W, USD_PER_J, CARBON_PER_J, WATER_PER_J, HOST_SLEEP_W,
  CHARGED_HOST_W) = range(14)
@@ -56,6 +56,8 @@ AHEAD_AT, LEFT, LEFT_FULL = 8, 9, 10
 # Columns of `creqf` and `crepf`, which are the same memory as floats, so that what is read together lies together.
 ATTENTION_J, RISING_J = 6, 7
 P_J, Q_J = 13, 14
+# Columns of `alike`: pools of a region and model from this one on, the first; whether requests fill them in order.
+ALIKE, IN_ORDER = range(2)
 # Elements of `cnum`. LOG: the binary logarithm of BLOCK, NONE if it has none.
 BUDGET, BLOCK, WHOLE, LOG = range(4)
 # Where requests have prefixes in common. Columns of `kv`: where a replica's blocks begin, how many there are, the first
@@ -89,7 +91,7 @@ class State(NamedTuple):
     bits: NDArray[np.uint64]  # occupancy: for each region and number held, the set of such replicas that take requests
     levels: Ints  # [r, max_batch + 1] how many of them hold so many requests
     starts: Ints  # [r, max_batch + 1] the words of `bits` before this one are 0
-    reg: Ints  # [r, 23]
+    reg: Ints  # [r, 21]
     regf: Floats  # [r, 14]
     met: Ints  # [r, 14]
     metf: Floats  # [r, 5]
@@ -138,6 +140,7 @@ class State(NamedTuple):
     runs: Ints | None  # [k, 2]
     pnum: Ints | None  # [3]
     sessions: Ints | None  # [1] how many; None where there are none
+    alike: Ints | None  # [r, 2] pools of one model in one region; None where there are none
 
 
 def prefill_ticks(world: World) -> Ints:
@@ -154,7 +157,7 @@ def make_state(world: World, regions: list[int], prefill_ns: Ints) -> State:
     n, r = int(counts.sum()), len(regions)
     batch = int(fleet.max_batch[regions].max())
     leaves = 1 << max(n - 1, 1).bit_length()
-    reg = np.zeros((r, 23), dtype=np.int64)
+    reg = np.zeros((r, 21), dtype=np.int64)
     reg[:, LAST] = np.cumsum(counts)
     reg[:, FIRST] = reg[:, LAST] - counts
     reg[:, MAX_BATCH], reg[:, KV_TOKENS] = fleet.max_batch[regions], fleet.kv_tokens[regions]
@@ -169,7 +172,6 @@ def make_state(world: World, regions: list[int], prefill_ns: Ints) -> State:
         for i in range(int(count)):
             bits[row[BITS] + i // 64] |= np.uint64(1) << np.uint64(i % 64)
     reg[:, AWAKE], reg[:, PACK] = counts, fleet.pack[regions]
-    reg[:, ALIKE], reg[:, IN_ORDER] = alike(world, regions), world.pools_in_order
     regf = np.zeros((r, 14))
     columns = (fleet.a_s, fleet.beta_s, fleet.gamma_s, fleet.e0_j, fleet.e1_j, fleet.e2_j, fleet.idle_w, fleet.sleep_w)
     for column, values in enumerate((*columns, fleet.host_w)):
@@ -220,16 +222,17 @@ def make_state(world: World, regions: list[int], prefill_ns: Ints) -> State:
         **in_chunks(world, regions, rep),
         **kv_caches(world, regions, rep),
         sessions=np.array([world.sessions]) if world.in_sessions else None,
+        alike=alike(world, regions),
     )
     return with_room(state, 0)
 
 
-def alike(world: World, regions: list[int]) -> Ints | int:
-    """How many pools of its region and model each of `regions` is the first of; 1 for the others."""
+def alike(world: World, regions: list[int]) -> Ints | None:
+    """`State.alike` of pools `regions`."""
     if world.first_of is None:
-        return 1
+        return None
     count = np.bincount(world.first_of, minlength=world.regions)
-    return np.asarray(np.maximum(count[regions], 1))
+    return np.array([[max(count[r], 1), world.pools_in_order] for r in regions], dtype=np.int64)
 
 
 def in_chunks(world: World, regions: list[int], rep: Ints) -> dict[str, Any]:
