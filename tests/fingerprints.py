@@ -113,7 +113,7 @@ def draws() -> Iterator[tuple[str, str]]:
             chosen, _ = scenario.load("llm10", (*WORKLOAD, f"seed={seed}", *settings))
             expected_rps = rates.expected_rps(chosen, np.full(len(chosen.gateways), 30.0))
             stream = requests.stream(chosen, expected_rps)
-            columns = [value for slot in range(3) for value in vars(stream(slot)).values()]
+            columns = [value for slot in range(3) for value in vars(stream(slot)).values() if value is not None]
             yield f"requests {name} {seed}", digest(expected_rps, *columns)
 
 

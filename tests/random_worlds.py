@@ -168,7 +168,7 @@ def elastic(rng: np.random.Generator, arguments: dict, tick: int, n: int) -> dic
         host_sleep_w=fleet.host_w * rng.choice([0.0, 0.3, 1.0]),
         pack=rng.integers(0, fleet.max_batch + 1) * int(rng.random() < 0.4),
     )
-    rule = str(rng.choice(["always_on", "idle", "follow", "planned", "planned"]))
+    rule = str(rng.choice(["always_on", "idle", "follow", "follow", "planned", "planned"]))
     caps = []
     for region in range(regions if rng.random() < 0.4 else 0):
         edges = np.unique([ticks(0, 1 + horizon_ns / tick) for _ in range(4)]).tolist()

@@ -35,13 +35,13 @@ from typing import NamedTuple
 import numpy as np
 
 from glbdes.base import portable
-from glbdes.policy import transport
+from glbdes.policy import awake, transport
 from glbdes.policy.forecast import seasonal, slots_per_day
 from glbdes.policy.norms import leader
 from glbdes.policy.simplex import Burden, Feedback, checked, rate
 from glbdes.policy.window import Window, served
 from glbdes.units import G_PER_KG, H_PER_DAY, S_PER_H
-from glbdes.world import Floats, Ints, Outcome, View
+from glbdes.world import Floats, Ints, Outcome, Plan, View
 from glbdes.world.pools import at_pools, summed
 
 MOST_APART = 48  # slots of the past that play in a slot where gateways may use different regions
@@ -87,7 +87,7 @@ class EGLBChain:
         self._gamma = np.zeros((2, 0))
         self._daily = _Daily(1, 1)
 
-    def plan(self, view: View) -> Floats:
+    def plan(self, view: View) -> Floats | Plan:
         """The optimum of the slot's linear programme at the multipliers after one step (c)."""
         if self._burden is None:
             self._mu_usd = view.footprint_price_usd
@@ -99,11 +99,12 @@ class EGLBChain:
         gamma_usd = at_pools(self._mixed(self._burden, view), view.region_of) * self._mu_usd
         self.duals = dict(zip(view.footprints, gamma_usd, strict=True))
         per_request = view.footprint_per_request
-        weights = transport.priced(view.cost_usd_per_request + (gamma_usd * per_request).sum(axis=0), view)
+        price_usd = view.cost_usd_per_request + (gamma_usd * per_request).sum(axis=0)
+        weights = transport.priced(price_usd, view)
         if self.feedback == "planned":
             requests = portable.product(view.demand_rps, weights) * view.slot_s
             self._burden.add(self._mu_usd * (view.base_footprint + per_request * requests))
-        return weights
+        return awake.answer(weights, price_usd, view)
 
     def observe(self, outcome: Outcome) -> None:
         """With metered feedback: learn from the footprints that the slot really had."""

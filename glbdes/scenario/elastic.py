@@ -7,7 +7,9 @@ from pydantic import Field
 
 from glbdes.scenario.document import Document, Problem, entries, number, pool_tables, table
 from glbdes.scenario.kinds import Model, Seconds, SomeSeconds
+from glbdes.units import S_PER_H
 
+MOST_LOOKS: Final = 10**7  # of `follow`, in all slots
 ELASTIC: Final = ("follow", "planned")
 Rule = Literal["always_on", "idle", "follow", "planned"]
 
@@ -43,8 +45,20 @@ def _rule(document: Document) -> Iterator[Problem]:
     if rule in ("always_on", *ELASTIC):
         for place in sleepers[:1]:
             yield Problem(f"{place}.sleep_after_s", f": given, but scaling.rule = '{rule}', must be 'idle'")
+    if rule == "follow":
+        yield from _looks(document)
     if rule in ELASTIC and document.get("engine") == "fluid":
         yield Problem("scaling.rule", f" = '{rule}', but engine = 'fluid' knows no replicas")
+
+
+def _looks(document: Document) -> Iterator[Problem]:
+    """A look takes an engine a moment, so that there is a most of them."""
+    time, every_s = table(document, "time"), number({"every_s": 60.0, **table(document, "scaling")}, "every_s")
+    key = "slot_s" if time.get("simulated_s_per_slot") is None else "simulated_s_per_slot"
+    shown_s = number(time, "slots") * number({"slot_s": float(S_PER_H), **time}, key)
+    if every_s > 0 and shown_s / every_s > MOST_LOOKS:
+        rule = f"must be >= {shown_s / MOST_LOOKS:g} s, for at most {MOST_LOOKS:g} looks in all slots"
+        yield Problem("scaling.every_s", f" = {every_s:g} s, {rule}")
 
 
 def _replicas(document: Document) -> Iterator[Problem]:

@@ -418,7 +418,10 @@ def test_a_sleeper_wakes_before_its_first_prefill(run):
     assert seconds(sink, "start") == [15, 16, 30 + 3]  # awake until 17 + 10 s
     # 100 W to 10 s, 10 W to 12, 100 W while it wakes to 15; work to 17; 100 W to 27, 10 W to 30, 100 W to 33; 1 s of
     # work; 6 s of rest
-    assert sink.meter("idle_j")[0, 0] == pytest.approx(1000 + 20 + 300 + 1000 + 30 + 300 + 600)
+    assert sink.meter("idle_j")[0, 0] == pytest.approx(1000 + 300 + 1000 + 300 + 600)
+    assert sink.meter("sleep_j")[0, 0] == pytest.approx(20 + 30)
+    assert sink.meter("asleep_ns")[0, 0] == (2 + 3) * NS_PER_S
+    assert sink.meter("wakes")[0, 0] == 2
     assert sink.meter("idle_ns")[0, 0] == (40 - 3) * NS_PER_S
 
 

@@ -43,6 +43,13 @@ def test_the_random_worlds_press_on_every_rule():
             table, meters = run.requests, np.array([record.meters for record in run.slots])
             seen.update({f"status {status}": int((table["status"] == status).any()) for status in range(4)})
             seen.update({f"dispatch {world.dispatch}": 1, "full attribution": int(world.full_attribution)})
+            seen["hosts charged"] += int(world.active_attribution)
+            seen["packed"] += int((world.fleet.pack > 0).any())
+            if world.scaling is not None:
+                seen.update({f"scaling {world.scaling.rule}": 1, "caps": int(bool(world.scaling.caps))})
+                seen["told to sleep"] += int(meters["asleep_ns"].any())
+                seen["told to wake"] += int(meters["wakes"].any())
+                seen["none awake"] += int(any((np.asarray(record.awake) == 0).any() for record in run.slots))
             seen["dispatched again"] += int((table["attempts"] > 1).any())
             seen["served at last"] += int(((table["attempts"] > 1) & (table["status"] == SERVED)).any())
             seen["beyond the horizon"] += int((table["finish_ns"] > world.horizon_ns).any())
@@ -53,5 +60,7 @@ def test_the_random_worlds_press_on_every_rule():
     statuses = [f"status {status}" for status in (SERVED, REJECTED, TIMED_OUT, FAILED)]
     rules = [f"dispatch {rule}" for rule in range(len(DISPATCH_NAMES))]
     others = ["full attribution", "dispatched again", "served at last", "beyond the horizon", "several slots", "queue"]
+    others += [f"scaling {rule}" for rule in ("follow", "planned")]
+    others += ["hosts charged", "packed", "caps", "told to sleep", "told to wake", "none awake"]
     rare = {name: seen[name] for name in [*statuses, *rules, *others, "admitted from the queue"] if seen[name] < 60}
     assert not rare, f"worlds in which it happens, of {QUICK * len(CLOCKS_NS)}: {rare}"

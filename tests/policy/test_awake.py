@@ -88,7 +88,7 @@ def test_the_search_never_makes_a_plan_dearer_and_serves_all(seed):
         assert (served <= np.where(found.awake == 3, 36.0, 10.0 * found.awake) + 1e-6).all()
 
 
-@pytest.mark.parametrize("name", ["cost", "eglb", "eglb_simplex", "eglb_ahead", "receding_horizon"])
+@pytest.mark.parametrize("name", ["cost", "eglb", "eglb_simplex", "eglb_ahead", "eglb_chain", "receding_horizon"])
 def test_policies_that_price_say_how_many_are_awake(name):
     view = elastic([25.0, 3.0], [0.1, 0.2, 0.3])
     found = policy.load(name, {}).plan(view)

@@ -14,7 +14,7 @@ from glbdes.optimum import offline
 from glbdes.policy import chain
 from glbdes.policy.chain import EGLBChain
 from glbdes.policy.simplex import EGLBSimplex
-from glbdes.signals import Signals, synthetic
+from glbdes.signals import synthetic
 from glbdes.world import World
 from tests.paper import PARTIAL, objective_usd, totals
 from tests.random_worlds import random_world
@@ -221,7 +221,10 @@ def test_with_two_weeks_of_history_it_is_nearer_the_optimum_and_without_not_fart
 def test_request_level_engines_agree_on_it():
     for world in [world for world in map(random_world, range(40)) if world.slots > 2][:4]:
         rng = np.random.default_rng(world.slots)
-        past = Signals(*rng.uniform(1, 2, (5, 30, world.regions)), np.zeros((30, world.regions), dtype=np.int64))
+        past = world.seen
+        while len(past.pue) < 30:
+            past = past.after(past)
+        past = replace(past, **{key: rng.uniform(1, 2, past.pue.shape) for key in ("price_usd_per_kwh", "pue")})
         sinks = ListSink(), ListSink()
         for run, sink in zip((simpy_engine.run, fast.run), sinks, strict=True):
             run(replace(world, past=past), EGLBChain(), sink, policy_name="chain")

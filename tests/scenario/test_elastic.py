@@ -31,6 +31,7 @@ CAP = (
         (("fleet.host_sleep_w=300.0",), "fleet.host_sleep_w = 300 W, must be <= host_w = 290 W"),
         (("fleet.target_utilisation=1.5",), "fleet.target_utilisation = 1.5, must be <= 1"),
         (("serving.pack_to=0.0",), "serving.pack_to = 0, must be > 0"),
+        (("scaling.rule=follow", "scaling.every_s=1e-6"), "scaling.every_s = 1e-06 s, must be >= 0.0014624 s, for at"),
         (("scaling.every_s=0.0",), "scaling.every_s = 0 s, must be > 0"),
         (("scaling.rule=planned", "engine=fluid"), "scaling.rule = 'planned', but engine = 'fluid' knows no replicas"),
         (CAP, "faults.0.max_kw: missing, must be given because kind = 'power_cap'"),

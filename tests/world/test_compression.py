@@ -73,6 +73,17 @@ def test_real_time_and_flows_are_not_warned_of() -> None:
     assert warned(*bad, "engine=fluid") == []
 
 
+def test_wake_ups_and_looks_are_warned_of_with_what_is_enough() -> None:
+    follow = ("scaling.rule=follow", "scaling.every_s=1", "scaling.cool_down_s=0", "fleet.wake_s=6")
+    (wake,) = warned(*follow)
+    assert wake.endswith("time.simulated_s_per_slot >= 60 s shows them")
+    assert [line.split(": ")[1].split(" = ")[0] for line in warned(*follow, "scaling.cool_down_s=9")] == [
+        "wake_s",
+        "scaling.cool_down_s",
+    ]
+    assert warned(*follow, "fleet.wake_s=3") == []
+
+
 def test_sessions_are_warned_of() -> None:
     sessions = ("workload.sessions.turns=3", "serving.scheduler=chunked")
     assert ["have prefixes in common" in line for line in warned(*sessions)] == [True]

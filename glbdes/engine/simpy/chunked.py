@@ -58,6 +58,14 @@ class ChunkedRegion(Region):
         best = self.choose([one for one in ready if one.held < self.pool.max_batch])
         return best or min(ready, key=lambda one: one.held)
 
+    def choose(self, free: list[ChunkedReplica]) -> ChunkedReplica | None:
+        """Of `free` replicas the fullest that holds less than it is packed to, or else the one with the fewest
+        requests; of equals the one of lowest index."""
+        below = [one for one in free if one.held < self.pool.pack]
+        if below:
+            return max(below, key=lambda one: one.held)
+        return min(free, key=lambda one: one.held, default=None)
+
     def drain(self, now: int) -> None:
         """Nothing to do: who waits, waits at a replica."""
 

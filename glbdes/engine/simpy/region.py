@@ -1,10 +1,9 @@
 """A region of the SimPy engine: its queue, the choice of a replica, and its meter (docs/model.md, sections 4 and 5)."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
 from functools import reduce
 from operator import add
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +17,6 @@ from glbdes.hardware import physics
 from glbdes.signals import Signals
 from glbdes.units import J_PER_KWH
 from glbdes.world import METER_DTYPE, World
-
-Chosen = TypeVar("Chosen", bound=Replica)
 
 
 class Owner(Protocol):
@@ -100,17 +97,17 @@ class Region:
             self.enqueue(request, now)
 
     def admitting(self, tokens: int) -> Replica | None:
-        """The admitting replica to choose; None if there is none."""
-        most = self.pool.max_batch
-        return self.choose([one for one in self.replicas if one.accepts and one.held < most and one.kv_free >= tokens])
-
-    def choose(self, free: Sequence[Chosen]) -> Chosen | None:
-        """Of `free` replicas the fullest that holds less than it is packed to, or else the one with the fewest
-        requests; of equals the one of lowest index."""
-        below = [one for one in free if one.held < self.pool.pack]
-        if below:
-            return max(below, key=lambda one: one.held)
-        return min(free, key=lambda one: one.held, default=None)
+        """Of the admitting replicas the fullest that holds less than it is packed to, or else the one with the fewest
+        requests; of equals the one of lowest index. None if there is none."""
+        pack, best, fewest = self.pool.pack, None, self.pool.max_batch
+        if pack > 0:
+            below = [one for one in self.replicas if one.held < pack and one.kv_free >= tokens and one.accepts]
+            if below:
+                return max(below, key=lambda one: one.held)
+        for one in self.replicas:
+            if one.held < fewest and one.kv_free >= tokens and one.accepts:
+                best, fewest = one, one.held
+        return best
 
     def enqueue(self, request: Request, now: int) -> None:
         self.count_population(1, now)

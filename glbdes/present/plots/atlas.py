@@ -19,7 +19,7 @@ from glbdes.present.plots import labels, style
 
 COAST: Final = Path(__file__).resolve().parents[1] / "assets" / "coast.json"
 MARGIN_DEG: Final = (24.0, 16.0)  # around the places, in longitude and latitude
-LEAST_HEIGHT: Final = (0.36, 0.5)  # of the width, on a desk and on a phone
+LEAST_HEIGHT: Final = (0.36, 0.44)  # of the width, on a desk and on a phone
 SMALL: Final = 500  # px of width, below which dots and names are small
 WHOLE: Final = -1  # the hour that stands for the whole run
 LEAST_SHARE: Final = 0.005  # of all requests, for a flow to be drawn
@@ -52,7 +52,7 @@ def world_map(
     ]
     layers = [
         _land(),
-        *_flows(places, flows),
+        *_flows(places, flows, small=width < SMALL),
         *_regions(places, burdens, small=width < SMALL),
         *_names(places, frame, shape),
     ]
@@ -100,7 +100,7 @@ def _land() -> Any:
     return alt.Chart(feature).mark_geoshape(fill=LAND, stroke=None, clip=True, tooltip=None)
 
 
-def _flows(places: pd.DataFrame, flows: pd.DataFrame) -> list[Any]:
+def _flows(places: pd.DataFrame, flows: pd.DataFrame, *, small: bool) -> list[Any]:
     """Curves and their arrows, of the hour that is chosen."""
     away = _worth(places, flows)
     if away.empty:
@@ -112,7 +112,7 @@ def _flows(places: pd.DataFrame, flows: pd.DataFrame) -> list[Any]:
         .transform_filter("datum.hour == hour")
         .transform_lookup(lookup="pair", from_=alt.LookupData(data=curves, key="pair", fields=fields))
     )
-    wide = alt.Scale(domain=[0, 1], range=[0.3, 6])
+    wide = alt.Scale(domain=[0, 1], range=[0.3, 3 if small else 6])
     tips = [
         alt.Tooltip("gateway:N", title="from"),
         alt.Tooltip("region:N", title="to"),
@@ -126,7 +126,9 @@ def _flows(places: pd.DataFrame, flows: pd.DataFrame) -> list[Any]:
             longitude="arrow_longitude_deg:Q",
             latitude="arrow_latitude_deg:Q",
             angle=alt.Angle("angle:Q", scale=None),
-            size=alt.Size("share:Q", scale=alt.Scale(domain=[0, 1], range=[20, 190]), legend=None),
+            size=alt.Size(
+                "share:Q", scale=alt.Scale(domain=[0, 1], range=[10, 60] if small else [20, 190]), legend=None
+            ),
             tooltip=tips,
         ),
     ]

@@ -106,7 +106,8 @@ def _panel(
     )
     y = alt.Y("region:N", sort=regions, title=None, scale=alt.Scale(domain=regions))
     cells = (
-        alt.Chart(table[["time", "until", "region", key]].dropna())
+        alt.Chart(table)  # the same for all panels, so that a page has it once
+        .transform_filter(f"isValid(datum['{key}'])")
         .transform_filter(brush)
         .mark_rect(clip=True)
         .encode(
