@@ -153,7 +153,7 @@ def random_world(seed: int, clock_ns: int = 1, **forced) -> World:
     arguments |= forced
     arguments["active_attribution"] = arguments["active_attribution"] and not arguments["full_attribution"]
     world, pooled = make_world(requests, **arguments), np.random.default_rng([seed, clock_ns, 53])
-    return in_pools(world, pooled) if regions > 1 and pooled.random() < 0.3 else world
+    return in_pools(world, pooled) if regions > 1 and pooled.random() < 0.2 else world
 
 
 def elastic(rng: np.random.Generator, arguments: dict, tick: int, n: int) -> dict:

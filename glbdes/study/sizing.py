@@ -164,7 +164,7 @@ def _varied(vary: Sequence[str], scenario: Scenario) -> list[str]:
         else:
             found[parts[1]] = None
     pooled = [name for name in found if name in scenario.regions and scenario.regions[name].pools]
-    problems += [f"--vary: regions.{name} has pools, which are not varied: give them a size" for name in pooled]
+    problems += [f"--vary: regions.{name} has pools, whose replicas are not varied" for name in pooled]
     if problems:
         raise ScenarioError(problems)
     return [name for name in scenario.regions if name in found]

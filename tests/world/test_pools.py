@@ -229,5 +229,5 @@ def test_a_gateway_without_the_model_of_a_class_is_told(mixed: Path) -> None:
 
 
 def test_replicas_of_pools_are_not_varied(mixed: Path) -> None:
-    with pytest.raises(ScenarioError, match=r"--vary: regions.here has pools, which are not varied"):
+    with pytest.raises(ScenarioError, match=r"--vary: regions.here has pools, whose replicas are not varied"):
         size(mixed, vary=["regions.*.replicas"], until=["ttft_p99_s <= 1"])
