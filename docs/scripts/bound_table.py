@@ -61,6 +61,7 @@ def worlds(simulated_s: float, slots: int, folder: Path) -> Iterator[tuple[str, 
                     f"workload.load_scale={load_scale}",
                     f"dispatch.max_utilisation={room}",
                     "records.requests=none",
+                    "serving.scheduler=prefill_first",
                 )
                 yield mask, load_scale, "shipped" if draw is None else str(draw), (*settings, *allowed, *drawn)
 

@@ -184,13 +184,16 @@ def constants() -> None:
         print(arguments, f"{100 * np.mean(over(lambda a=arguments: policy.load('eglb_chain', a))):.2f} %", flush=True)
 
 
+PLAIN = ("records.requests=none", "serving.scheduler=prefill_first")
+
+
 def requests() -> None:
     """llm10 as it is shipped: no history."""
     print("| seed | policy | objective, USD | cost, USD | carbon PAR | water PAR | TTFT p99, ms |")
     print("|---|---|---|---|---|---|---|")
     for seed in (1, 2, 3):
         for name in ("eglb_simplex", "eglb_chain"):
-            found = glbdes.simulate("llm10", policy=name, seed=seed, overrides=["records.requests='none'"]).summary
+            found = glbdes.simulate("llm10", policy=name, seed=seed, overrides=PLAIN).summary
             amounts = f"{found['objective_usd']:,.1f} | {found['totals']['cost_usd']:,.1f}"
             pars = f"{found['par']['carbon']:.3f} | {found['par']['water']:.3f}"
             p99_ms = 1e3 * found["latency_s"]["ttft"]["p99"]

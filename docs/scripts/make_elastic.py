@@ -27,6 +27,7 @@ COMMON = (
     "time.max_events=100000000",
     "records.requests=none",
     "records.attribution=active",
+    "serving.scheduler=prefill_first",
     "fleet.wake_s=30.0",
     "fleet.host_sleep_w=29.0",
 )

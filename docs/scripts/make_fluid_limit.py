@@ -43,6 +43,7 @@ def difference(folder: Path, settings: tuple[str, ...], requests: int, seed: int
             f"seed={seed}",
             "time.slots=48",
             "time.warmup_s=0.0",
+            "serving.scheduler=prefill_first",
             *settings,
         )
         loaded, _path = scenario.load("llm10", ("dispatch.rule=weighted", "dispatch.demand=forecast", *more))

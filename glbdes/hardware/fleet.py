@@ -130,7 +130,7 @@ def replicas(
         full_w=np.array(joules) * np.array(rps),
         servers=most * fleet.replicas,
         beyond_measurement=beyond,
-        assumed=tuple(line for line in map(profile.assumption, loaded.values()) if line is not None),
+        assumed=tuple(line for one in loaded.values() for line in profile.assumptions(one)),
         steps=steps,
     )
 

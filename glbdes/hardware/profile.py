@@ -166,12 +166,14 @@ def load(name: str, folder: Path | None = None) -> Profile:
         raise ProfileError("\n".join(f"{line} ({place})" for line in complaints(error, Profile))) from error
 
 
-def assumption(profile: Profile) -> str | None:
-    """What of a profile's energy nobody measured, in words; None if all of it was."""
-    watts = None if profile.chunked is None else profile.chunked.active_w
-    if watts is None:
-        return None
-    return f"The energy of {profile.name} was not measured: {watts:g} W at work are assumed"
+def assumptions(profile: Profile) -> tuple[str, ...]:
+    """What of a profile's steps in chunks nobody measured, in words."""
+    steps, told = profile.chunked, []
+    if steps is not None and steps.times == "derived":
+        told.append(f"Steps of {profile.name} are {steps.source}")
+    if steps is not None and steps.active_w is not None:
+        told.append(f"The energy of {profile.name} was not measured: {steps.active_w:g} W at work are assumed")
+    return tuple(told)
 
 
 def shipped() -> list[str]:

@@ -141,7 +141,7 @@ def test_check_fits_80_columns_with_names_whole_and_faults_told():
 def test_check_tells_once_what_is_alike_in_all_regions():
     told = call("check", "llm10").stdout
     assert "in every region: profile h100_llama8b; replicas" in told.replace("\n", " ").replace("  ", " ")
-    assert told.count("h100_llama8b") == 2  # there, and in the note on its prefill
+    assert told.count("h100_llama8b") == 3  # there, and in the notes on its steps and its prefill
 
 
 def test_check_finds_a_policy_that_is_not_there(scenario):
