@@ -72,7 +72,7 @@ def test_no_region_meters_less_than_its_base_and_what_its_requests_add(seed):
 
 @pytest.mark.parametrize(("load", "within"), [(0.5, 2.0), (2.0, 1.3)])
 def test_no_replica_that_schedules_in_chunks_meters_less_than_its_base_and_what_its_requests_add(load, within):
-    """Nor is it far off where batches are full, though prompts come whole there, and not in the best mixture of steps."""
+    """Nor is it far off where batches are full, though prompts come whole, and not in the best mixture of steps."""
     card, batch, budget, requests = profile.load("h100_llama8b"), 96, 8192, 1500
     prompt, output = sample(Lengths(max_tokens=8192), np.random.default_rng(1), requests)
     rate = load * step_rates.capacity_rps(card.chunked, prompt, output, batch, budget)
