@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: simulate test test-slow test-nightly bench lint docs clean
+.PHONY: simulate test test-slow test-nightly bench lint figures docs clean
 .DEFAULT_GOAL := test
 # With matrices as small as ours, more threads only wait for one another.
 test test-slow test-nightly: export OPENBLAS_NUM_THREADS ?= 1
@@ -33,6 +33,9 @@ lint: $(INSTALLED)  ## style, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+figures: $(INSTALLED)  ## every figure of docs/ anew, most of an hour; ARGS="front duals" chooses
+	$(BIN)/python docs/scripts/make_figures.py $(ARGS)
 
 docs: $(VENV)/.documented  ## the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet $(ARGS)

@@ -23,7 +23,12 @@ SLOTS_S = (8.0, 16.0, 32.0)
 
 def figures(policy: str, simulated_s: float, seed: int, *settings: str) -> tuple[float, float, float, float]:
     """USD, mean E2E, requests per simulated second, and the warm-up in s of one run."""
-    changes = (f"time.simulated_s_per_slot={simulated_s!r}", "records.requests=none", "serving.scheduler=prefill_first", *settings)
+    changes = (
+        f"time.simulated_s_per_slot={simulated_s!r}",
+        "records.requests=none",
+        "serving.scheduler=prefill_first",
+        *settings,
+    )
     found: dict[str, Any] = simulate("llm10", policy=policy, engine="fast", seed=seed, overrides=changes).summary
     rate_rps = found["requests"]["total"] / found["simulated_s"]
     return found["totals"]["cost_usd"], found["latency_s"]["e2e"]["mean"], rate_rps, found["warmup_s"]

@@ -26,12 +26,12 @@ import simpy_speed
 from glbdes.engine.fast import driver as fast
 from glbdes.engine.simpy import engine as simpy_engine
 from glbdes.hardware import physics
+from glbdes.signals import Signals
 from glbdes.workload import Requests
 from glbdes.world import World
 from tests.worlds import Fixed
 
 REGIONS = simpy_speed.REGIONS
-PLAN = Fixed(np.full((REGIONS, REGIONS), 1 / REGIONS))
 UTILISATION = 0.7
 RUNS = 3
 
@@ -67,14 +67,45 @@ def world(replicas: int, requests: int, dispatch: int = physics.WEIGHTED) -> Wor
     )
 
 
+def in_pools(subject: World, pools: int) -> World:
+    """`subject`, each region's replicas in so many pools of one model."""
+    region_of = np.repeat(np.arange(subject.regions), pools)
+    own = {name: column[region_of] for name, column in subject.fleet._asdict().items() if np.ndim(column) == 1}
+    fleet = subject.fleet._replace(**own | {"replicas": own["replicas"] // pools})
+
+    def signals(given: Signals) -> Signals:
+        return Signals(*(getattr(given, name)[..., region_of] for name in given.__dataclass_fields__))
+
+    return replace(
+        subject,
+        fleet=fleet,
+        latency_ns=subject.latency_ns[:, region_of],
+        allowed=subject.allowed[:, region_of] & (np.arange(len(region_of)) % pools == 0),
+        signals=signals(subject.signals),
+        seen=signals(subject.seen),
+        capacity_rps=subject.capacity_rps[region_of],
+        it_kwh_per_request=subject.it_kwh_per_request[region_of],
+        region_of=region_of,
+        first_of=region_of * pools,
+    )
+
+
+def plan_of(subject: World) -> Fixed:
+    """Even weights over the regions."""
+    weights = np.zeros(subject.allowed.shape)
+    weights[:, :: subject.regions // REGIONS] = 1 / REGIONS
+    return Fixed(weights)
+
+
 def speed(subject: World, clock: Callable[[], float] = time.process_time, runs: int = RUNS, **options: Any) -> float:
     """Requests per second of `clock`: the median of `runs`, after one that is not counted."""
+    plan = plan_of(subject)
     requests = sum(len(subject.requests(slot)) for slot in range(subject.slots))
     seconds = []
     for _ in range(runs + 1):
         sink = Counter()
         began = clock()
-        fast.run(subject, PLAN, sink, **options)
+        fast.run(subject, plan, sink, **options)
         seconds.append(clock() - began)
         assert sink.served == requests, f"{sink.served} of {requests} served"
     return requests / statistics.median(seconds[1:])
@@ -83,7 +114,7 @@ def speed(subject: World, clock: Callable[[], float] = time.process_time, runs: 
 def simpy_rate(subject: World) -> float:
     sink = Counter()
     began = time.process_time()
-    simpy_engine.run(subject, PLAN, sink)
+    simpy_engine.run(subject, plan_of(subject), sink)
     return sink.served / (time.process_time() - began)
 
 
@@ -98,6 +129,9 @@ def main() -> None:
     for name, rule in (("least loaded", physics.LEAST_LOADED), ("spillover", physics.SPILLOVER)):
         rate = speed(world(50, size, rule), threads=1)
         print(f"   50, dispatch by {name}: {rate / 1e6:.2f} M requests/s")
+    whole = world(200, size)
+    one, four = speed(whole, threads=1), speed(in_pools(whole, 4), threads=1)
+    print(f"  200, in four pools of 50: {four / 1e6:.2f} M requests/s, {one / four:.2f} times the cost of one of 200")
     small = world(50, 100_000)
     own, simpys = speed(small, threads=1), simpy_rate(small)
     print(

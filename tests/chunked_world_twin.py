@@ -37,9 +37,16 @@ class _ChunkedTwin(_Twin):
 
     # Who waits -------------------------------------------------------------------------------------------------
 
+    def _holds(self, r: int) -> int:
+        size = self.world.steps.block_tokens
+        return (int(self.fleet.kv_tokens[r]) // size - 1) * size
+
+    def _present(self, r: int) -> int:
+        return sum(len(replica.people) for replica in self.regions[r].replicas)
+
     def _region_arrival(self, request: Request) -> None:
-        r = request.region
-        region, fleet, steps = self.regions[r], self.fleet, self.world.steps
+        r = request.region = self._into_pool(request)
+        region, fleet = self.regions[r], self.fleet
         region.arrived += 1
         self.meters[self.slot, self.part, r]["arrived"] += 1
         if not region.up:
@@ -47,7 +54,7 @@ class _ChunkedTwin(_Twin):
             return
         request.visit = Visit(request.request_id, r, self.now, admitted_ns=self.now)
         self.visits.append(request.visit)
-        room = (int(fleet.kv_tokens[r]) // steps.block_tokens - 1) * steps.block_tokens
+        room = self._holds(r)
         sizes = [len(replica.people) for replica in region.replicas]
         asker = self._asker(request)
         ready = [i for i in range(len(sizes)) if region.takes(i)] or list(range(max(region.awake, 1)))
@@ -142,11 +149,6 @@ class _ChunkedTwin(_Twin):
             self._no_longer(request)
         for request in sorted(homeless, key=lambda request: request.request_id):
             self._turn_away(request)
-
-    def _look(self, r: int) -> tuple[int, float, int]:
-        region = self.regions[r]
-        here = sum(len(replica.people) for replica in region.replicas)
-        return len(region.queue), here / (max(region.awake, 1) * int(self.fleet.max_batch[r])), here
 
     def _rest(self, r: int, replica: Replica) -> None:
         """Who is told to sleep forgets what its blocks hold."""

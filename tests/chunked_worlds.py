@@ -67,7 +67,9 @@ def chunked_world(seed: int, clock_ns: int = 1) -> World:
     )
     made = replace(world, fleet=fleet._replace(kv_tokens=kv_tokens), steps=steps)
     alike = np.random.default_rng([seed, clock_ns, 8])  # apart: all else stays as it is
-    return in_sessions(made, alike) if seed not in PLAIN and alike.random() < 0.6 else made
+    # Not both sessions and pools of one model: that would be kernels of their own, which take long to compile.
+    plain = seed in PLAIN or made.first_of is not None
+    return in_sessions(made, alike) if not plain and alike.random() < 0.6 else made
 
 
 def in_sessions(world: World, rng: np.random.Generator) -> World:

@@ -16,6 +16,7 @@ from glbdes.hardware.physics import NEVER_NS, PLAN_LEAST_LOADED
 from glbdes.units import NS_PER_S
 from glbdes.world import Plan, Policy, View, World
 from glbdes.world.scaling import Cap, Scaling
+from tests.pool_worlds import in_pools
 from tests.twin import Run, simulate
 from tests.worlds import ListSink, make_fleet, make_further, make_requests, make_signals, make_world
 
@@ -151,7 +152,8 @@ def random_world(seed: int, clock_ns: int = 1, **forced) -> World:
     arguments |= elastic(np.random.default_rng([seed, clock_ns, 54]), arguments, tick, n)
     arguments |= forced
     arguments["active_attribution"] = arguments["active_attribution"] and not arguments["full_attribution"]
-    return make_world(requests, **arguments)
+    world, pooled = make_world(requests, **arguments), np.random.default_rng([seed, clock_ns, 53])
+    return in_pools(world, pooled) if regions > 1 and pooled.random() < 0.2 else world
 
 
 def elastic(rng: np.random.Generator, arguments: dict, tick: int, n: int) -> dict:

@@ -107,3 +107,11 @@ def test_the_site_is_built_without_a_warning_and_has_every_key(tmp_path):
         assert key in keys
     assert "glbdes compare" in (tmp_path / "site" / "cli" / "index.html").read_text(encoding="utf-8")
     assert "simulate" in (tmp_path / "site" / "api" / "index.html").read_text(encoding="utf-8")
+
+
+def test_every_figure_is_made_by_a_command():
+    text = (DOCS / "scripts" / "make_figures.py").read_text(encoding="utf-8")
+    made = dict(re.findall(r'^    "([^"]+)": \((.*?)\),$', text, re.MULTILINE))
+    figures = {name for names in made.values() for name in re.findall(r'"(\w+)"', names)}
+    assert figures == {path.stem for path in (DOCS / "figures").iterdir()}
+    assert all((REPOSITORY / command.split()[0]).is_file() for command in made)

@@ -483,9 +483,10 @@ class _Twin:
         return first
 
     def _look(self, r: int) -> tuple[int, float, int]:
-        region = self.regions[r]
-        present = len(region.queue) + sum(len(replica.held) for replica in region.replicas)
-        return len(region.queue), present / (max(region.awake, 1) * int(self.fleet.max_batch[r])), present
+        pools = self._alike(r)
+        places = sum(max(self.regions[p].awake, 1) * int(self.fleet.max_batch[p]) for p in pools)
+        present = sum(self._present(p) for p in pools)
+        return sum(len(self.regions[p].queue) for p in pools), present / places, present
 
     def _seen(self, r: int) -> tuple[int, float, int]:
         """(queue, load, requests) of region r as of the last telemetry tick."""
@@ -493,8 +494,31 @@ class _Twin:
 
     # A region --------------------------------------------------------------------------------------------------
 
+    def _alike(self, r: int) -> list[int]:
+        """The pools of one region and model of which `r` is the first; else `r` itself."""
+        first = self.world.first_of
+        return [r] if first is None else [p for p in range(len(first)) if int(first[p]) == r] or [r]
+
+    def _holds(self, r: int) -> int:
+        """Tokens of the longest request that pool r can serve."""
+        return int(self.fleet.kv_tokens[r])
+
+    def _into_pool(self, request: Request) -> int:
+        """The pool that a request gets in its region: by load per place, or the first that has a place free."""
+        pools = self._alike(request.region)
+        pools = [p for p in pools if request.prompt + request.output <= self._holds(p)] or pools
+        places = {p: max(self.regions[p].awake, 1) * int(self.fleet.max_batch[p]) for p in pools}
+        free = [p for p in pools if self._present(p) < places[p]]
+        if self.world.pools_in_order and free:
+            return free[0]
+        return min(pools, key=lambda p: (self._present(p) / places[p], p))
+
+    def _present(self, r: int) -> int:
+        region = self.regions[r]
+        return len(region.queue) + sum(len(replica.held) for replica in region.replicas)
+
     def _region_arrival(self, request: Request) -> None:
-        r = request.region
+        r = request.region = self._into_pool(request)
         region = self.regions[r]
         region.arrived += 1
         self.meters[self.slot, self.part, r]["arrived"] += 1

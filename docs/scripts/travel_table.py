@@ -95,7 +95,11 @@ def of_requests(folder: Path | None = None) -> None:
         for near in (False, True):
             for label, settings in RULES if near else RULES[:1]:
                 out = (folder or Path(made)) / f"{'near' if near else 'far'} {label}"
-                chosen = {"policy": "eglb_simplex", "overrides": ("engine=fast", "serving.scheduler=prefill_first", *settings), "out": out}
+                chosen = {
+                    "policy": "eglb_simplex",
+                    "overrides": ("engine=fast", "serving.scheduler=prefill_first", *settings),
+                    "out": out,
+                }
                 if near:
                     run = simulate("llm10", **chosen, overwrite=True)
                 else:

@@ -20,7 +20,7 @@ dumps: Any = serialize.dumps
 
 DIGEST_BYTES = hashlib.sha256().digest_size
 PLAIN = "plain"  # of kernels for states without any of the fields that are not always there
-MARKS = ("crep", "mine", "sessions", "homes")  # one field of each kind of those
+MARKS = ("crep", "mine", "sessions", "alike", "homes")  # one field of each kind of those
 
 
 class KernelCache:

@@ -7,7 +7,8 @@ from glbdes.errors import ScenarioError
 from glbdes.hardware.chunked import Chunked
 from glbdes.hardware.profile import Profile
 from glbdes.hardware.step_tables import StepTables, step_tables
-from glbdes.scenario.model import Pool, Serving
+from glbdes.scenario.model import Serving
+from glbdes.scenario.pools import Pool
 
 if TYPE_CHECKING:
     from glbdes.hardware.fleet import Fleet

@@ -12,23 +12,23 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from glbdes.scenario.model import Pool, Region
+from glbdes.scenario.pools import Pool
 from glbdes.units import H_PER_DAY
 
 H_PER_YEAR: Final = 365 * H_PER_DAY
 
 
-def embodied_kg_per_h(shared: Pool, regions: Mapping[str, Region]) -> NDArray[np.float64] | None:
-    """[r] kg an hour of all replicas of each region, 0 where nobody says; None if nobody does anywhere.
+def embodied_kg_per_h(shared: Pool, pools: Mapping[str, Pool]) -> NDArray[np.float64] | None:
+    """[r] kg an hour of all replicas of each pool, 0 where nobody says; None if nobody does anywhere.
 
-    Keys are a region's own, or those of `shared`. That either has both or none was a rule of the scenario.
+    Keys are a pool's own, or those of `shared`. That either has both or none was a rule of the scenario.
     """
-    found = [_kg_per_h(shared, region) for region in regions.values()]
+    found = [_kg_per_h(shared, own) for own in pools.values()]
     return None if all(one is None for one in found) else np.array([one or 0.0 for one in found])
 
 
-def _kg_per_h(shared: Pool, region: Region) -> float | None:
-    kg = shared.embodied_kg if region.embodied_kg is None else region.embodied_kg
-    years = shared.life_years if region.life_years is None else region.life_years
-    replicas = region.replicas or shared.replicas or 1
+def _kg_per_h(shared: Pool, own: Pool) -> float | None:
+    kg = shared.embodied_kg if own.embodied_kg is None else own.embodied_kg
+    years = shared.life_years if own.life_years is None else own.life_years
+    replicas = own.replicas or shared.replicas or 1
     return None if kg is None or years is None else replicas * kg / (years * H_PER_YEAR)

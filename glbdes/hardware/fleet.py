@@ -16,7 +16,8 @@ from glbdes.hardware.clock import span_ns, span_or_never_ns
 from glbdes.hardware.physics import NEVER_NS
 from glbdes.hardware.profile import Profile
 from glbdes.hardware.step_tables import StepTables
-from glbdes.scenario.model import Pool, Region, Serving
+from glbdes.scenario.model import Region, Serving
+from glbdes.scenario.pools import Pool
 from glbdes.units import J_PER_KWH, KWH_PER_MWH, S_PER_H
 
 Floats = NDArray[np.float64]
@@ -69,7 +70,7 @@ class Service(NamedTuple):
 
 def replicas(
     shared: Pool,
-    regions: Mapping[str, Region],
+    given: Mapping[str, Pool],
     mix: tuple[Ints, Ints],
     longest: int,
     clock_ns: int,
@@ -77,15 +78,15 @@ def replicas(
     serving: Serving | None = None,
     sleepers: Collection[str] = (),
 ) -> Service:
-    """Pools of replicas: each region's own keys, and those of `shared` for what it does not say.
+    """Pools of replicas, by name: the keys `given` for each, and those of `shared` for what they do not say.
 
     `mix` : (prompt, output) tokens of typical requests, int[n] each; `longest` : tokens of the longest that can come.
-    `sleepers` : regions whose replicas may be told to sleep.
+    `sleepers` : pools whose replicas may be told to sleep.
 
     Raises `ProfileError` for profiles that are missing or wrong, `ScenarioError` for batches that nobody measured and
     for replicas that cannot schedule in chunks as they should.
     """
-    pools = {name: _pool(shared, region) for name, region in regions.items()}
+    pools = {name: _pool(shared, own) for name, own in given.items()}
     loaded = {pool.profile: profile.load(pool.profile, folder) for pool in pools.values() if pool.profile is not None}
     measured = [loaded[pool.profile or ""] for pool in pools.values()]
     _check_batches(pools, measured)
@@ -114,8 +115,8 @@ def replicas(
         joules = [step_rates.it_j_per_request(one, prompt, output, batch, budget) for one, batch in pairs]
 
         def marginal(rests_w: Floats) -> list[float]:
-            rests = zip(chunked, rests_w.tolist(), strict=True)
-            return [step_rates.marginal_j(one, prompt, output, budget, rest) for one, rest in rests]
+            fullest = zip(chunked, fleet.max_batch.tolist(), rests_w.tolist(), strict=True)
+            return [step_rates.marginal_j(one, prompt, output, batch, budget, rest) for one, batch, rest in fullest]
 
     return Service(
         fleet=fleet,
@@ -129,7 +130,7 @@ def replicas(
         full_w=np.array(joules) * np.array(rps),
         servers=most * fleet.replicas,
         beyond_measurement=beyond,
-        assumed=tuple(line for one in loaded.values() for line in profile.assumptions(one)),
+        assumed=tuple(line for one in loaded.values() for line in profile.assumptions(one, steps is not None)),
         steps=steps,
     )
 

@@ -15,6 +15,7 @@ from scipy.sparse import coo_array, csc_array, csr_array, eye_array, vstack
 from glbdes.errors import InfeasibleError, InvariantError
 from glbdes.optimum.linear import Programme, Rows
 from glbdes.world import Bools, Floats, Ints, World, awake
+from glbdes.world.pools import at_pools, summed
 
 SMALL = 10_000  # columns below which the dual simplex method is sooner done than the interior-point one
 CONIC_GAP = 1e-6  # relative: how far an interior-point solution's primal and dual value may be apart
@@ -52,7 +53,7 @@ class _Programme(NamedTuple):
     """min cost x, upper x <= upper_bound, equal x = equal_bound, 0 <= x <= highest but for the last k, the norms."""
 
     cost: Floats
-    upper: coo_array  # footprints by kind and region; capacities by slot and region, unless in pieces
+    upper: coo_array  # footprints by kind and region; capacities by slot and pool, unless in pieces
     upper_bound: Floats
     equal: coo_array  # demand by slot and class; load in flows and in pieces, by slot and region
     equal_bound: Floats
@@ -81,12 +82,13 @@ def solve(world: World, per_load: Floats, base: Floats, terms: Terms, up: Bools,
     """
     variables = _variables(world, up, merged)
     programme, units = _programme(world, variables, per_load, base, terms)
-    shape = terms.weight.shape
+    shape = len(terms.weight), world.places
     found = _conic(programme, *shape) if world.norm == 2 else _optimum(programme, *shape)
     load_rps = np.zeros((world.slots, variables.demand.shape[1], world.regions))
     flows = found.x[: len(variables.slot)]
     load_rps[variables.slot, variables.kind, variables.region] = np.maximum(flows, 0.0) * units.load_rps
-    price_usd = terms.weight * found.price.reshape(shape) * units.usd / units.footprint[:, None]
+    price_usd = terms.weight * at_pools(found.price.reshape(shape), world.region_of)
+    price_usd = price_usd * units.usd / units.footprint[:, None]
     return Flows(load_rps, variables.member, price_usd, found.dual * units.usd)
 
 
@@ -120,11 +122,12 @@ def _programme(world: World, v: _Variables, per_load: Floats, base: Floats, term
     wait_usd = np.tile((world.delay_usd_per_s * wait_s * load_unit * world.slot_s).ravel(), world.slots)
     cost = np.concatenate((usd, wait_usd, mu_usd * footprint_unit))
     usd_unit = _size(cost)
-    column, region, cell = np.arange(n), np.arange(regions), v.slot * regions + v.region
-    rows = [k * regions + of for of in (v.region, region) for k in range(count)]
-    columns = [*(column for _ in range(count)), *(np.full(regions, n + pieces + k) for k in range(count))]
-    values = [*weighted / footprint_unit[:, None], np.full(count * regions, -1.0)]
-    bound = [(-weight * base[1:] / footprint_unit[:, None]).ravel()]
+    places, place = world.places, v.region if world.region_of is None else world.region_of[v.region]
+    column, cell = np.arange(n), v.slot * regions + v.region
+    rows = [k * places + of for of in (place, np.arange(places)) for k in range(count)]
+    columns = [*(column for _ in range(count)), *(np.full(places, n + pieces + k) for k in range(count))]
+    values = [*weighted / footprint_unit[:, None], np.full(count * places, -1.0)]
+    bound = [summed(-weight * base[1:] / footprint_unit[:, None], world.region_of).ravel()]
     equal_rows, equal_columns = [v.slot * kinds + v.kind], [column]
     equal_values, demand = [np.ones(n)], [v.demand.ravel() / load_unit]
     if pieces:
@@ -135,7 +138,7 @@ def _programme(world: World, v: _Variables, per_load: Floats, base: Floats, term
         equal_values += [np.ones(n), -np.ones(pieces)]
         demand.append(np.zeros(cells))
     else:
-        rows, columns, values = [*rows, count * regions + cell], [*columns, column], [*values, np.ones(n)]
+        rows, columns, values = [*rows, count * places + cell], [*columns, column], [*values, np.ones(n)]
         bound.append(awake.capacity_rps(world).ravel() / load_unit)
     widths = np.tile((width_rps / load_unit).ravel(), world.slots)
     upper_bound, equal_bound, width = np.concatenate(bound), np.concatenate(demand), n + pieces + count

@@ -36,6 +36,7 @@ from glbdes.optimum import flows, regional, travel
 from glbdes.units import G_PER_KG
 from glbdes.world import Bools, Floats, Ints, View, World, awake
 from glbdes.world.arrays import FOOTPRINTS
+from glbdes.world.pools import at_pools, summed
 
 UNIONS_MAX = 512  # of the gateways' sets of regions, beyond which the programme is solved in flows
 FITS = 1 + 1e-9  # how far beyond the capacities demand may be, for rounding
@@ -110,7 +111,8 @@ def solve(world: World, *, merged: bool = True) -> Optimum:
     if world.norm == 1:
         prices = world.footprint_price_usd
         always_usd += float((prices * amounts.base[1:]).sum())
-    equity_usd = np.linalg.norm(world.footprint_price_usd * np.stack(footprints), ord=world.norm, axis=1)
+    borne_usd = summed(world.footprint_price_usd * np.stack(footprints), world.region_of)
+    equity_usd = np.linalg.norm(borne_usd, ord=world.norm, axis=1)
     return Optimum(
         objective_usd=float(usd.sum() + equity_usd.sum() + delay_usd),
         dual_usd=found.dual_usd + always_usd,
@@ -159,9 +161,11 @@ def _by_regions(world: World, amounts: _Coefficients, kept: Ints, up: Bools) -> 
     factor = unions.factor(capacity)
     if (factor > FITS).any():
         raise InfeasibleError("the demand does not fit")
-    task = regional.Task(cost_usd, burden_usd, so_far_usd, demand, capacity * factor[:, None])
+    so_far_usd = summed(so_far_usd, world.region_of)
+    task = regional.Task(cost_usd, burden_usd, so_far_usd, demand, capacity * factor[:, None], world.region_of)
     found = regional.solve(task, unions)
-    return flows.Flows(unions.flows(found.load), member.ravel(), found.gamma * price_usd, found.dual)
+    gamma = at_pools(found.gamma, world.region_of)
+    return flows.Flows(unions.flows(found.load), member.ravel(), gamma * price_usd, found.dual)
 
 
 def _coefficients(world: World) -> _Coefficients:

@@ -1,7 +1,7 @@
 """The programmes of several slots over the loads of regions alone, with the gateways' masks as cuts.
 
     min   sum_{s,r} cost[s,r] y[s,r] + sum_k M[k]                                                                 (Y)
-    s.t.  so_far[k,r] + sum_s burden[k,s,r] y[s,r] <= M[k]       for every footprint k and region r
+    s.t.  so_far[k,r] + sum_s burden[k,s,r] y[s,r] <= M[k]       for every footprint k and region r; of pools, their sum
           sum_r y[s,r] = sum_c demand[s,c],  0 <= y[s,r] <= capacity[s,r]
           sum_{r in U} y[s,r] >= sum of demand[s,c] over the classes c whose regions all lie in U                  (H)
 
@@ -35,9 +35,10 @@ class Task(NamedTuple):
 
     cost: Floats  # [n, r] of a unit of load
     burden: Floats  # [k, n, r] of a unit of load
-    so_far: Floats  # [k, r]
+    so_far: Floats  # [k, region]
     demand: Floats  # [n, c]
     capacity: Floats  # [n, r]; 0 where a region is closed
+    region_of: NDArray[np.int64] | None = None  # [r] the region of each pool; None: each is a region
 
 
 class Cuts(NamedTuple):
@@ -110,24 +111,24 @@ class Warm(NamedTuple):
     basis: Basis
     slot: Ints  # of the cuts
     regions: Bools
-    shape: tuple[int, int, int]  # n, r, k
+    shape: tuple[int, int, int, int]  # n, r, k, regions
 
     def later(self, slots: int) -> "Warm":
         """As the start of a window of `slots` slots that begins a slot later."""
-        (n, r, k), (columns, rows) = self.shape, self.basis
+        (n, r, k, places), (columns, rows) = self.shape, self.basis
         load = np.roll(columns[: n * r].reshape(n, r), -1, axis=0)[:slots].ravel()
         slot = (self.slot - 1) % n
         kept = slot < slots
-        rows = np.concatenate((np.roll(rows[:n], -1)[:slots], rows[n : n + k * r], rows[n + k * r :][kept]))
+        rows = np.concatenate((np.roll(rows[:n], -1)[:slots], rows[n : n + k * places], rows[n + k * places :][kept]))
         basis = Basis(np.concatenate((load, columns[n * r :])), rows)
-        return Warm(basis, slot[kept], self.regions[kept], (min(n, slots), r, k))
+        return Warm(basis, slot[kept], self.regions[kept], (min(n, slots), r, k, places))
 
 
 class Found(NamedTuple):
     """The optimum of (Y)."""
 
     load: Floats  # [n, r]
-    gamma: Floats  # [k, r] multipliers of the footprints' rows, which sum to 1 over the regions
+    gamma: Floats  # [k, region] multipliers of the footprints' rows, which sum to 1 over the regions
     value: float
     dual: float  # what no plan can be below
     warm: Warm
@@ -135,14 +136,14 @@ class Found(NamedTuple):
 
 def solve(task: Task, masks: Masks, warm: Warm | None = None) -> Found:
     """The optimum of (Y). Raises what `linear.Programme.solve` raises."""
-    kinds, n, regions = task.burden.shape
+    (kinds, n, regions), places = task.burden.shape, task.so_far.shape[1]
     load_unit = float(task.capacity[task.capacity > 0].mean())
     footprint_unit = _size(task.burden) * load_unit * n
     cost = np.concatenate((task.cost.ravel() * load_unit, np.full(kinds, footprint_unit)))
     usd_unit = _size(cost)
     programme = _programme(task, cost / usd_unit, load_unit, footprint_unit)
     slot, sets, begun = np.zeros(0, dtype=np.intp), np.zeros((0, regions), dtype=np.bool_), False
-    if warm is not None and warm.shape == (n, regions, kinds):
+    if warm is not None and warm.shape == (n, regions, kinds, places):
         slot, sets, begun = warm.slot, warm.regions, True
         if len(slot):
             programme.add(_rows(Cuts(slot, sets, masks.asked(slot, sets)), n, kinds, load_unit))
@@ -161,10 +162,10 @@ def solve(task: Task, masks: Masks, warm: Warm | None = None) -> Found:
         slot, sets = np.concatenate((slot, cuts.slot)), np.concatenate((sets, cuts.regions))
         programme.add(_rows(cuts, n, kinds, load_unit))
         solution = programme.solve()
-    held = -solution.price[n : n + kinds * regions]
-    gamma = portable.rounded(np.maximum(held, 0.0).reshape(kinds, regions) * usd_unit / footprint_unit)
+    held = -solution.price[n : n + kinds * places]
+    gamma = portable.rounded(np.maximum(held, 0.0).reshape(kinds, places) * usd_unit / footprint_unit)
     value, dual = solution.value * usd_unit, solution.dual * usd_unit
-    return Found(load, gamma, value, dual, Warm(programme.basis(), slot, sets, (n, regions, kinds)))
+    return Found(load, gamma, value, dual, Warm(programme.basis(), slot, sets, (n, regions, kinds, places)))
 
 
 def listed(allowed: Bools, most: int) -> Bools | None:
@@ -193,13 +194,14 @@ def _size(values: Floats) -> float:
 
 
 def _programme(task: Task, cost: Floats, load_unit: float, footprint_unit: float) -> Programme:
-    """(Y) without (H); rows: slots' totals, then footprints [k, r]. HiGHS's tolerances want numbers near 1."""
-    kinds, n, regions = task.burden.shape
+    """(Y) without (H); rows: slots' totals, then footprints [k, region]. HiGHS's tolerances want numbers near 1."""
+    (kinds, n, regions), places = task.burden.shape, task.so_far.shape[1]
     column, total = np.arange(n * regions), task.demand.sum(axis=1) / load_unit
     slot, region = np.divmod(column, regions)
-    held = kinds * regions
-    rows = (slot, *(n + k * regions + region for k in range(kinds)), n + np.arange(held))
-    columns = (*(column for _ in range(1 + kinds)), n * regions + np.repeat(np.arange(kinds), regions))
+    place = region if task.region_of is None else task.region_of[region]
+    held = kinds * places
+    rows = (slot, *(n + k * places + place for k in range(kinds)), n + np.arange(held))
+    columns = (*(column for _ in range(1 + kinds)), n * regions + np.repeat(np.arange(kinds), places))
     burden = task.burden.reshape(kinds, -1) * (load_unit / footprint_unit)
     values = (np.ones(n * regions), *burden, -np.ones(held))
     indices = (np.concatenate(rows), np.concatenate(columns))

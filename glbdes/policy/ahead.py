@@ -27,6 +27,7 @@ from glbdes.policy.simplex import Burden, Feedback, checked, rate
 from glbdes.policy.window import Window, expected, served
 from glbdes.units import S_PER_H
 from glbdes.world import Floats, Outcome, Plan, View
+from glbdes.world.pools import at_pools, summed
 
 
 class EGLBAhead:
@@ -68,14 +69,14 @@ class EGLBAhead:
     def plan(self, view: View) -> Floats | Plan:
         """The optimum of the slot's linear programme at the multipliers after one step towards (f)."""
         if self._burden is None:
-            kinds, regions = view.footprint_price_usd.shape
-            self._burden = Burden(kinds, regions)
+            self._burden = Burden(view)
             self._mu_usd = view.footprint_price_usd
-            self._gamma = np.full((kinds, regions), 1.0 / regions)
+            self._gamma = np.full(self._burden.total_usd.shape, 1.0 / self._burden.total_usd.shape[1])
         self._improve(self._burden, view, expected(view, self._slots_ahead(view), self.forecast))
-        self.duals = dict(zip(view.footprints, self._gamma * self._mu_usd, strict=True))
+        gamma = at_pools(self._gamma, view.region_of)
+        self.duals = dict(zip(view.footprints, gamma * self._mu_usd, strict=True))
         footprint_usd = self._mu_usd * view.footprint_per_request
-        price_usd = view.cost_usd_per_request + (self._gamma * footprint_usd).sum(axis=0)
+        price_usd = view.cost_usd_per_request + (gamma * footprint_usd).sum(axis=0)
         weights = transport.priced(price_usd, view)
         if self.feedback == "planned":
             requests = portable.product(view.demand_rps, weights) * view.slot_s
@@ -93,8 +94,10 @@ class EGLBAhead:
 
     def _improve(self, burden: Burden, view: View, window: Window) -> None:
         """One damped step towards (f)."""
-        price_usd = window.cost_usd + (self._gamma[:, None] * window.footprint_usd).sum(axis=0)
+        gamma = at_pools(self._gamma, view.region_of)
+        price_usd = window.cost_usd + (gamma[:, None] * window.footprint_usd).sum(axis=0)
         footprint_usd = window.base_usd + window.footprint_usd * served(price_usd, window, view)
+        footprint_usd = summed(footprint_usd, view.region_of)
         squares = burden.squares + (footprint_usd.max(axis=2) ** 2).sum(axis=1)
         left = max(view.slots - view.slot - len(price_usd) + 1, 1)
         eta = rate(self.step, squares, view.slots, left)

@@ -42,6 +42,7 @@ from glbdes.policy.simplex import Burden, Feedback, checked, rate
 from glbdes.policy.window import Window, served
 from glbdes.units import G_PER_KG, H_PER_DAY, S_PER_H
 from glbdes.world import Floats, Ints, Outcome, Plan, View
+from glbdes.world.pools import at_pools, summed
 
 MOST_APART = 48  # slots of the past that play in a slot where gateways may use different regions
 SIMPLEX_STEP = 0.5  # of `eglb_simplex`, whose multipliers are mixed in
@@ -90,12 +91,12 @@ class EGLBChain:
         """The optimum of the slot's linear programme at the multipliers after one step (c)."""
         if self._burden is None:
             self._mu_usd = view.footprint_price_usd
-            self._burden = Burden(*self._mu_usd.shape)
+            self._burden = Burden(view)
             self._gamma = leader(view.norm, np.zeros_like(self._burden.total_usd))
             self._daily = _Daily(slots_per_day(view.slot_s), len(view.demand_rps))
         self._daily.add(view.slot, view.demand_rps)
         self._improve(self._burden, view)
-        gamma_usd = self._mixed(self._burden, view) * self._mu_usd
+        gamma_usd = at_pools(self._mixed(self._burden, view), view.region_of) * self._mu_usd
         self.duals = dict(zip(view.footprints, gamma_usd, strict=True))
         per_request = view.footprint_per_request
         price_usd = view.cost_usd_per_request + (gamma_usd * per_request).sum(axis=0)
@@ -111,7 +112,7 @@ class EGLBChain:
             self._burden.add(self._mu_usd * outcome.footprint)
 
     def _mixed(self, burden: Burden, view: View) -> Floats:
-        """Multipliers [k, r] that the slot is planned with."""
+        """Multipliers [k, region] that the slot is planned with."""
         eta = rate(SIMPLEX_STEP, burden.squares, view.slots, view.slots - view.slot)
         simplex = leader(view.norm, eta[:, None] * burden.total_usd)
         return (1 - self.simplex) * self._gamma + self.simplex * simplex
@@ -119,8 +120,10 @@ class EGLBChain:
     def _improve(self, burden: Burden, view: View) -> None:
         """One step (c)."""
         window, stands = self._rest(view)
-        price_usd = window.cost_usd + (self._gamma[:, None] * window.footprint_usd).sum(axis=0)
+        gamma = at_pools(self._gamma, view.region_of)
+        price_usd = window.cost_usd + (gamma[:, None] * window.footprint_usd).sum(axis=0)
         footprint_usd = window.base_usd + window.footprint_usd * served(price_usd, window, view)
+        footprint_usd = summed(footprint_usd, view.region_of)
         squares = burden.squares + (stands * footprint_usd.max(axis=2) ** 2).sum(axis=1)
         known = squares > 0
         left = view.slots - view.slot

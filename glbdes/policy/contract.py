@@ -19,9 +19,10 @@ import numpy as np
 from glbdes.errors import GlbdesError, PolicyError, RefusalError
 from glbdes.signals import Signals
 from glbdes.units import S_PER_H
-from glbdes.world import Bools, Floats, Outcome, Policy, View, guard
+from glbdes.world import Bools, Floats, Ints, Outcome, Policy, View, guard
 from glbdes.world.arrays import FOOTPRINTS
 from glbdes.world.frozen import freeze
+from glbdes.world.pools import signals_at_pools
 from glbdes.world.view import ask, observer
 
 Factory = Callable[[], Policy]
@@ -55,6 +56,7 @@ class _Fleet:
     delay_usd_per_s: float = 0.0
     past: Signals | None = None  # from before the first slot
     elastic: bool = False  # do plans say how many replicas are awake?
+    region_of: Ints | None = None  # [r] of pools; None: r counts regions
 
 
 def check(factory: Factory, name: str = "policy") -> list[Check]:
@@ -243,6 +245,7 @@ def _view(fleet: _Fleet, slot: int, sums: Floats) -> View:
         footprints=(*FOOTPRINTS, *(f"further_{k}" for k in range(len(fleet.mu_usd) - len(FOOTPRINTS)))),
         further_per_kwh=fleet.signals.further_per_kwh[slot],
         further=sums[3:].copy(),
+        region_of=fleet.region_of,
     )
     view = _elastic(view) if fleet.elastic else view
     freeze(view)
@@ -292,7 +295,6 @@ def _fleets() -> list[_Fleet]:
     idle = usual.demand_rps * np.array([0.0, 1.0, 1.0, 0.0])
     idle[3] = 0.0
     dry = replace(usual, name="gateways and slots without demand", demand_rps=idle)
-    free = replace(usual, name="no price on carbon and water", mu_usd=(0.0, 0.0))
     return [
         usual,
         _fleet("a gateway may not use every region", 4, 5, mask=some),
@@ -301,10 +303,18 @@ def _fleets() -> list[_Fleet]:
         _fleet("one region", 3, 1),
         _fleet("one gateway", 1, 4),
         dry,
-        free,
+        replace(usual, name="no price on carbon and water", mu_usd=(0.0, 0.0)),
         replace(usual, name="plans say how many replicas are awake", elastic=True),
+        _pools(usual),
         replace(usual, name="a past before the first slot", past=_fleet("", 4, 5, seed=3).signals),
     ]
+
+
+def _pools(usual: _Fleet) -> _Fleet:
+    """Its columns as pools of three regions, of two models for two gateways each; one is closed."""
+    mask, of = np.array([[0, 1, 0, 0, 1]] * 2 + [[1, 0, 1, 0, 0]] * 2, dtype=bool), np.array([0, 0, 1, 1, 2])
+    pooled = replace(usual, name="regions have pools", signals=signals_at_pools(usual.signals, of), region_of=of)
+    return replace(pooled, mask=np.tile(mask, (SLOTS, 1, 1)), capacity_rps=usual.capacity_rps * mask.any(axis=0))
 
 
 def _objectives(usual: _Fleet) -> list[_Fleet]:

@@ -55,7 +55,8 @@ from glbdes.errors import RefusalError
 from glbdes.policy import awake, transport
 from glbdes.policy.norms import allotment
 from glbdes.policy.simplex import rate
-from glbdes.world import Floats, Outcome, Plan, View
+from glbdes.world import Floats, Ints, Outcome, Plan, View
+from glbdes.world.pools import at_pools, summed
 
 Map = Literal["euclidean", "entropic"]
 Feedback = Literal["planned", "metered"]
@@ -114,7 +115,8 @@ class EGLB:
         self.rule = rule
         self.z_max_usd = None if z_max_usd is None else np.array(z_max_usd, dtype=np.float64)
         self.duals: dict[str, Floats] = {}
-        self._gamma: Floats | None = None  # [k, r]
+        self._gamma: Floats | None = None  # [k, region]
+        self._region_of: Ints | None = None
         self._eta = 0.0  # for footprints in mean regional ones, times the root of a number of slots
         self._squares: Floats = np.zeros((2, 1))  # [k, r] of what multipliers were told; (s): [k, 1], of the largest
         self._told_usd: Floats = np.zeros((2, 1))  # [k, r] so far, for (s)
@@ -130,6 +132,7 @@ class EGLB:
         gamma = self._begin(view) if self._gamma is None else self._gamma
         mu_usd = self._mu_usd
         per_request = view.footprint_per_request
+        gamma = at_pools(gamma, view.region_of)
         self.duals = dict(zip(view.footprints, gamma * mu_usd, strict=True))
         price_usd = view.cost_usd_per_request + (gamma * mu_usd * per_request).sum(axis=0)
         weights = transport.priced(price_usd, view)
@@ -145,7 +148,8 @@ class EGLB:
 
     def _begin(self, view: View) -> Floats:
         """First multipliers: none matters yet (Euclidean), or all alike on the ball's edge (entropic: 0 stays 0)."""
-        kinds, regions = view.footprint_price_usd.shape
+        self._region_of = view.region_of
+        kinds, regions = summed(view.footprint_price_usd, view.region_of).shape
         if self.z_max_usd is not None and len(self.z_max_usd) != kinds:
             told = f"must be {kinds}: of {', '.join(view.footprints)}"
             raise RefusalError(f"z_max_usd = {self.z_max_usd.tolist()} has {len(self.z_max_usd)} values, {told}")
@@ -163,9 +167,10 @@ class EGLB:
         return self._gamma
 
     def _learn(self, footprint_usd: Floats) -> None:
-        """Steps (z) and (e) or (m) with the priced footprints [k, r] of a slot."""
+        """Steps (z) and (e) or (m) with the priced footprints [k, r] of a slot; of pools, their regions' sums."""
         if self._gamma is None:
             return
+        footprint_usd = summed(footprint_usd, self._region_of)
         self._total_usd += footprint_usd.sum(axis=1)
         self._updates += 1
         known = self._total_usd > 0  # a footprint without price, or of zero so far, has no multiplier to learn

@@ -32,6 +32,7 @@ from glbdes.policy.window import KNOWABLE, Window, expected, foretold
 from glbdes.units import S_PER_H
 from glbdes.world import Bools, Floats, Ints, Outcome, Plan, View, World
 from glbdes.world.arrays import FOOTPRINTS
+from glbdes.world.pools import at_pools, summed
 
 UNIONS_MAX = 1 << 12  # of the gateways' sets of regions, beyond which cuts are sought slot by slot
 
@@ -69,19 +70,22 @@ class RecedingHorizon:
         self.knows = tuple(knows)
         self.duals: dict[str, Floats] = {}
         self._mu_usd = np.zeros((2, 1))
-        self._so_far_usd: Floats | None = None  # [k, r]
+        self._so_far_usd: Floats | None = None  # [k, region]
+        self._region_of: Ints | None = None
         self._warm: regional.Warm | None = None
 
     def plan(self, view: View) -> Floats | Plan:
         """The slot's programme at the multipliers of (R)."""
         if self._so_far_usd is None:
             self._mu_usd = view.footprint_price_usd
-            self._so_far_usd = np.zeros(self._mu_usd.shape)
+            self._region_of = view.region_of
+            self._so_far_usd = summed(np.zeros(self._mu_usd.shape), view.region_of)
         solution = solve(self._so_far_usd, self._window(view), view, self._warm)
         self._warm = solution.warm
-        self.duals = dict(zip(view.footprints, solution.gamma * self._mu_usd, strict=True))
+        gamma = at_pools(solution.gamma, view.region_of)
+        self.duals = dict(zip(view.footprints, gamma * self._mu_usd, strict=True))
         footprint_usd = self._mu_usd * view.footprint_per_request
-        price_usd = view.cost_usd_per_request + (solution.gamma * footprint_usd).sum(axis=0)
+        price_usd = view.cost_usd_per_request + (gamma * footprint_usd).sum(axis=0)
         dual_plan = transport.priced(price_usd, view)
         served = solution.rate.sum(axis=1, keepdims=True)
         if view.delay_usd_per_s > 0:  # which only the slot's programme knows
@@ -90,13 +94,14 @@ class RecedingHorizon:
         weights = transport.near(weights, view)
         if self.feedback == "planned":
             requests = portable.product(view.demand_rps, weights) * view.slot_s
-            self._so_far_usd += self._mu_usd * view.base_footprint + footprint_usd * requests
+            planned_usd = self._mu_usd * view.base_footprint + footprint_usd * requests
+            self._so_far_usd += summed(planned_usd, view.region_of)
         return awake.answer(weights, price_usd, view)
 
     def observe(self, outcome: Outcome) -> None:
         """With metered feedback: the footprints that the slot really had."""
         if self.feedback == "metered" and self._so_far_usd is not None:
-            self._so_far_usd += self._mu_usd * outcome.footprint
+            self._so_far_usd += summed(self._mu_usd * outcome.footprint, self._region_of)
 
     def _window(self, view: View) -> Window:
         left = view.slots - view.slot - 1
@@ -112,7 +117,7 @@ class Solution(NamedTuple):
     """Of (R). The multipliers of a footprint sum to 1."""
 
     rate: Floats  # [g, r] requests of the present slot, in some unit
-    gamma: Floats  # [k, r]
+    gamma: Floats  # [k, region]
     warm: regional.Warm  # where the next slot's may start
 
 
@@ -137,7 +142,7 @@ def solve(so_far_usd: Floats, window: Window, view: View, warm: regional.Warm | 
     requests = window.requests[0]
     rate = np.zeros(view.mask.shape)
     if requests.sum() > 0:
-        rate = transport.solve(np.zeros(regions), requests, found.load[0], view.mask).rate
+        rate = transport.solve(np.zeros(view.mask.shape[1]), requests, found.load[0], view.mask).rate
     return Solution(rate, gamma, found.warm)
 
 
@@ -147,9 +152,10 @@ def _task(so_far_usd: Floats, window: Window, view: View, demand: Floats) -> reg
     weight = np.ones((n, 1))
     weight[1:] = (view.slots - view.slot - 1) / max(n - 1, 1)
     capacity = np.tile(view.capacity_rps * view.slot_s, (n, 1))
-    so_far_usd, of = so_far_usd + (weight * window.base_usd).sum(axis=1), priced(view)
+    so_far_usd = so_far_usd + summed((weight * window.base_usd).sum(axis=1), view.region_of)
+    of = priced(view)
     burden_usd = weight * window.footprint_usd[of]
-    return regional.Task(weight * window.cost_usd, burden_usd, so_far_usd[of], demand, capacity)
+    return regional.Task(weight * window.cost_usd, burden_usd, so_far_usd[of], demand, capacity, view.region_of)
 
 
 def priced(view: View) -> Bools:

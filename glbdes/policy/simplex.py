@@ -26,19 +26,23 @@ from glbdes.base import portable
 from glbdes.policy import awake, transport
 from glbdes.policy.norms import leader
 from glbdes.world import Floats, Outcome, Plan, View
+from glbdes.world.pools import at_pools, summed
 
 Feedback = Literal["planned", "metered"]
 
 
 class Burden:
-    """Priced footprints so far: sums `total_usd` [k, r], and `squares` [k], of each slot's largest one, summed."""
+    """Priced footprints of regions so far: sums `total_usd` [k, region], and `squares` [k], of each slot's largest one,
+    summed. Where regions have several pools, theirs are added up."""
 
-    def __init__(self, kinds: int, regions: int) -> None:
-        self.total_usd = np.zeros((kinds, regions))
-        self.squares = np.zeros(kinds)
+    def __init__(self, view: View) -> None:
+        self.region_of = view.region_of
+        self.total_usd = summed(np.zeros_like(view.footprint_price_usd), view.region_of)
+        self.squares = np.zeros(len(self.total_usd))
 
     def add(self, footprint_usd: Floats) -> None:
         """One slot's, [k, r]."""
+        footprint_usd = summed(footprint_usd, self.region_of)
         self.total_usd += footprint_usd
         self.squares += footprint_usd.max(axis=1) ** 2
 
@@ -76,10 +80,11 @@ class EGLBSimplex:
     def plan(self, view: View) -> Floats | Plan:
         """The optimum of the slot's linear programme at the multipliers (w)."""
         if self._burden is None:
-            self._burden = Burden(*view.footprint_price_usd.shape)
+            self._burden = Burden(view)
             self._mu_usd = view.footprint_price_usd
         eta = rate(self.step, self._burden.squares, view.slots, view.slots - view.slot)
-        gamma_usd = leader(view.norm, eta[:, None] * self._burden.total_usd) * self._mu_usd
+        gamma = leader(view.norm, eta[:, None] * self._burden.total_usd)
+        gamma_usd = at_pools(gamma, view.region_of) * self._mu_usd
         self.duals = dict(zip(view.footprints, gamma_usd, strict=True))
         per_request = view.footprint_per_request
         price_usd = view.cost_usd_per_request + (gamma_usd * per_request).sum(axis=0)

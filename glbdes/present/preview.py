@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glbdes.hardware.physics import NEVER_NS
-from glbdes.scenario import Scenario
+from glbdes.scenario import Scenario, pools
 from glbdes.scenario.model import Fault
 from glbdes.units import J_PER_KWH, MS_PER_S, NS_PER_S, S_PER_H
 from glbdes.world import World, compression
@@ -27,14 +27,16 @@ class GatewayPreview(NamedTuple):
 
 
 class RegionPreview(NamedTuple):
-    """A region's capacity and mean signals. Capacity in the preview's `load_unit`."""
+    """A pool's capacity and its region's mean signals. Capacity in the preview's `load_unit`."""
 
-    name: str
+    name: str  # of the region, or of the pool in it
+    region: str
+    model: str | None
     profile: str | None
     replicas: int | None
     max_batch: int | None
-    capacity: float  # what plans may use
-    request_j: float | None  # IT energy of a request at full batch, host power not counted
+    capacity: float | None  # what plans may use; None: the pool before has it, which plans see as one with this
+    request_j: float | None  # the same, IT energy of a request at full batch, host power not counted
     price_usd_per_kwh: float
     carbon_g_per_kwh: float
     water_l_per_kwh: float  # WUE + PUE * EWIF, per IT kWh
@@ -125,29 +127,33 @@ def _fault(fault: Fault) -> str:
 
 def _gateway(scenario: Scenario, world: World, g: int) -> GatewayPreview:
     open_to, regions = np.flatnonzero(world.allowed[g]), list(scenario.regions)
+    of = [one.region for one in pools.columns(scenario)]
     latency_ms = world.latency_s[g, open_to] * MS_PER_S
     return GatewayPreview(
         name=row_names(scenario, world)[g],
         load_mean=float(world.expected_rps[:, g].mean()),
         load_peak=float(world.expected_rps[:, g].max()),
-        regions=len(open_to),
-        nearest=regions[open_to[latency_ms.argmin()]],
+        regions=len({of[r] for r in open_to.tolist()}),
+        nearest=regions[of[int(open_to[latency_ms.argmin()])]],
         nearest_ms=float(latency_ms.min()),
         farthest_ms=float(latency_ms.max()),
     )
 
 
 def _region(scenario: Scenario, world: World, r: int) -> RegionPreview:
-    name, region = list(scenario.regions.items())[r]
+    pool, follows = pools.columns(scenario)[r], world.first_of is not None and world.first_of[r] != r
+    region = list(scenario.regions.values())[pool.region]
     signals, megawatts = world.signals, region.capacity is not None
     water = signals.wue_l_per_kwh[:, r] + signals.pue[:, r] * signals.ewif_l_per_kwh[:, r]
     return RegionPreview(
-        name=name,
-        profile=None if megawatts else region.profile or scenario.fleet.profile,
+        name=pool.place,
+        region=list(scenario.regions)[pool.region],
+        model=pool.model,
+        profile=None if megawatts else pool.keys.profile or scenario.fleet.profile,
         replicas=None if megawatts else int(world.fleet.replicas[r]),
         max_batch=None if megawatts else int(world.fleet.max_batch[r]),
-        capacity=float(world.capacity_rps[r]),
-        request_j=None if megawatts else float(world.it_kwh_per_request[r]) * J_PER_KWH,
+        capacity=None if follows else float(world.capacity_rps[r]),
+        request_j=None if megawatts or follows else float(world.it_kwh_per_request[r]) * J_PER_KWH,
         price_usd_per_kwh=float(signals.price_usd_per_kwh[:, r].mean()),
         carbon_g_per_kwh=float(signals.carbon_g_per_kwh[:, r].mean()),
         water_l_per_kwh=float(water.mean()),

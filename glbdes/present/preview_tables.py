@@ -12,7 +12,7 @@ from glbdes.present.tables import ignored, note, number, percent, routed_by, tab
 
 FEWEST = 3  # rows from which on a column that says the same in all of them is told in a line
 NOTHING = "-"
-WORDS = ("nearest region", "profile")  # headings of columns of words
+WORDS = ("nearest region", "profile", "model")  # headings of columns of words
 SHOWN = 12  # faults; of more, the count alone
 GATEWAYS: Mapping[str, Callable[[GatewayPreview], str]] = {
     "nearest region": lambda one: one.nearest,
@@ -23,6 +23,7 @@ GATEWAYS: Mapping[str, Callable[[GatewayPreview], str]] = {
     "farthest, ms": lambda one: f"{one.farthest_ms:.1f}",
 }
 FLEET: Mapping[str, Callable[[RegionPreview], str]] = {
+    "model": lambda one: one.model or NOTHING,
     "profile": lambda one: one.profile or NOTHING,
     "replicas": lambda one: number(one.replicas),
     "batch": lambda one: number(one.max_batch),
@@ -48,9 +49,13 @@ def preview(found: Preview) -> Iterator[RenderableType]:
     yield from ignored(found.policy, found.dispatch)
     yield from _listed(f"Gateways (load in {found.load_unit})", _gateway_columns(found), "every gateway")
     title = f"Fleet (capacity in {found.load_unit} that plans may use)"
-    yield from _listed(title, _columns(found.regions, FLEET), "every region")
-    signals = _columns(found.regions, SIGNALS)
-    signals |= {name: [number(one.further[k], 3) for one in found.regions] for k, name in enumerate(found.further)}
+    fleet = _columns(found.regions, FLEET)
+    if not any(one.model for one in found.regions):
+        del fleet["model"]
+    yield from _listed(title, fleet, "every region")
+    regions = list({one.region: one._replace(name=one.region) for one in reversed(found.regions)}.values())[::-1]
+    signals = _columns(regions, SIGNALS)
+    signals |= {name: [number(one.further[k], 3) for one in regions] for k, name in enumerate(found.further)}
     yield from _listed("Signals (means)", signals, "every region")
     yield from _faults(found.faults)
     yield from warned(found.warnings)

@@ -92,11 +92,13 @@ SLOTS: Final = pa.schema(
 )
 
 
-def requests_schema(more: Sequence[Footprint], *, in_sessions: bool = False) -> Any:
-    """`REQUESTS`, or those in sessions, and a column for each further footprint."""
-    return pa.schema(
-        [*(REQUESTS_IN_SESSIONS if in_sessions else REQUESTS), *((one.column, pa.float64()) for one in more)]
-    )
+POOL: Final = pa.field("pool", NAME)  # of a run whose regions have several; null: it is all of its region, or none
+
+
+def requests_schema(more: Sequence[Footprint], *, in_sessions: bool = False, in_pools: bool = False) -> Any:
+    """`REQUESTS`, or those in sessions, and a column for each further footprint, and for the pool if there are any."""
+    kept = REQUESTS_IN_SESSIONS if in_sessions else REQUESTS
+    return pa.schema([*kept, *((one.column, pa.float64()) for one in more), *([POOL] if in_pools else [])])
 
 
 def slots_schema(more: Sequence[Footprint]) -> Any:
@@ -128,6 +130,8 @@ class Names(NamedTuple):
     gateways: tuple[str, ...]
     regions: tuple[str, ...]
     slo: tuple[str, ...]
+    pools: tuple[str | None, ...] = ()  # [r] of a world of pools; None: it is all that its region has
+    places: tuple[str, ...] = ()  # [r] the same with their regions' names
 
 
 def request_columns(chunk: NDArray[Any], world: World, names: Names, start: datetime) -> dict[str, Any]:
@@ -142,7 +146,7 @@ def request_columns(chunk: NDArray[Any], world: World, names: Names, start: date
         **{key: chunk[key] for key in ("request_id", "attempts", "prompt_tokens", "output_tokens", "arrival_ns")},
         **{key: chunk[key] for key in ("preemptions", "cached_tokens")},
         "gateway": _named(chunk["gateway"] // world.classes, names.gateways),
-        "region": _named(chunk["region"], names.regions),
+        **_where(chunk["region"], world, names),
         "slo": _named(chunk["slo"], names.slo),
         "status": _named(chunk["status"], physics.STATUS_NAMES),
         **{key: pa.array(chunk[key], mask=chunk[key] < 0) for key in ("replica", "start_ns", "first_token_ns")},
@@ -153,6 +157,18 @@ def request_columns(chunk: NDArray[Any], world: World, names: Names, start: date
         **{one.column: _rounded(chunk["further"][:, k], AMOUNT_BITS) for k, one in enumerate(world.further)},
         "request_weight": np.full(len(chunk), world.weight),
         "warmup": ~world.counted(chunk["arrival_ns"]),
+    }
+
+
+def _where(r: NDArray[np.int16], world: World, names: Names) -> dict[str, Any]:
+    """Region of each request, and its pool if there are any; `r` [n] as in the world, -1: none."""
+    if world.region_of is None:
+        return {"region": _named(r, names.regions)}
+    known = list(dict.fromkeys(name for name in names.pools if name is not None))
+    pool = np.array([-1 if name is None else known.index(name) for name in names.pools] + [-1])
+    return {
+        "region": _named(np.append(world.region_of, -1)[r], names.regions),
+        "pool": _named(pool[r], known),
     }
 
 
@@ -185,9 +201,15 @@ def _rounded(values: Floats, bits: int) -> Floats:
 
 
 def slot_columns(
-    record: SlotRecord, book: SlotBook, world: World, names: Names, start: datetime, by_request: bool
+    record: SlotRecord,
+    book: SlotBook,
+    world: World,
+    names: Names,
+    start: datetime,
+    by_request: bool,
+    delay_s: tuple[Floats, Floats],
 ) -> dict[str, Any]:
-    """Columns of `SLOTS` for one slot, a row a region; slot 0 begins at `start`."""
+    """Columns of `SLOTS` for one slot, a row a region; slot 0 begins at `start`. `delay_s` as below."""
     meters, slot, n = record.meters, record.slot, world.regions
     busy_ns = meters["prefill_ns"] + meters["decode_ns"]
     powered_ns = busy_ns + meters["idle_ns"]
@@ -216,7 +238,7 @@ def slot_columns(
         **{f"unattributed_{key}": getattr(book.unattributed, key) for key in ("cost_usd", "carbon_kg", "water_l")},
         **{key: getattr(world.signals, key)[slot] for key in signals},
         "embodied_kg": meter.embodied_kg(world),
-        **dict(zip(("network_s", "waiting_s"), delay_s(record, world, by_request), strict=True)),
+        **dict(zip(("network_s", "waiting_s"), delay_s, strict=True)),
         "stale_slots": world.seen.stale_slots[slot],
     }
     for one in world.footprints:

@@ -3,10 +3,13 @@
 import time
 from collections.abc import Sequence
 
+import numpy as np
+
 from glbdes.optimum import bound, offline
 from glbdes.records.metrics import Summary
 from glbdes.units import NS_PER_S
 from glbdes.world import Floats, World, meter
+from glbdes.world.pools import summed
 
 
 def summary(world: World, regions: Sequence[str], by_request: bool) -> Summary:
@@ -22,6 +25,7 @@ def summary(world: World, regions: Sequence[str], by_request: bool) -> Summary:
     world = world if by_request else world.flow
     begin_s = time.perf_counter()
     found = offline.solve(world)
+    duals = _duals(world, found)
     solve_s = time.perf_counter() - begin_s
     amounts = _amounts(world, found)
     return {
@@ -45,14 +49,7 @@ def summary(world: World, regions: Sequence[str], by_request: bool) -> Summary:
             | {"utilisation": None}
             for r, name in enumerate(regions)
         },
-        "duals": {
-            "carbon_usd_per_kg": dict(zip(regions, found.carbon_usd_per_kg.tolist(), strict=True)),
-            "water_usd_per_l": dict(zip(regions, found.water_usd_per_l.tolist(), strict=True)),
-            **{
-                f"{one.name}_usd_per_{one.unit}": dict(zip(regions, usd.tolist(), strict=True))
-                for one, usd in zip(world.further, found.further_usd, strict=True)
-            },
-        },
+        "duals": {name: dict(zip(regions, usd.tolist(), strict=True)) for name, usd in duals.items()},
         "solve_s": solve_s,
     }
 
@@ -61,7 +58,8 @@ def _amounts(world: World, found: offline.Optimum) -> dict[str, Floats]:
     """What each region [r] comes to under the optimal plan."""
     load_rps = (world.expected_rps[:, :, None] * found.weights).sum(axis=1)
     it_kwh = offline.it_kwh(world, load_rps)
-    return {
+    capacity_rps, sent_rps = summed(world.capacity_rps, world.region_of), summed(load_rps, world.region_of)
+    amounts = {
         "cost_usd": found.cost_usd,
         "carbon_kg": found.carbon_kg,
         "water_l": found.water_l,
@@ -70,8 +68,17 @@ def _amounts(world: World, found: offline.Optimum) -> dict[str, Floats]:
         "it_kwh": it_kwh.sum(axis=0),
         "facility_kwh": (it_kwh * world.signals.pue[: world.slots]).sum(axis=0),
         "requests": load_rps.sum(axis=0) * (world.slot_ns / NS_PER_S),
-        "load": (load_rps / world.capacity_rps).mean(axis=0),
     }
+    amounts = {key: summed(values, world.region_of) for key, values in amounts.items()}
+    return amounts | {"load": (sent_rps / capacity_rps).mean(axis=0)}
+
+
+def _duals(world: World, found: offline.Optimum) -> dict[str, Floats]:
+    """Dual prices of footprints in each region; all pools of a region have the same."""
+    first = slice(None) if world.region_of is None else np.unique(world.region_of, return_index=True)[1]
+    named = {"carbon_usd_per_kg": found.carbon_usd_per_kg, "water_usd_per_l": found.water_usd_per_l}
+    named |= {f"{one.name}_usd_per_{one.unit}": usd for one, usd in zip(world.further, found.further_usd, strict=True)}
+    return {name: usd[first] for name, usd in named.items()}
 
 
 def _par(footprint: Floats) -> float | None:

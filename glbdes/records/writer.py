@@ -33,6 +33,7 @@ from glbdes.records.books import Books
 from glbdes.records.column_units import with_units
 from glbdes.records.columns import NAME, PLANS, Names, requests_schema, slots_schema
 from glbdes.records.info import RunInfo, listed, validated
+from glbdes.records.regional import Regional, Slot
 from glbdes.records.sketch import Sketch
 from glbdes.world import SlotRecord, World, footprints
 from glbdes.world.compression import Watch
@@ -73,11 +74,12 @@ class Writer:
         self.sketch = sketch
         self.watch = watch
         self.start_utc = start_utc.replace(tzinfo=None)
-        self.books = Books(world, names.regions, by_request=by_request)
+        self.books = Books(world, names.places or names.regions, by_request=by_request)
+        self.regional = Regional(world)
         self.folder = folder
         (folder / "requests").mkdir()
-        kept = requests_schema(world.further, in_sessions=world.in_sessions)
-        self._requests = _Table(folder / REQUESTS_FILE, kept)
+        kept = {"in_sessions": world.in_sessions, "in_pools": world.region_of is not None}
+        self._requests = _Table(folder / REQUESTS_FILE, requests_schema(world.further, **kept))
         self._ended: list[NDArray[Any]] = []  # not written yet
         self._rows = 0
         self._thread = ThreadPoolExecutor(1)  # compression waits for no interpreter
@@ -144,10 +146,10 @@ class Writer:
         book = self.books.slot(record)
         if self.watch is not None:
             self.watch.slot(record)
-        self._slots.add(
-            columns.slot_columns(record, book, self.world, self.names, self.start_utc, self.books.by_request)
-        )
-        self._plans.add(columns.plan_columns(record, self.names, self.world.classes))
+        found = self.regional.slot(Slot(record, book, columns.delay_s(record, self.world, self.books.by_request)))
+        told = self.regional.world, self.names, self.start_utc, self.books.by_request, found.delay_s
+        self._slots.add(columns.slot_columns(found.record, found.book, *told))
+        self._plans.add(columns.plan_columns(found.record, self.names, self.world.classes))
 
 
 def sampled(request_id: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
@@ -255,7 +257,9 @@ class Records:
         with reading(path):
             dataset = ds.dataset(path, format="parquet")
             rows = dataset.count_rows()
-        _must_be(dataset.schema, requests_schema(self.further, in_sessions="session" in dataset.schema.names), path)
+        there = dataset.schema.names
+        wanted = requests_schema(self.further, in_sessions="session" in there, in_pools="pool" in there)
+        _must_be(dataset.schema, wanted, path)
         _must_have(rows, self.info["files"][REQUESTS_FILE]["rows"], path)
         return dataset
 

@@ -1,6 +1,6 @@
 """A scenario's plain document: what is absent or of another type is nothing, and breaks no rule."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import inf, nan
 from typing import Any, NamedTuple
 
@@ -39,3 +39,14 @@ def number(table: Document, key: str) -> float:
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else nan
     except OverflowError:  # a whole number of hundreds of digits
         return inf
+
+
+def pool_tables(document: Document) -> Iterator[tuple[str, Document]]:
+    """The path and the table of every pool of a plain document: a region's own where it has no pools."""
+    regions = table(document, "regions")
+    for name in regions:
+        pools = entries(table(regions, name), "pools")
+        for index, pool in enumerate(pools):
+            yield f"regions.{name}.pools.{index}", pool
+        if not pools:
+            yield f"regions.{name}", table(regions, name)

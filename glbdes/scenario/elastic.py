@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from glbdes.scenario.document import Document, Problem, entries, number, table
+from glbdes.scenario.document import Document, Problem, entries, number, pool_tables, table
 from glbdes.scenario.kinds import Model, Seconds, SomeSeconds
 from glbdes.units import S_PER_H
 
@@ -37,10 +37,9 @@ def broken(document: Document) -> Iterator[Problem]:
 
 
 def _rule(document: Document) -> Iterator[Problem]:
-    rule, regions = table(document, "scaling").get("rule"), table(document, "regions")
-    places = ["fleet", *(f"regions.{name}" for name in regions)]
-    tables = [table(document, "fleet"), *(table(regions, name) for name in regions)]
-    sleepers = [place for place, one in zip(places, tables, strict=True) if one.get("sleep_after_s") is not None]
+    rule = table(document, "scaling").get("rule")
+    tables = [("fleet", table(document, "fleet")), *pool_tables(document)]
+    sleepers = [place for place, one in tables if one.get("sleep_after_s") is not None]
     if rule == "idle" and not sleepers:
         yield Problem("scaling.rule", " = 'idle': replicas need a sleep_after_s, in [fleet] or in a region")
     if rule in ("always_on", *ELASTIC):
@@ -64,20 +63,19 @@ def _looks(document: Document) -> Iterator[Problem]:
 
 def _replicas(document: Document) -> Iterator[Problem]:
     """No region keeps more replicas awake than it has, and no host draws more asleep than awake."""
-    fleet, regions = table(document, "fleet"), table(document, "regions")
-    for name in regions:
-        own = table(regions, name)
+    fleet = table(document, "fleet")
+    for where, own in pool_tables(document):
 
         def value(key: str, own: Document = own) -> float:
             return number(own if own.get(key) is not None else fleet, key)
 
         replicas = 1.0 if own.get("replicas") is None and fleet.get("replicas") is None else value("replicas")
         if value("min_awake") > replicas:
-            place = f"regions.{name}.min_awake" if own.get("min_awake") is not None else "fleet.min_awake"
-            rule = f"must be <= {replicas:g}, the replicas of {name}"
+            place = f"{where}.min_awake" if own.get("min_awake") is not None else "fleet.min_awake"
+            rule = f"must be <= {replicas:g}, the replicas of {where.removeprefix('regions.')}"
             yield Problem(place, f" = {value('min_awake'):g}, {rule}")
         if value("host_sleep_w") > value("host_w"):
-            place = f"regions.{name}.host_sleep_w" if own.get("host_sleep_w") is not None else "fleet.host_sleep_w"
+            place = f"{where}.host_sleep_w" if own.get("host_sleep_w") is not None else "fleet.host_sleep_w"
             yield Problem(place, f" = {value('host_sleep_w'):g} W, must be <= host_w = {value('host_w'):g} W")
 
 

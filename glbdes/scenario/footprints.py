@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from glbdes.errors import brief, nearest
-from glbdes.scenario.document import Document, Problem, number, table
+from glbdes.scenario.document import Document, Problem, number, pool_tables, table
 from glbdes.scenario.kinds import Model, NonNegative
 
 BUILT_IN: Final = ("carbon", "water")  # whose keys are their own, in [objective] and [regions.NAME]
@@ -118,8 +118,7 @@ def heard(document: Any) -> list[str]:
 def embodied(document: Document) -> Iterator[Problem]:
     """A replica that has `embodied_kg` has a life, and the other way round, in [fleet] and a region together."""
     shared = table(document, "fleet")
-    for region in table(document, "regions"):
-        own = table(document, "regions", region)
+    for place, own in pool_tables(document):
         keys = ("embodied_kg", "life_years")
         given = {key: shared.get(key) if own.get(key) is None else own[key] for key in keys}
         lacking = [key for key, value in given.items() if value is None]
@@ -127,4 +126,4 @@ def embodied(document: Document) -> Iterator[Problem]:
             other = next(key for key in given if key != lacking[0])
             value = number({other: given[other]}, other)
             told = f": missing, must be given (here or in [fleet]) because {other} = {value:g}"
-            yield Problem(f"regions.{region}.{lacking[0]}", told)
+            yield Problem(f"{place}.{lacking[0]}", told)

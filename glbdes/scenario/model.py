@@ -39,9 +39,9 @@ from glbdes.scenario.kinds import (
     Positive,
     Seconds,
     SomeSeconds,
-    WakeS,
 )
 from glbdes.scenario.places import at_home
+from glbdes.scenario.pools import Pool, RegionPool
 from glbdes.scenario.rules import broken
 from glbdes.scenario.said import Changeable, Said, made, not_found, place_of, validated
 from glbdes.scenario.sizes import (
@@ -49,7 +49,6 @@ from glbdes.scenario.sizes import (
     MOST_H,
     MOST_NAME,
     MOST_PATH,
-    MOST_REPLICAS,
     MOST_TOKENS,
     dated,
     prose,
@@ -109,6 +108,7 @@ class Slo(Model):
     tpot_s: Seconds | None = None
     e2e_s: Seconds | None = None
     max_one_way_ms: Positive | None = None  # its requests go to no region farther away than this
+    model: Label | None = None  # that its requests ask for; default: the only one there is
     share: Positive = 1.0
     attain: Annotated[float, Field(gt=0, le=1)] | None = None  # share of its requests that must meet every limit
 
@@ -131,26 +131,6 @@ class Gateway(Place):
     regions: Annotated[tuple[str, ...] | None, Field(strict=False)] = None  # those it may use; default: all
 
 
-class Pool(Model):
-    """The replicas of a region. Every key may stand in [fleet] for all regions or in a region's own table."""
-
-    profile: File | None = None  # a shipped profile's name, or a profile file
-    replicas: Annotated[int, Field(ge=1, le=MOST_REPLICAS)] | None = None
-    max_batch: Annotated[int, Field(ge=1, le=MOST)] | None = None  # default: the profile's
-    kv_tokens: Annotated[int, Field(ge=2, le=MOST)] | None = None  # default: the profile's
-    max_queue: Annotated[int, Field(ge=0, le=MOST)] | None = None  # default: unbounded
-    host_w: NonNegative | None = None  # default: the profile's
-    idle_w: NonNegative | None = None
-    sleep_w: NonNegative | None = None
-    host_sleep_w: NonNegative | None = None  # default: host_w, as if the server stayed on
-    sleep_after_s: SomeSeconds | None = None  # default: never
-    wake_s: WakeS | None = None
-    embodied_kg: NonNegative | None = None  # CO2e of making a replica, servers and all; default: not told
-    life_years: Positive | None = None  # over which it counts
-    min_awake: Annotated[int, Field(ge=0, le=MOST_REPLICAS)] | None = None  # default: 1; rules "follow" and "planned"
-    target_utilisation: Share | None = None  # default: 0.7; of replicas awake, what "follow" and plans aim at
-
-
 class Serving(Model):
     """How replicas put their work together."""
 
@@ -162,11 +142,13 @@ class Serving(Model):
         "fewest"  # of a region's replicas, the one that gets a request
     )
     pack_to: Share = 0.7  # pack: share of max_batch up to which a replica is filled before the next
+    pool_choice: Literal["least_loaded", "in_order"] = "least_loaded"  # of a region's pools of one model
 
 
 class Region(Pool, Place):
     """Where requests may be served, with constant signals for what the signal source does not give."""
 
+    pools: Annotated[tuple[RegionPool, ...], Field(strict=False)] = ()  # instead of replicas all alike
     capacity: Positive | None = None  # fluid engine in the paper's units: MW at full load, instead of a profile
     carbon_weight: NonNegative = 1.0  # of its footprints in the objective's norms
     water_weight: NonNegative = 1.0

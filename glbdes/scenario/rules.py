@@ -11,8 +11,8 @@ from itertools import islice, pairwise
 from typing import Any
 
 from glbdes.errors import MOST_PROBLEMS, brief, nearest
-from glbdes.scenario import elastic, footprints, places, sizes
-from glbdes.scenario.document import Document, Problem, entries, number, table
+from glbdes.scenario import elastic, footprints, places, pools, sizes
+from glbdes.scenario.document import Document, Problem, entries, number, pool_tables, table
 from glbdes.units import S_PER_H
 
 
@@ -151,15 +151,19 @@ def _fleet(document: Document) -> Iterator[Problem]:
     regions = table(document, "regions")
     fluid = [name for name in regions if table(regions, name).get("capacity") is not None]
     shared = table(document, "fleet").get("profile") is not None
-    for name in regions:
-        own = table(regions, name).get("profile") is not None
+    for place, pool in pool_tables(document):
+        name, own = place.split(".")[1], pool.get("profile") is not None
+        alone = place == f"regions.{name}"
         if name in fluid and own:
-            yield Problem(f"regions.{name}", ": has both `capacity` and `profile`, must have one of them")
+            yield Problem(place, ": has both `capacity` and `profile`, must have one of them")
         elif name not in fluid and not own and not shared:
-            text = "neither `profile` (here or in [fleet]) nor `capacity`"
-            yield Problem(f"regions.{name}", f": has {text}, must have one of them")
+            if alone:
+                text = "neither `profile` (here or in [fleet]) nor `capacity`"
+                yield Problem(place, f": has {text}, must have one of them")
+            else:
+                yield Problem(place, ": has no `profile`, must be given (here or in [fleet])")
         elif name not in fluid and fluid:
-            yield Problem(f"regions.{name}", f": has no `capacity` while regions.{fluid[0]} has; all or none must")
+            yield Problem(place, f": has no `capacity` while regions.{fluid[0]} has; all or none must")
     if fluid and document.get("engine") != "fluid":
         engine = brief(document.get("engine", "auto"))
         why = f"regions.{fluid[0]} has a `capacity` instead of a profile, so there are no requests to simulate"
@@ -226,6 +230,7 @@ RULES: tuple[Callable[[Document], Iterator[Problem]], ...] = (
     places.broken,
     _latencies,
     _fleet,
+    pools.broken,
     footprints.broken,
     footprints.embodied,
     _faults,

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from glbdes.scenario import demand, model
+from glbdes.scenario import demand, model, pools
 
 FILE: Final = "scenario.schema.json"  # beside scenarios that begin with LINE
 LINE: Final = f"#:schema ./{FILE}"
@@ -37,7 +37,7 @@ def text() -> str:
 
 
 def _models() -> Iterator[type[BaseModel]]:
-    for module in (model, demand):
+    for module in (model, demand, pools):
         for _, one in inspect.getmembers(module, inspect.isclass):
             if issubclass(one, BaseModel) and one.__module__ == module.__name__:
                 yield one

@@ -13,7 +13,7 @@ from typing import Final
 from pydantic_core import PydanticCustomError
 
 from glbdes.errors import brief
-from glbdes.scenario.document import Document, Problem, entries, number, table
+from glbdes.scenario.document import Document, Problem, entries, number, pool_tables, table
 from glbdes.units import NS_PER_S, S_PER_H
 
 MOST: Final = 10**12  # of anything that is counted or measured
@@ -133,7 +133,7 @@ def _end(start: object, horizon_s: float) -> Iterator[Problem]:
 
 
 def _counts(document: Document) -> Iterator[Problem]:
-    gateways, regions = _count(document, "gateways"), _count(document, "regions")
+    gateways, regions = _count(document, "gateways"), sum(1 for _ in pool_tables(document))
     slots = number(table(document, "time"), "slots")
     classes = max(_count(document, "slo"), 1)
     if classes > MOST_CLASSES:
@@ -161,8 +161,8 @@ def _counts(document: Document) -> Iterator[Problem]:
 
 def _replicas(document: Document) -> float:
     """Of all regions together; those that are wrong by themselves count for nothing."""
-    regions, shared = table(document, "regions"), number(table(document, "fleet"), "replicas")
-    own = [number(table(regions, name), "replicas") for name in regions]
+    shared = number(table(document, "fleet"), "replicas")
+    own = [number(pool, "replicas") for _, pool in pool_tables(document)]
     each = [shared if isnan(replicas) else replicas for replicas in own]
     return sum(replicas for replicas in each if 1 < replicas <= MOST_REPLICAS)
 

@@ -29,7 +29,7 @@ from glbdes.records import Records, Summary, extracts, metrics
 from glbdes.records.books import counting
 from glbdes.records.columns import Names
 from glbdes.records.sketch import LATENCIES, Sketch
-from glbdes.scenario import Scenario, load
+from glbdes.scenario import Scenario, load, pools
 from glbdes.units import NS_PER_S, S_PER_H
 from glbdes.world import Floats, Policy, World, build, compression, guard
 from glbdes.world.remarks import remarks
@@ -264,7 +264,7 @@ def execute(
         world, generated = counting(built if by_request else built.flow)
         if chosen_policy is None:
             chosen_policy = offline.Replay(offline.solve(world).weights)
-        names = Names(tuple(chosen.gateways), tuple(chosen.regions), tuple(chosen.slo))
+        names = _names(chosen)
         engine = engine_for(chosen.engine, world)
         if tell is not None and engine == "fast" and must_compile(world):
             tell("compiling the engine, once for this version")
@@ -296,6 +296,12 @@ def execute(
         written = Records(folder.path, info, checked=set(info["files"]))
         records.finish(folder.path, info, metrics.summary(written))
     return folder.path
+
+
+def _names(chosen: Scenario) -> Names:
+    of_pools = pools.columns(chosen)
+    names = tuple(one.pool for one in of_pools), tuple(one.place for one in of_pools)
+    return Names(tuple(chosen.gateways), tuple(chosen.regions), tuple(chosen.slo), *names)
 
 
 def _limits_s(chosen: Scenario) -> dict[str, Floats]:

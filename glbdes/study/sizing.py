@@ -29,6 +29,7 @@ from glbdes.study.search import Fleet, Search, Step, Tell, mean_over, over
 from glbdes.study.trials import trials
 from glbdes.units import NS_PER_S
 from glbdes.world import build
+from glbdes.world.pools import summed
 
 MOST_TIMES: Final = 16  # the scenario's replicas, or its load: where the search ends
 MARKS: Final = {"size": "size.json", "saturate": "saturate.json"}
@@ -162,6 +163,8 @@ def _varied(vary: Sequence[str], scenario: Scenario) -> list[str]:
             problems.append(f"--vary '{brief(text)}': no such region{nearest(parts[1], scenario.regions)}")
         else:
             found[parts[1]] = None
+    pooled = [name for name in found if name in scenario.regions and scenario.regions[name].pools]
+    problems += [f"--vary: regions.{name} has pools, whose replicas are not varied" for name in pooled]
     if problems:
         raise ScenarioError(problems)
     return [name for name in scenario.regions if name in found]
@@ -179,9 +182,8 @@ def _steady(plan: Plan, signals: Path | None, load: bool = True) -> Plan:
     document["engine"] = "fast"
     document["time"]["warmup_s"] = world.warmup_ns / NS_PER_S
     if load:
-        capacity = dict(
-            zip(plan.scenario.regions, world.capacity_rps / plan.scenario.dispatch.max_utilisation, strict=True)
-        )
+        capacity_rps = summed(world.capacity_rps / plan.scenario.dispatch.max_utilisation, world.region_of)
+        capacity = dict(zip(plan.scenario.regions, capacity_rps, strict=True))
         for name, gateway in document["gateways"].items():
             if gateway["load"] is not None:
                 gateway["rate_per_s"] = float(gateway["load"] * capacity[gateway["home"] or name])

@@ -1,9 +1,9 @@
 """The arrays that engines run on, and what they show to policies and sinks.
 
 A `World` is a scenario made concrete: no names to look up, no tables, no randomness left to draw. Axes are always in
-the order slot, gateway, region (`s`, `g`, `r`). Engines read a world and never change it. This module owns the shapes
-and the contract between engine, policy and sink; how a scenario becomes a world is in `build.py`, and what the raw
-counters of a slot mean in joules and grams is in `meter.py`.
+the order slot, gateway, region (`s`, `g`, `r`); where regions have several pools, r counts pools (`pools.py`). Engines
+read a world and never change it. This module owns the shapes and the contract between engine, policy and sink; how a
+scenario becomes a world is in `build.py`, and what the raw counters of a slot mean in joules and grams in `meter.py`.
 """
 
 from collections.abc import Callable
@@ -89,6 +89,9 @@ class World:
     active_attribution: bool = False  # do requests pay for the host of the replica that works for them?
     scaling: Scaling | None = None  # who says how many replicas are awake; None: nobody, all are (or sleep when idle)
     past: Signals | None = None  # [h, r] what policies see of the slots before the first one; None: nothing
+    region_of: Ints | None = None  # [r] the region of each pool (`glbdes.world.pools`); None: every region is one
+    first_of: Ints | None = None  # [r] the first pool of the same region and model; None: there are no two such
+    pools_in_order: bool = False  # does a request get the first of them that has room? else the least loaded
 
     @property
     def footprints(self) -> tuple[Footprint, ...]:
@@ -145,6 +148,11 @@ class World:
     @property
     def regions(self) -> int:
         return int(self.allowed.shape[1])
+
+    @property
+    def places(self) -> int:
+        """Regions, whatever pools they have."""
+        return self.regions if self.region_of is None else int(self.region_of[-1]) + 1
 
     @property
     def period_ns(self) -> int:
@@ -214,6 +222,7 @@ class View:
     awake_most: Ints | None = None  # [r] and at most these
     replica_rps: Floats | None = None  # [r] what a replica that is awake should serve, at the utilisation aimed at
     awake_kwh: Floats | None = None  # [r] of a slot, that a replica draws awake and without work beyond one that sleeps
+    region_of: Ints | None = None  # [r] the region that each pool stands in; None: r counts regions, each one pool
 
     @property
     def cost_usd_per_request(self) -> Floats:

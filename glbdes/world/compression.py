@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from glbdes.hardware.physics import LEAST_LOADED, NEVER_NS
+from glbdes.scenario import pools
 from glbdes.scenario.model import Scenario, Time
 from glbdes.units import NS_PER_S
 from glbdes.world.arrays import Bools, Floats, Ints, SlotRecord, World
@@ -56,7 +57,7 @@ def warnings(scenario: Scenario, world: World, watch: "Watch | None" = None) -> 
     """What cannot be right of a world of requests in compressed time: before a run, or with what it has shown."""
     if not scenario.by_request or not compressed(scenario.time):
         return []
-    loads = [] if watch is None else watch.warnings(scenario.regions)
+    loads = [] if watch is None else watch.warnings(pools.labels(scenario))
     return [*(loads or _overload(scenario, world)), *_rests(scenario, world), *_prefixes(world)]
 
 
@@ -117,7 +118,8 @@ class Watch:
         """Take note of a slot that has ended."""
         if self.follows:
             demand_rps = np.stack([self.expected_rps[record.slot], record.demand_rps])
-            load = ((demand_rps[:, :, None] * record.weights).sum(axis=1) / self.capacity_rps).min(axis=0)
+            sent_rps = (demand_rps[:, :, None] * record.weights).sum(axis=1)
+            load = (sent_rps / np.where(self.capacity_rps > 0, self.capacity_rps, np.inf)).min(axis=0)
             self.slots += load > OVER
             self.most = np.maximum(self.most, load)
 
@@ -136,8 +138,9 @@ MOST_TOLD: Final = 4
 
 
 def _listed(scenario: Scenario, chosen: Bools) -> str:
-    names = [name for name, one in zip(scenario.regions, chosen, strict=True) if one]
-    if len(names) == len(scenario.regions) > 1:
-        return f"all {len(names)} regions"
+    places = pools.labels(scenario)
+    names = [name for name, one in zip(places, chosen, strict=True) if one]
+    if len(names) == len(places) > 1:
+        return f"all {len(scenario.regions)} regions"
     shown = ", ".join(names[:MOST_TOLD])
     return shown if len(names) <= MOST_TOLD else f"{shown} and {len(names) - MOST_TOLD} more"

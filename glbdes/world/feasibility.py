@@ -18,7 +18,7 @@ from scipy.optimize import linprog
 
 from glbdes.base import portable
 from glbdes.errors import InfeasibleError
-from glbdes.scenario import Scenario
+from glbdes.scenario import Scenario, pools
 from glbdes.world import awake
 from glbdes.world.arrays import Bools, Floats, Ints, World
 from glbdes.world.limits import row_names
@@ -46,7 +46,7 @@ def check_load(scenario: Scenario, world: World) -> None:
         return
     unit = "MW" if scenario.in_megawatts else "requests/s"
     gateways = _listed("gateway", row_names(scenario, world), found.gateways)
-    regions = _listed("region", scenario.regions, found.regions)
+    regions = _listed("region", pools.labels(scenario), found.regions)
     raise InfeasibleError(
         f"scenario '{scenario.name}', slot {found.slot}: expected load of {gateways} = {found.demand_rps:.4g} {unit}, "
         f"must be <= {found.capacity_rps:.4g} {unit}: dispatch.max_utilisation = {scenario.dispatch.max_utilisation:g} "

@@ -3,6 +3,9 @@
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from glbdes.hardware.clock import span_ns
 from glbdes.scenario.model import Fault, Time
 from glbdes.units import S_PER_H
@@ -16,16 +19,27 @@ class Outage(NamedTuple):
     up_ns: int
 
 
-def outages(faults: Sequence[Fault], regions: Collection[str], time: Time, warmup_ns: int = 0) -> tuple[Outage, ...]:
+def outages(
+    faults: Sequence[Fault],
+    regions: Collection[str],
+    time: Time,
+    warmup_ns: int = 0,
+    region_of: NDArray[np.int64] | None = None,
+) -> tuple[Outage, ...]:
     """When regions are down, on the simulated clock: real hours shrink with the slots, and warm-ups come between.
+    All pools of a region, r of `region_of` [r], are down together.
 
     What happens as a slot begins, happens before its warm-up; all else after it.
     """
     names = list(regions)
+    pools = [[r] for r in range(len(names))]
+    if region_of is not None:
+        pools = [np.flatnonzero(region_of == region).tolist() for region in range(len(names))]
     found = [
-        Outage(names.index(fault.region), *simulated(fault, time, warmup_ns))
+        Outage(r, *simulated(fault, time, warmup_ns))
         for fault in faults
         if fault.signal is None and fault.max_kw is None
+        for r in pools[names.index(fault.region)]
     ]
     return tuple(sorted(found, key=lambda outage: (outage.down_ns, outage.region)))
 

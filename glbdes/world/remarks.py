@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from glbdes.scenario import Scenario, clouds
+from glbdes.scenario import Scenario, clouds, pools
 from glbdes.units import S_PER_H
 from glbdes.world.arrays import World
 
@@ -61,9 +61,10 @@ def _clouds(scenario: Scenario, world: World) -> Iterator[str]:
 
 
 def _fleet(scenario: Scenario, world: World) -> Iterator[str]:
-    names = list(scenario.regions)
     if scenario.in_megawatts:
         return
+    columns = pools.columns(scenario)
+    names = [one.place for one in columns]
     bare = [names[r] for r in np.flatnonzero(world.fleet.host_w == 0)]
     if bare:
         yield f"host_w = 0 W in {_listed(bare, names)}: the servers around the GPUs draw nothing"
@@ -72,10 +73,13 @@ def _fleet(scenario: Scenario, world: World) -> Iterator[str]:
         asleep = [names[r] for r in np.flatnonzero(on & (world.fleet.host_w > 0))]
         if asleep:
             yield f"host_sleep_w = host_w in {_listed(asleep, names)}: servers stay on while their replicas sleep"
+    if world.first_of is not None:
+        alike = [place for r, place in enumerate(names) if (world.first_of == world.first_of[r]).sum() > 1]
+        yield f"{', '.join(alike)}: pools of one model in one region, which plans see as one"
     yield from world.assumed
     if world.beyond_measurement is None:
         return
-    labels = [region.profile or scenario.fleet.profile or "" for region in scenario.regions.values()]
+    labels = [one.keys.profile or scenario.fleet.profile or "" for one in columns]
     for label, share in dict(zip(labels, world.beyond_measurement.tolist(), strict=True)).items():
         if share >= LEAST_SHARE:
             what = "of the expected prompt tokens are of prompts longer than any that profile"

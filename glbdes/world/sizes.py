@@ -6,7 +6,7 @@ import numpy as np
 
 from glbdes.errors import ScenarioError
 from glbdes.hardware.physics import STATE_DEPENDENT
-from glbdes.scenario import Scenario
+from glbdes.scenario import Scenario, pools
 from glbdes.scenario.sizes import MOST_S
 from glbdes.units import NS_PER_S
 from glbdes.world.arrays import Floats, World
@@ -25,7 +25,7 @@ def check(scenario: Scenario, world: World) -> None:
         told = f"all slots take {world.horizon_ns / NS_PER_S:g} simulated s with it, must be <= {MOST_S:g} s"
         problems.append(f"time.warmup_s = {world.warmup_ns / NS_PER_S:g} s: {told}")
     longest_s, drained_s = _longest_s(world), _drained_s(world)
-    for r, name in enumerate(scenario.regions):
+    for r, name in enumerate(pools.labels(scenario)):
         if longest_s[r] > MOST_S:
             problems.append(f"regions.{name}: the longest request takes {longest_s[r]:g} s, must be <= {MOST_S:g} s")
         elif drained_s[r] > MOST_S:
@@ -63,4 +63,5 @@ def _drained_s(world: World) -> Floats:
     if not (world.fleet.a_s > 0).all():  # megawatts, and no requests
         return np.zeros(world.regions)
     requests = float(world.expected_rps.sum()) * world.period_ns / NS_PER_S
-    return np.asarray(requests / world.capacity_rps, dtype=np.float64)
+    first = np.arange(world.regions) if world.first_of is None else world.first_of
+    return np.asarray(requests / world.capacity_rps[first], dtype=np.float64)

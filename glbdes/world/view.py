@@ -101,6 +101,7 @@ class Shown:
             footprints=self._footprints,
             further_per_kwh=_own(seen.further_per_kwh[slot]),
             further=_own(np.zeros((len(world.further), world.regions)) if further is None else further),
+            region_of=None if world.region_of is None else _own(world.region_of),
             **self._awake(slot),
         )
 

@@ -17,6 +17,7 @@ from glbdes.engine.simpy import engine as simpy_engine
 from glbdes.hardware import physics
 from glbdes.world import Plan, SlotRecord, View, World
 from glbdes.world.scaling import Cap, Scaling
+from tests.pool_worlds import in_pools
 from tests.worlds import ListSink, make_fleet, make_further, make_requests, make_signals, make_world
 
 SLOT_NS = 2_000_000_000  # warm-up included
@@ -57,6 +58,7 @@ class Case(NamedTuple):
     packed: bool
     capped: bool
     active_attribution: bool
+    pooled: bool  # regions have several pools
 
 
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -89,6 +91,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "packed": (False, False, True),
     "capped": (False, False, True),
     "active_attribution": (False, True),
+    "pooled": (False, False, True),
 }
 
 
@@ -136,7 +139,7 @@ def world_of(case: Case) -> World:
     if case.bunched:
         arrival_ns = rng.choice(arrival_ns[: 1 + case.requests // 8], case.requests)
     scaling, pack = elastic(case)
-    return make_world(
+    made = make_world(
         make_requests(
             arrival_ns,
             prompt=rng.integers(1, 800, case.requests),
@@ -188,6 +191,9 @@ def world_of(case: Case) -> World:
         active_attribution=case.active_attribution and not case.full_attribution,
         scaling=scaling,
     )
+    if case.pooled and regions > 1:
+        made = in_pools(made, np.random.default_rng([case.seed, 53]))
+    return made
 
 
 def elastic(case: Case) -> tuple[Scaling | None, int]:

@@ -72,7 +72,7 @@ FAULTS = {
     "spillover at the limit": ("dispatch", "Dispatcher.spillover", "queue[first] <=", "queue[first] <"),
     "relief by queue": ("dispatch", "Dispatcher.spillover", "key=shares.__getitem__", "key=lambda r: -queue[r]"),
     "telemetry sees the present": ("dispatch", "Dispatcher.least_loaded", "if self.telemetry", "if False"),
-    "telemetry sees no queue": ("dispatch", "Dispatcher.look", "len(region.queue)", "0"),
+    "telemetry sees no queue": ("dispatch", "Dispatcher.look", "region.queued()", "0"),
     "dispatch to what is down": ("dispatch", "Dispatcher.refresh", "and up[r]", ""),
     "the highest index admits": ("region", "Region.admitting", "one.held < fewest", "one.held <= fewest"),
     "no look at the cache": ("region", "Region.admitting", "and one.kv_free >= tokens", ""),
@@ -125,11 +125,22 @@ FAULTS = {
     "nobody wakes up for a request": ("region", "Region.enqueue", "self.awake == 0", "False"),
     "who waits is left alone": ("region", "Region.keep_awake", "max(count, 1) if self.queue else count", "count"),
     "sleepers come up awake": ("region", "Region.come_up", "IDLE if replica.wanted else ASLEEP", "IDLE"),
-    "sleepers count as places": ("region", "Region.load", "max(self.awake, 1)", "len(self.replicas)"),
+    "sleepers count as places": ("region", "Region.places", "max(self.awake, 1)", "len(self.replicas)"),
     "hosts at work are free": ("replica", "Replica.share_host", "host_w == 0.0", "True"),
     "hosts are paid by each": ("replica", "Replica.share_host", "self.epoch_b", "1"),
     "prompts pay their host later": ("replica", "Replica.settle", "self.state == PREFILL and", "False and"),
     "looks between plans change nothing": ("engine", "Simulation.rescaling", "self.keep_awake()", "pass"),
+    "the most loaded pool": ("pools", "Alike.pool_for", "min(able", "max(able"),
+    "the last of equal pools": ("pools", "Alike.pool_for", "min(able", "min(reversed(list(able))"),
+    "pools that cannot hold it": ("pools", "Alike.pool_for", "if tokens <= pool.room_tokens", ""),
+    "pools are never filled in order": ("pools", "Alike.pool_for", "if self.in_order", "if False"),
+    "places of one pool alone": (
+        "pools",
+        "Alike.load",
+        "sum(pool.places() for pool in self.pools)",
+        "self.pools[0].places()",
+    ),
+    "the queue of one pool alone": ("pools", "Alike.queued", "self.pools)", "self.pools[:1])"),
     "host power after the last slot": ("engine", "Simulation.run", "0 if self.world.warmup_ns else", ""),
 }
 # Worlds in which a rare fault is less rare.
@@ -180,7 +191,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, module: str, function: str, old: str,
     if owner:
         monkeypatch.setattr(holder, name, namespace[name])
         return
-    for part in ("dispatch", "engine", "region", "replica", "request"):
+    for part in ("dispatch", "engine", "pools", "region", "replica", "request"):
         user = import_module(f"glbdes.engine.simpy.{part}")
         if hasattr(user, name):
             monkeypatch.setattr(user, name, namespace[name])

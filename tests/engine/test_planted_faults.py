@@ -16,6 +16,7 @@ from glbdes.engine.simpy import region as simpy_region
 from glbdes.engine.simpy import replica as simpy_replica
 from glbdes.engine.simpy.dispatch import Dispatcher
 from glbdes.engine.simpy.engine import Simulation
+from glbdes.engine.simpy.pools import Alike
 from glbdes.engine.simpy.region import Region
 from glbdes.engine.simpy.replica import Replica
 from glbdes.engine.simpy.request import Request, order_key
@@ -317,12 +318,13 @@ def rest_forgets_when_it_began(original):
 
 def unaware_of_outages(original):
     def refresh(self):
-        state = [region.up for region in self.regions]
-        for region in self.regions:
-            region.up = True
+        pools = {id(pool): pool for region in self.regions for pool in region.pools}.values()
+        state = [pool.up for pool in pools]
+        for pool in pools:
+            pool.up = True
         original(self)
-        for region, up in zip(self.regions, state, strict=True):
-            region.up = up
+        for pool, up in zip(pools, state, strict=True):
+            pool.up = up
 
     return refresh
 
@@ -368,7 +370,7 @@ def smooth_shares_credits(original):
 
 def least_loaded_by_queue(_):
     def least_loaded(self, request):
-        return min(self.open[request.gateway], key=lambda r: len(self.regions[r].queue), default=-1)
+        return min(self.open[request.gateway], key=lambda r: self.regions[r].queued(), default=-1)
 
     return least_loaded
 
@@ -556,6 +558,28 @@ def further_of_the_slot_before(original):
     return open_slot
 
 
+# Pools -------------------------------------------------------------------------------------------------------------
+
+
+def the_first_pool(_):
+    return lambda self, request: self.pools[0]
+
+
+def any_pool(_):
+    def pool_for(self, request):
+        free = [pool for pool in self.pools if pool.population < pool.places()]
+        return free[0] if self.in_order and free else min(self.pools, key=Region.load)
+
+    return pool_for
+
+
+def pools_in_the_other_order(original):
+    def pool_for(self, request):
+        return original(Alike(self.pools[::-1], self.in_order), request)
+
+    return pool_for
+
+
 FAULTS: dict[str, Callable] = {
     "timeout before replica": swapped("REPLICA", "TIMEOUT"),
     "fault before timeout": swapped("TIMEOUT", "FAULT"),
@@ -637,6 +661,10 @@ FAULTS: dict[str, Callable] = {
     "one iteration too few has ended": physics_fault(
         "iterations_ended", lambda f: lambda elapsed_ns, *law: max(0, f(elapsed_ns, *law) - 1)
     ),
+    "the first of pools that are alike": replaced(Alike, "pool_for", the_first_pool),
+    "pools whether they can hold it or not": replaced(Alike, "pool_for", any_pool),
+    "pools in the other order": replaced(Alike, "pool_for", pools_in_the_other_order),
+    "load of one pool of several": replaced(Alike, "load", lambda _: lambda self: self.pools[0].load()),
     "sleepers draw idle power": physics_fault(
         "awake_until", lambda _: lambda idle_ns, from_ns, to_ns, sleep_after_ns: to_ns
     ),

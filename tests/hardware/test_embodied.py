@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from glbdes.hardware.embodied import embodied_kg_per_h
-from glbdes.scenario.model import Pool, Region
+from glbdes.scenario.model import Region
+from glbdes.scenario.pools import Pool
 from glbdes.world import meter
 from tests.worlds import make_requests, make_world
 

@@ -18,6 +18,7 @@ def test_llm10_says_what_its_signals_leave_out_and_how_much_is_extrapolated() ->
     pue, ewif, steps, prompts = remarks(load("llm10", ["time.slots=2"])[0], made("llm10", "time.slots=2"))
     assert pue.startswith("PUE = 1 in all regions")
     assert ewif.startswith("EWIF = 0 in all regions")
+    assert steps.startswith("Steps of h100_llama8b are derived from decode iterations and single prompts")
     prompt, _ = mix_of(load("llm10")[0].workload)
     share = prompt[prompt > 3072].sum() / prompt.sum()  # 3072 tokens: the longest that the profile was measured with
     assert prompts.startswith(f"{100 * share:.0f} % of the expected prompt tokens")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from glbdes.base.compiled import either, helper, kernel
 from glbdes.engine.fast.kinds import arrive, compose_all, put_off, step, time_out
 from glbdes.engine.fast.order import foresee, foresee_arrival
+from glbdes.engine.fast.pools import load_of, pool_for, pool_of, present_at
 from glbdes.engine.fast.state import *  # noqa: F403
 from glbdes.engine.fast.travel import enter, push_travel
 from glbdes.hardware import physics
@@ -135,12 +136,6 @@ def smooth(rules, g):
 
 
 @helper
-def load_of(st, r):
-    places = max(st.reg[r, AWAKE], 1) * st.reg[r, MAX_BATCH]
-    return st.reg[r, POPULATION] / places
-
-
-@helper
 def least_loaded(st, rules, g):
     best, least = NONE, np.inf
     for i in range(rules.nearest.shape[1]):
@@ -154,7 +149,7 @@ def least_loaded(st, rules, g):
 
 @helper
 def queue_seen(st, rules, r):
-    return rules.seen_queue[r] if rules.numbers[TELEMETRY_NS] > 0 else st.reg[r, QUEUED]
+    return rules.seen_queue[r] if rules.numbers[TELEMETRY_NS] > 0 else present_at(st, r, QUEUED)
 
 
 @helper
@@ -180,7 +175,7 @@ def plan_least_loaded(st, rules, g):
             first = r
     for r in range(rules.weights.shape[1]):
         if rules.allowed[g, r] and rules.up[r] != 0 and rules.weights[g, r] > 0.0:
-            here = rules.seen_here[r] if rules.numbers[TELEMETRY_NS] > 0 else st.reg[r, POPULATION]
+            here = rules.seen_here[r] if rules.numbers[TELEMETRY_NS] > 0 else present_at(st, r, POPULATION)
             load = (here + 1) / rules.sent_rps[r] if rules.sent_rps[r] > 0.0 else np.inf
             if best == NONE or load < least:
                 best, least = r, load
@@ -241,11 +236,12 @@ def choose_all(rules, coming, uniform, region):
 
 @kernel
 def advance_alone(st, coming, region, limit_ns, limit_kind):
-    """Run a state of one region up to (limit_ns, limit_kind); `coming` are its arrivals by (due, id).
+    """Run a state of one region up to (limit_ns, limit_kind); `coming` are its arrivals by (due, id). Of the pools that
+    it may have `region` is the first.
 
     Returns how many of them have arrived.
     """
-    cursor, n, g, ahead = 0, len(coming), np.int64(0), st.clock[AHEAD]
+    cursor, n, first, ahead = 0, len(coming), np.int64(0), st.clock[AHEAD]
     while True:
         step_ns = st.tree[1, 0]
         late_ns = NEVER
@@ -271,14 +267,15 @@ def advance_alone(st, coming, region, limit_ns, limit_kind):
         elif late_ns <= come_ns:
             if late_ns > limit_ns or (late_ns == limit_ns and limit_kind <= TIMEOUT_KIND):
                 return cursor
-            time_out(st, g, st.late[0], late_ns)
+            time_out(st, pool_of(st, st.late[0], region), st.late[0], late_ns)
         else:
             if come_ns > limit_ns or (come_ns == limit_ns and limit_kind <= REGION_KIND):
                 return cursor
             q = enter(st, coming, cursor)
             cursor += 1
             st.req[q, ATTEMPTS] = 1
-            st.req[q, AT_REGION] = region
+            g = pool_for(st, first, q)
+            st.req[q, AT_REGION] = region + g
             arrive(st, g, q, come_ns)
             if ahead > 0:
                 foresee_arrival(st, g)
@@ -326,9 +323,9 @@ def dispatch(st, rules, q, now):
 def look(st, rules):
     """A telemetry tick."""
     for r in range(len(st.reg)):
-        rules.seen_queue[r] = st.reg[r, QUEUED]
+        rules.seen_queue[r] = present_at(st, r, QUEUED)
         rules.seen_load[r] = load_of(st, r)
-        rules.seen_here[r] = st.reg[r, POPULATION]
+        rules.seen_here[r] = present_at(st, r, POPULATION)
 
 
 @helper

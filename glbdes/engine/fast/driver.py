@@ -158,6 +158,7 @@ def must_compile(world: World) -> bool:
     """Whether a run of `world` begins with compiling kernels."""
     name = "advance_alone" if independent(world) else "advance_all"
     there = {"crep": world.steps is not None, "mine": has_prefixes(world), "sessions": world.in_sessions}
+    there["alike"] = world.first_of is not None
     there["homes"] = name == "advance_all" and world.affinity != physics.BY_REQUEST
     return not is_compiled(name, kind_of([field for field, given in there.items() if given]))
 
@@ -264,11 +265,12 @@ class Arrivals(NamedTuple):
 
 
 class Alone(Engine):
-    """Every region has a state of its own and sees its arrivals only."""
+    """Every region has a state of its own, with all its pools of one model, and sees its arrivals only."""
 
     def __init__(self, world: World, chunk: int, threads: int) -> None:
-        super().__init__(world, chunk, [[r] for r in range(world.regions)])
-        if min(threads, world.regions) > 1:
+        first = np.arange(world.regions) if world.first_of is None else world.first_of
+        super().__init__(world, chunk, [np.flatnonzero(first == r).tolist() for r in np.unique(first)])
+        if min(threads, len(self.parts)) > 1:
             self.pool = ThreadPoolExecutor(threads)
         nothing = np.empty((0, width(world.in_sessions)), dtype=np.int64)
         self.coming: list[Ints] = [nothing for _ in self.parts]  # by (due, id)
@@ -288,22 +290,22 @@ class Alone(Engine):
 
     def advance_to(self, now: int, kind: int) -> list[NDArray[Any]]:
         ways = self.pool.map if self.pool is not None else map
-        records = list(ways(lambda r: self.advance(r, now, kind), range(self.world.regions)))
+        records = list(ways(lambda i: self.advance(i, now, kind), range(len(self.parts))))
         self.new = None
         return records
 
-    def advance(self, r: int, now: int, kind: int) -> NDArray[Any]:
-        """Region r up to (now, kind). Threads share nothing but `self.new`, which they read."""
-        coming = self.coming[r]
+    def advance(self, i: int, now: int, kind: int) -> NDArray[Any]:
+        """State i up to (now, kind). Threads share nothing but `self.new`, which they read."""
+        coming, r = self.coming[i], self.parts[i][0]
         if self.new is not None:
             rows = np.take(self.new.rows, self.new.by_region[self.new.first[r] : self.new.first[r + 1]], axis=0)
             rows = np.concatenate([coming, rows]) if len(coming) else rows
             # Ids climb from chunk to chunk, so a stable sort by time sorts by (time, id).
             coming = np.take(rows, stable_order(rows[:, DUE_NS]), axis=0)
-        self.states[r] = state = with_room(self.states[r], len(coming))
+        self.states[i] = state = with_room(self.states[i], len(coming))
         done = fast_dispatch.advance_alone(state, coming, r, now, kind)
-        self.coming[r] = coming[done:].copy()
-        return self.records(r)
+        self.coming[i] = coming[done:].copy()
+        return self.records(i)
 
 
 class Together(Engine):

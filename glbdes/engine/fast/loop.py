@@ -18,6 +18,7 @@ from glbdes.engine.fast.dispatch import (
     send_back,
 )
 from glbdes.engine.fast.kinds import arrive, compose_all, go_down, put_off, step, time_out
+from glbdes.engine.fast.pools import pool_at
 from glbdes.engine.fast.region import come_up
 from glbdes.engine.fast.state import *  # noqa: F403
 from glbdes.engine.fast.travel import enter, pop_travel
@@ -111,7 +112,7 @@ def advance_all(st, rules, coming, uniform, limit_ns, limit_kind):
         elif kind == REGION_KIND:
             q = pop_travel(st, rules.flight, numbers[FLIGHT_COUNT], True)
             numbers[FLIGHT_COUNT] -= 1
-            arrive(st, req[q, AT_REGION], q, now)
+            arrive(st, pool_at(st, q), q, now)
             if st.clock[TURNED_COUNT] > 0:
                 handle_turned(st, rules, now)
         elif fresh:

@@ -22,13 +22,17 @@ class ChunkedRegion(Region):
         self.servers = [ChunkedReplica(env, self.pool, self, i) for i in range(self.pool.replicas)]
         self.replicas = [*self.servers]
 
+    @property
+    def room_tokens(self) -> int:
+        return self.rules.room_tokens
+
     def arrive(self, request: Request, now: int) -> None:
         """A request reaches the region: it waits at the replica with the fewest requests, or is sent off."""
         self.meter.arrived += 1
         if not self.up:
             self.owner.turn_away(request, now)
             return
-        if request.prompt + request.output > self.rules.room_tokens:
+        if request.prompt + request.output > self.room_tokens:
             self.refuse(request, physics.REJECTED, now)
             return
         replica = self.taking(self.holding(request, now))

@@ -9,7 +9,7 @@ from operator import add
 
 import numpy as np
 
-from glbdes.engine.simpy.region import Region
+from glbdes.engine.simpy.pools import Alike
 from glbdes.engine.simpy.request import NONE, Request
 from glbdes.hardware import physics
 from glbdes.world import Floats, World
@@ -20,7 +20,7 @@ NOWHERE = -1
 class Dispatcher:
     """Picks a region for a request: by the plan in force, what is up and, if the rule asks, the regions' state."""
 
-    def __init__(self, world: World, regions: Sequence[Region]) -> None:
+    def __init__(self, world: World, regions: Sequence[Alike]) -> None:
         self.regions = regions
         self.allowed = world.allowed.tolist()
         self.spill_queue = world.spill_queue
@@ -116,7 +116,7 @@ class Dispatcher:
     def spillover(self, request: Request) -> int:
         """By the plan, unless that region's queue is too long and another's is not."""
         first = self.weighted(request)
-        queue = self.seen_queue if self.telemetry else [len(region.queue) for region in self.regions]
+        queue = self.seen_queue if self.telemetry else [region.queued() for region in self.regions]
         if first == NOWHERE or queue[first] <= self.spill_queue:
             return first
         shares = self.shares[request.gateway]
@@ -136,6 +136,6 @@ class Dispatcher:
 
     def look(self) -> None:
         """A telemetry tick: remember the regions as they are now."""
-        self.seen_queue = [len(region.queue) for region in self.regions]
+        self.seen_queue = [region.queued() for region in self.regions]
         self.seen_here = [region.population for region in self.regions]
         self.seen_load = [region.load() for region in self.regions]

@@ -15,6 +15,7 @@ from simpy import Environment
 
 from glbdes.engine.simpy.chunked import region_of
 from glbdes.engine.simpy.dispatch import NOWHERE, Dispatcher
+from glbdes.engine.simpy.pools import alike
 from glbdes.engine.simpy.request import NONE, Happening, Request, as_records, order_key
 from glbdes.hardware import physics
 from glbdes.workload import Requests
@@ -53,7 +54,9 @@ class Simulation:
         self.env = Environment()
         kind = region_of(world)
         self.regions = [kind(self.env, world, r, self) for r in range(world.regions)]
-        self.dispatcher = Dispatcher(world, self.regions)
+        first_of = range(world.regions) if world.first_of is None else world.first_of.tolist()
+        self.places = alike(self.regions, first_of, world.pools_in_order)
+        self.dispatcher = Dispatcher(world, self.places)
         self.scaler = Scaler(world)
         self.latency_ns = world.latency_ns.tolist()
         self.dispatched = [[0] * world.regions for _ in range(world.gateways)]
@@ -154,14 +157,18 @@ class Simulation:
         if r == NOWHERE:
             self.end(request, physics.FAILED, self.now)
             return
-        region = self.regions[r]
         request.region = r
         request.attempts += 1
         self.dispatched[request.gateway][r] += 1
         at_ns = self.now + self.latency_ns[request.gateway][r]
-        Happening(
-            self.env, at_ns, order_key(physics.REGION_ARRIVAL, r, request.id), lambda _: region.arrive(request, at_ns)
-        )
+        order = order_key(physics.REGION_ARRIVAL, r, request.id)
+        Happening(self.env, at_ns, order, lambda _: self.arrive(request, at_ns))
+
+    def arrive(self, request: Request, now: int) -> None:
+        """A request reaches its region, and gets a pool there."""
+        pool = self.places[request.region].pool_for(request)
+        request.region = pool.index
+        pool.arrive(request, now)
 
     def turn_away(self, request: Request, now: int) -> None:
         """A region that is down sends a request back to its gateway, or fails it for good."""

@@ -48,9 +48,18 @@ class Region:
         self.replicas = [Replica(env, self.pool, self, i) for i in range(self.pool.replicas)]
         self.awake = self.pool.replicas  # so many are to be awake: those of the lowest indices
 
+    def places(self) -> int:
+        """Requests that its replicas hold that are awake."""
+        return max(self.awake, 1) * self.pool.max_batch
+
     def load(self) -> float:
         """Requests per place, queued ones included."""
-        return self.population / (max(self.awake, 1) * self.pool.max_batch)
+        return self.population / self.places()
+
+    @property
+    def room_tokens(self) -> int:
+        """Of the longest request that it can serve."""
+        return self.pool.kv_tokens
 
     def keep_awake(self, count: int, now: int) -> None:
         """So many replicas are to be awake from now on, and at least one if anybody waits."""
@@ -73,7 +82,7 @@ class Region:
             self.owner.turn_away(request, now)
             return
         tokens = request.prompt + request.output
-        if tokens > self.pool.kv_tokens:
+        if tokens > self.room_tokens:
             self.refuse(request, physics.REJECTED, now)
             return
         replica = None if self.queue else self.admitting(tokens)

@@ -1,0 +1,49 @@
+"""Pools of one model in one region of the SimPy engine (docs/model.md, "Pools and models").
+
+Whoever dispatches sees them as one region, and it is the region that gives a request to one of them when it gets there.
+"""
+
+from collections.abc import Sequence
+
+from glbdes.engine.simpy.region import Region
+from glbdes.engine.simpy.request import Request
+
+
+class Alike:
+    """All pools of one model in one region; mostly there is one."""
+
+    def __init__(self, pools: Sequence[Region], in_order: bool) -> None:
+        self.pools = pools
+        self.in_order = in_order
+
+    @property
+    def up(self) -> bool:
+        return self.pools[0].up
+
+    @property
+    def population(self) -> int:
+        return sum(pool.population for pool in self.pools)
+
+    def queued(self) -> int:
+        return sum(len(pool.queue) for pool in self.pools)
+
+    def load(self) -> float:
+        """Requests per place, queued ones included."""
+        return self.population / sum(pool.places() for pool in self.pools)
+
+    def pool_for(self, request: Request) -> Region:
+        """Of the pools that can hold `request` at all the one with the smallest load per place, the first of equals; in
+        order, the first that has a place free, if any has."""
+        tokens = request.prompt + request.output
+        able = [pool for pool in self.pools if tokens <= pool.room_tokens] or self.pools
+        if self.in_order:
+            free = [pool for pool in able if pool.population < pool.places()]
+            able = free[:1] or able
+        return min(able, key=Region.load)
+
+
+def alike(pools: Sequence[Region], first_of: Sequence[int], in_order: bool) -> list[Alike]:
+    """By pool: those that it is the first of, `first_of` [r] having the first of each; else itself."""
+    indices = range(len(pools))
+    together = [[p for p in indices if first_of[p] == r] or [r] for r in indices]
+    return [Alike([pools[p] for p in one], in_order) for one in together]
