@@ -115,8 +115,8 @@ def replicas(
         joules = [step_rates.it_j_per_request(one, prompt, output, batch, budget) for one, batch in pairs]
 
         def marginal(rests_w: Floats) -> list[float]:
-            rests = zip(chunked, rests_w.tolist(), strict=True)
-            return [step_rates.marginal_j(one, prompt, output, budget, rest) for one, rest in rests]
+            fullest = zip(chunked, fleet.max_batch.tolist(), rests_w.tolist(), strict=True)
+            return [step_rates.marginal_j(one, prompt, output, batch, budget, rest) for one, batch, rest in fullest]
 
     return Service(
         fleet=fleet,
@@ -130,7 +130,7 @@ def replicas(
         full_w=np.array(joules) * np.array(rps),
         servers=most * fleet.replicas,
         beyond_measurement=beyond,
-        assumed=tuple(line for one in loaded.values() for line in profile.assumptions(one)),
+        assumed=tuple(line for one in loaded.values() for line in profile.assumptions(one, steps is not None)),
         steps=steps,
     )
 

@@ -166,10 +166,10 @@ def load(name: str, folder: Path | None = None) -> Profile:
         raise ProfileError("\n".join(f"{line} ({place})" for line in complaints(error, Profile))) from error
 
 
-def assumptions(profile: Profile) -> tuple[str, ...]:
-    """What of a profile's steps in chunks nobody measured, in words."""
+def assumptions(profile: Profile, in_chunks: bool) -> tuple[str, ...]:
+    """What of a profile nobody measured, in words; of its steps in chunks if replicas schedule so."""
     steps, told = profile.chunked, []
-    if steps is not None and steps.times == "derived":
+    if in_chunks and steps is not None and steps.times == "derived":
         told.append(f"Steps of {profile.name} are {steps.source}")
     if steps is not None and steps.active_w is not None:
         told.append(f"The energy of {profile.name} was not measured: {steps.active_w:g} W at work are assumed")

@@ -3,7 +3,9 @@
 import numpy as np
 
 from glbdes.hardware.chunked import Chunked, Cost, Mode
-from glbdes.hardware.measurements import Ints
+from glbdes.hardware.measurements import Floats, Ints
+
+SHARES = 257  # ways to share a step between prompts and answers that are tried
 
 
 def capacity_rps(chunked: Chunked, prompt: Ints, output: Ints, max_batch: int, budget: int) -> float:
@@ -16,23 +18,41 @@ def it_j_per_request(chunked: Chunked, prompt: Ints, output: Ints, max_batch: in
     return _per_request(chunked.energy_j, prompt, output, max_batch, budget)
 
 
-def marginal_j(chunked: Chunked, prompt: Ints, output: Ints, budget: int, rest_w: float) -> float:
-    """Joules that a mean request of the mix adds, at least, to a replica of `rest_w`.
+def marginal_j(chunked: Chunked, prompt: Ints, output: Ints, max_batch: int, budget: int, rest_w: float) -> float:
+    """Joules that a mean request of the mix adds, at least, to a replica of `rest_w`, if nothing of it is in the cache.
 
-    Each of its tokens adds no less than the least of a step's joules less `rest_w` for its time over the step's tokens,
-    for any number of them up to `budget`; attention comes on top, at its least. Preemption adds tokens, no less.
+    Its tokens add no less than their shares of the steps that carry them: a step of p prompt tokens and b decoding
+    requests, b <= max_batch and p + b <= budget, takes no less than alpha p + beta b (`_shares`). Attention comes on
+    top, at its least. Preemption adds tokens, no less.
     """
     seconds, joules = chunked.seconds, chunked.energy_j
     tokens = np.arange(1, budget + 1)
     least = np.subtract([joules.decode, joules.mixed], rest_w * np.array([seconds.decode, seconds.mixed])).min(axis=0)
-    a, beta, gamma = least.tolist()
+    a, each, gamma = least.tolist()
     steps = joules.of_tokens(tokens) - rest_w * seconds.of_tokens(tokens) + a
     head = min(joules.head - rest_w * seconds.head, 0.0)
-    token = float((steps / tokens).min()) + head
     pair = min(joules.eps - rest_w * seconds.eps, (joules.delta - rest_w * seconds.delta) / 2)
     later = output - 1.0
     context = later * (prompt + 0.5 * (later + 1.0))
-    return float(np.mean((prompt + later) * token + later * beta + gamma * context + pair * prompt.astype(float) ** 2))
+    asked = float(np.mean(prompt)), float(np.mean(later))
+    carried = sum(share * mean for share, mean in zip(_shares(steps, max_batch, *asked), asked, strict=True))
+    rest = (prompt + later) * head + later * each + gamma * context + pair * prompt.astype(float) ** 2
+    return carried + float(np.mean(rest))
+
+
+def _shares(steps: Floats, max_batch: int, prompt: float, later: float) -> tuple[float, float]:
+    """(alpha, beta) with alpha p + beta b <= steps[p + b - 1] for every step that can be, best for such means.
+
+    A dual solution of the cheapest mixture of steps that carries both; any is a bound, so a grid of alpha is enough.
+    """
+    tokens = np.arange(1, len(steps) + 1)
+    decoding = np.minimum(tokens, max_batch)
+    most = float((steps / tokens).min())  # of prompt tokens alone
+    found = []
+    for alpha in np.linspace(0.0, most, SHARES) if most > 0 else [most]:
+        beta = float(((steps - alpha * (tokens - decoding)) / decoding).min())
+        found.append((alpha * prompt + beta * later, float(alpha), beta))
+    return max(found)[1:]
 
 
 def _per_request(cost: Cost, prompt: Ints, output: Ints, max_batch: int, budget: int) -> float:

@@ -7,11 +7,13 @@ the fluid engine meters. `doubts` are the reasons for which a bound cannot be cl
 """
 
 from collections.abc import Iterator
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
 from glbdes.errors import InfeasibleError
+from glbdes.hardware.step_tables import StepTables
 from glbdes.optimum import offline
 from glbdes.units import J_PER_KWH
 from glbdes.world import Floats, World
@@ -46,11 +48,16 @@ def slack_usd(world: World) -> float:
 
 
 def most_w(world: World) -> Floats:
-    """[r] the most that a replica draws: in a prompt, or in an iteration of any batch and context.
+    """[r] the most that a replica draws: in a prompt, or in an iteration or step of any batch and context.
 
     An iteration's energy and time are linear in both, so their ratio is largest at an end of each.
     """
     fleet = world.fleet
+    if world.steps is not None:
+        limits = zip(fleet.profile.tolist(), fleet.max_batch.tolist(), fleet.kv_tokens.tolist(), strict=True)
+        drawn = {limit: _most_of_steps(world.steps, *limit) for limit in set(limits)}
+        keys = zip(fleet.profile.tolist(), fleet.max_batch.tolist(), fleet.kv_tokens.tolist(), strict=True)
+        return np.array([drawn[key] for key in keys])
     with np.errstate(divide="ignore", invalid="ignore"):
         seconds, joules = fleet.prefill_s[:, 1:], fleet.prefill_j[:, 1:]
         most = np.where(seconds > 0, joules / seconds, 0.0).max(axis=1, initial=0.0)[fleet.profile]
@@ -62,12 +69,35 @@ def most_w(world: World) -> Floats:
     return np.asarray(most)
 
 
+def _most_of_steps(steps: StepTables, profile: int, max_batch: int, kv_tokens: int) -> float:
+    """The most W of a step of any tokens: at an end of batch, contexts, and numbers and sizes of chunks (eq. 13)."""
+    tokens = np.arange(1.0, steps.budget + 1)
+    most = 0.0
+    for mode, full, deep, many, whole in product((0, 1), repeat=5):
+        batch = np.minimum(tokens, max_batch) if full else np.zeros_like(tokens)
+        chunked = tokens - batch
+        context = np.maximum(kv_tokens, batch) if deep else batch
+        chunks = chunked if many else np.minimum(chunked, 1.0)
+        before = chunked * kv_tokens if deep else np.zeros_like(tokens)
+        squares = chunked**2 if whole else chunked
+        terms = np.array([np.ones_like(tokens), batch, context, batch + chunks, before, squares])
+        pairs = ((steps.tokens_s, steps.modes_s, steps.each_s), (steps.tokens_j, steps.modes_j, steps.each_j))
+        seconds, joules = (
+            table[profile, 1:] + (np.append(modes[profile, mode], each[profile])[:, None] * terms).sum(axis=0)
+            for table, modes, each in pairs
+        )
+        most = max(most, float((joules / seconds).max()))
+    return most
+
+
 def doubts(world: World) -> Iterator[str]:
     """Why runs of `world` may meter less than the optimum's value."""
     if world.outages:
         yield "regions go down, and what is lost with them is served by none"
     if world.delay_usd_per_s > 0:
         yield "delay has a price, and waiting is reckoned as expected"
+    if world.prefixes is not None:
+        yield "what requests find in caches takes no energy, and the bound reckons with all of it"
     if world.demand != "truth":
         yield "policies do not know the slot's demand, so plans may go beyond the capacities"
 

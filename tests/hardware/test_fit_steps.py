@@ -151,7 +151,9 @@ def test_a_profile_of_steps_survives_being_written_and_read(tmp_path):
     again = profile.load("toy.toml", tmp_path)
     assert again.chunked.time_s.of_steps(grid()) == pytest.approx(grid().time_s, rel=1e-5)
     assert again.chunked.energy_j.of_steps(grid()) == pytest.approx(300 * grid().time_s, rel=1e-5)
-    assert profile.assumptions(again) == ("The energy of toy was not measured: 300 W at work are assumed",)
+    assert profile.assumptions(again, in_chunks=True) == (
+        "The energy of toy was not measured: 300 W at work are assumed",
+    )
 
 
 def test_prompts_first_take_what_single_prompts_and_full_batches_take_in_steps():

@@ -4,12 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.optimize import linprog
 
 from glbdes.engine import fluid
 from glbdes.engine.simpy import engine as simpy_engine
+from glbdes.hardware import profile, step_rates
 from glbdes.hardware.physics import NEVER_NS
+from glbdes.hardware.step_tables import step_tables
 from glbdes.optimum import bound, offline
+from glbdes.scenario.demand import Lengths
 from glbdes.units import J_PER_KWH, NS_PER_S
+from glbdes.workload.lengths import sample
 from glbdes.world import meter
 from glbdes.world.outages import Outage
 from glbdes.world.view import Planner
@@ -63,6 +68,57 @@ def test_no_region_meters_less_than_its_base_and_what_its_requests_add(seed):
     for r in range(world.regions):
         least_j = base_j(world, r) + sum(added_j(world, one, r) for one in served[served["region"] == r])
         assert drawn_j[r] >= least_j - 1e-9 * abs(least_j)
+
+
+@pytest.mark.parametrize(("load", "within"), [(0.5, 2.0), (2.0, 1.3)])
+def test_no_replica_that_schedules_in_chunks_meters_less_than_its_base_and_what_its_requests_add(load, within):
+    """Nor is it far off where batches are full, though prompts come whole, and not in the best mixture of steps."""
+    card, batch, budget, requests = profile.load("h100_llama8b"), 96, 8192, 1500
+    prompt, output = sample(Lengths(max_tokens=8192), np.random.default_rng(1), requests)
+    rate = load * step_rates.capacity_rps(card.chunked, prompt, output, batch, budget)
+    arrival_s = np.cumsum(np.random.default_rng(2).exponential(1 / rate, requests))
+    fleet = make_fleet(max_batch=batch, kv_tokens=card.kv_tokens, idle_w=card.idle_w, host_w=0.0)
+    came = make_requests((arrival_s * NS_PER_S).astype(np.int64), prompt, output)
+    world = make_world(came, slot_s=float(arrival_s[-1]) + 60.0, fleet=fleet)
+    sink = ListSink()
+    simpy_engine.run(replace(world, steps=step_tables([card.chunked], budget, 16, True)), Fixed([[1.0]]), sink)
+    assert (sink.table["status"] == 0).all()
+    drawn_j = metered_j(world, sink)[0] - card.idle_w * world.horizon_ns / NS_PER_S
+    least_j = requests * step_rates.marginal_j(card.chunked, prompt, output, batch, budget, card.idle_w)
+    assert least_j <= drawn_j <= within * least_j
+
+
+def test_shares_of_steps_are_the_best_that_a_programme_finds():
+    rng = np.random.default_rng(3)
+    for batch, prompt, later in ((4, 100.0, 30.0), (16, 10.0, 200.0), (64, 500.0, 1.0)):
+        steps = np.cumsum(rng.uniform(0.5, 2.0, 200)) + 20.0
+        tokens = np.arange(1, 201)
+        decoding = np.minimum(tokens, batch)
+        rows = np.concatenate((np.stack((tokens, 0 * tokens), 1), np.stack((tokens - decoding, decoding), 1)))
+        best = linprog([-prompt, -later], rows, np.concatenate((steps, steps)), bounds=[(0, None), (None, None)])
+        alpha, beta = step_rates._shares(steps, batch, prompt, later)
+        assert (rows @ [alpha, beta] <= np.concatenate((steps, steps)) + 1e-9).all()
+        assert -best.fun * 0.99 <= alpha * prompt + beta * later <= -best.fun + 1e-9
+
+
+def test_no_step_draws_more_than_the_most_that_a_step_can():
+    steps = step_tables([profile.load("h100_llama8b").chunked], 512, 16, True)
+    most = bound._most_of_steps(steps, 0, 32, 10_000)
+    rng = np.random.default_rng(4)
+    for _ in range(2000):
+        batch, chunk = int(rng.integers(0, 33)), int(rng.integers(0, 480))
+        before, context = int(rng.integers(0, 9000)), int(rng.integers(batch, 10_000))
+        mode, tokens = int(chunk > 0), batch + chunk
+        if tokens:
+            each = (batch + mode, chunk * before, chunk**2)
+            joules, seconds = (
+                table[0, tokens] + modes[0, mode] @ (1, batch, context) + own[0] @ each
+                for table, modes, own in (
+                    (steps.tokens_j, steps.modes_j, steps.each_j), (steps.tokens_s, steps.modes_s, steps.each_s)
+                )
+            )  # fmt: skip
+            assert joules / seconds <= most + 1e-9
+    assert most < 1500
 
 
 def test_full_batches_from_the_first_to_the_last_iteration_reach_it():
