@@ -152,8 +152,10 @@ def random_world(seed: int, clock_ns: int = 1, **forced) -> World:
     arguments |= elastic(np.random.default_rng([seed, clock_ns, 54]), arguments, tick, n)
     arguments |= forced
     arguments["active_attribution"] = arguments["active_attribution"] and not arguments["full_attribution"]
-    world, pooled = make_world(requests, **arguments), np.random.default_rng([seed, clock_ns, 53])
-    return in_pools(world, pooled) if regions > 1 and pooled.random() < 0.2 else world
+    world, pooled = make_world(requests, **arguments), np.random.default_rng([seed, clock_ns, 58])
+    # Pools of one region go down together: worlds with second attempts elsewhere are to stay frequent.
+    share = 0.04 if world.outages and world.max_attempts > 1 else 0.2
+    return in_pools(world, pooled) if regions > 1 and pooled.random() < share else world
 
 
 def elastic(rng: np.random.Generator, arguments: dict, tick: int, n: int) -> dict:

@@ -39,6 +39,7 @@ PRESSED: dict[str, Callable[[int], dict]] = {
         "dispatch": physics.SMOOTH,
         "outages": [(0, at * tick, (at + 4) * tick) for at in range(3, 200, 9)],
     },
+    "load of one pool of several": lambda tick: {"dispatch": physics.LEAST_LOADED, "outages": []},
     "spillover ties by index": lambda tick: {"dispatch": physics.SPILLOVER, "spill_queue": 0},
 }
 

@@ -125,9 +125,7 @@ def test_a_region_of_one_pool_is_the_region_with_its_keys(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_pools_of_other_models_serve_as_regions_of_their_own_would(mixed: Path, apart: Path, engine: str) -> None:
-    fault = "regions.here.footprints={}"
-    together, single = (glbdes.simulate(path, engine=engine, policy="cost", overrides=[]) for path in (mixed, apart))
-    del fault
+    together, single = (glbdes.simulate(path, engine=engine, policy="cost") for path in (mixed, apart))
     ours, theirs = table(together), table(single)
     named = ours["region"].astype(str) + "_" + ours["pool"].astype(str)
     assert named.tolist() == theirs["region"].astype(str).tolist()
