@@ -23,15 +23,15 @@ from glbdes.errors import nearest
 from glbdes.policy import awake, transport
 from glbdes.policy.forecast import FORECASTS
 from glbdes.policy.norms import leader
-from glbdes.policy.simplex import Burden, Feedback, checked, rate
+from glbdes.policy.simplex import Burden, Feedback, Learner, checked, rate
 from glbdes.policy.window import Window, expected, served
 from glbdes.units import S_PER_H
-from glbdes.world import Floats, Outcome, Plan, View
+from glbdes.world import Floats, Plan, View
 from glbdes.world.pools import at_pools, summed
 
 
-class EGLBAhead:
-    """Damped steps towards (f), one a slot. `duals` holds the prices that the last plan was made with."""
+class EGLBAhead(Learner):
+    """Damped steps towards (f), one a slot."""
 
     def __init__(
         self,
@@ -56,23 +56,20 @@ class EGLBAhead:
             )
         if not 0 <= window_h < np.inf:
             raise ValueError(f"window_h = {window_h} h, must be >= 0 and finite")
+        super().__init__(feedback)
         self.step = step
         self.damping = damping
         self.forecast = FORECASTS[forecast]
         self.window_h = window_h
-        self.feedback = feedback
-        self.duals: dict[str, Floats] = {}
-        self._mu_usd = np.zeros((2, 1))
-        self._burden: Burden | None = None
         self._gamma = np.zeros((2, 0))
 
     def plan(self, view: View) -> Floats | Plan:
         """The optimum of the slot's linear programme at the multipliers after one step towards (f)."""
-        if self._burden is None:
-            self._burden = Burden(view)
-            self._mu_usd = view.footprint_price_usd
-            self._gamma = np.full(self._burden.total_usd.shape, 1.0 / self._burden.total_usd.shape[1])
-        self._improve(self._burden, view, expected(view, self._slots_ahead(view), self.forecast))
+        burden = self._burden
+        if burden is None:
+            burden = self._begin(view)
+            self._gamma = np.full(burden.total_usd.shape, 1.0 / burden.total_usd.shape[1])
+        self._improve(burden, view, expected(view, self._slots_ahead(view), self.forecast))
         gamma = at_pools(self._gamma, view.region_of)
         self.duals = dict(zip(view.footprints, gamma * self._mu_usd, strict=True))
         footprint_usd = self._mu_usd * view.footprint_per_request
@@ -80,13 +77,8 @@ class EGLBAhead:
         weights = transport.priced(price_usd, view)
         if self.feedback == "planned":
             requests = portable.product(view.demand_rps, weights) * view.slot_s
-            self._burden.add(self._mu_usd * view.base_footprint + footprint_usd * requests)
+            burden.add(self._mu_usd * view.base_footprint + footprint_usd * requests)
         return awake.answer(weights, price_usd, view)
-
-    def observe(self, outcome: Outcome) -> None:
-        """With metered feedback: learn from the footprints that the slot really had."""
-        if self.feedback == "metered" and self._burden is not None:
-            self._burden.add(self._mu_usd * outcome.footprint)
 
     def _slots_ahead(self, view: View) -> int:
         wanted = max(len(view.price_ahead_usd_per_kwh), int(self.window_h * S_PER_H / view.slot_s))

@@ -35,21 +35,20 @@ from typing import NamedTuple
 import numpy as np
 
 from glbdes.base import portable
-from glbdes.policy import awake, transport
 from glbdes.policy.forecast import seasonal, slots_per_day
 from glbdes.policy.norms import leader
-from glbdes.policy.simplex import Burden, Feedback, checked, rate
+from glbdes.policy.simplex import Burden, Feedback, Learner, checked, rate
 from glbdes.policy.window import Window, served
 from glbdes.units import G_PER_KG, H_PER_DAY, S_PER_H
-from glbdes.world import Floats, Ints, Outcome, Plan, View
+from glbdes.world import Floats, Ints, Plan, View
 from glbdes.world.pools import at_pools, summed
 
 MOST_APART = 48  # slots of the past that play in a slot where gateways may use different regions
 SIMPLEX_STEP = 0.5  # of `eglb_simplex`, whose multipliers are mixed in
 
 
-class EGLBChain:
-    """One damped step (c) a slot. `duals` holds the prices that the last plan was made with."""
+class EGLBChain(Learner):
+    """One damped step (c) a slot."""
 
     def __init__(
         self,
@@ -75,41 +74,25 @@ class EGLBChain:
             raise ValueError(f"past_h = {past_h} h, must be >= {H_PER_DAY} and finite: whole days play")
         if not 0 <= simplex <= 1:
             raise ValueError(f"simplex = {simplex}, must be >= 0 and <= 1")
+        super().__init__(feedback)
         self.step = step
         self.damping = damping
         self.forget_h = forget_h
         self.past_h = past_h
         self.simplex = simplex
-        self.feedback = feedback
-        self.duals: dict[str, Floats] = {}
-        self._mu_usd = np.zeros((2, 1))
-        self._burden: Burden | None = None
         self._gamma = np.zeros((2, 0))
         self._daily = _Daily(1, 1)
 
     def plan(self, view: View) -> Floats | Plan:
         """The optimum of the slot's linear programme at the multipliers after one step (c)."""
-        if self._burden is None:
-            self._mu_usd = view.footprint_price_usd
-            self._burden = Burden(view)
-            self._gamma = leader(view.norm, np.zeros_like(self._burden.total_usd))
+        burden = self._burden
+        if burden is None:
+            burden = self._begin(view)
+            self._gamma = leader(view.norm, np.zeros_like(burden.total_usd))
             self._daily = _Daily(slots_per_day(view.slot_s), len(view.demand_rps))
         self._daily.add(view.slot, view.demand_rps)
-        self._improve(self._burden, view)
-        gamma_usd = at_pools(self._mixed(self._burden, view), view.region_of) * self._mu_usd
-        self.duals = dict(zip(view.footprints, gamma_usd, strict=True))
-        per_request = view.footprint_per_request
-        price_usd = view.cost_usd_per_request + (gamma_usd * per_request).sum(axis=0)
-        weights = transport.priced(price_usd, view)
-        if self.feedback == "planned":
-            requests = portable.product(view.demand_rps, weights) * view.slot_s
-            self._burden.add(self._mu_usd * (view.base_footprint + per_request * requests))
-        return awake.answer(weights, price_usd, view)
-
-    def observe(self, outcome: Outcome) -> None:
-        """With metered feedback: learn from the footprints that the slot really had."""
-        if self.feedback == "metered" and self._burden is not None:
-            self._burden.add(self._mu_usd * outcome.footprint)
+        self._improve(burden, view)
+        return self._planned(self._mixed(burden, view), burden, view)
 
     def _mixed(self, burden: Burden, view: View) -> Floats:
         """Multipliers [k, region] that the slot is planned with."""

@@ -47,6 +47,42 @@ class Burden:
         self.squares += footprint_usd.max(axis=1) ** 2
 
 
+class Learner:
+    """What policies have in common that price regions by a `Burden`, of what they planned or of what was metered.
+
+    `duals` holds the prices that the last plan was made with.
+    """
+
+    def __init__(self, feedback: Feedback) -> None:
+        self.feedback = feedback
+        self.duals: dict[str, Floats] = {}
+        self._mu_usd = np.zeros((2, 1))
+        self._burden: Burden | None = None
+
+    def observe(self, outcome: Outcome) -> None:
+        """With metered feedback: learn from the footprints that the slot really had."""
+        if self.feedback == "metered" and self._burden is not None:
+            self._burden.add(self._mu_usd * outcome.footprint)
+
+    def _begin(self, view: View) -> Burden:
+        """Nothing is borne so far."""
+        self._mu_usd = view.footprint_price_usd
+        self._burden = Burden(view)
+        return self._burden
+
+    def _planned(self, gamma: Floats, burden: Burden, view: View) -> Floats | Plan:
+        """The optimum of the slot's linear programme at multipliers `gamma` [k, region]."""
+        gamma_usd = at_pools(gamma, view.region_of) * self._mu_usd
+        self.duals = dict(zip(view.footprints, gamma_usd, strict=True))
+        per_request = view.footprint_per_request
+        price_usd = view.cost_usd_per_request + (gamma_usd * per_request).sum(axis=0)
+        weights = transport.priced(price_usd, view)
+        if self.feedback == "planned":
+            requests = portable.product(view.demand_rps, weights) * view.slot_s
+            burden.add(self._mu_usd * (view.base_footprint + per_request * requests))
+        return awake.answer(weights, price_usd, view)
+
+
 def rate(step: float, squares: Floats, slots: int, left: float) -> Floats:
     """eta [k] of (n), per USD; 0 for a footprint that has been nothing so far."""
     known = squares > 0
@@ -61,8 +97,8 @@ def checked(step: float, feedback: str) -> None:
         raise ValueError(f"feedback = {feedback!r}, must be one of {', '.join(get_args(Feedback))}")
 
 
-class EGLBSimplex:
-    """Multiplicative weights, (w) and (n). `duals` holds the prices that the last plan was made with."""
+class EGLBSimplex(Learner):
+    """Multiplicative weights, (w) and (n)."""
 
     def __init__(self, step: float = 0.5, feedback: Feedback = "metered") -> None:
         """Raises `ValueError` naming the first argument out of range.
@@ -71,30 +107,11 @@ class EGLBSimplex:
         of the ended slot, with idle power and all.
         """
         checked(step, feedback)
+        super().__init__(feedback)
         self.step = step
-        self.feedback = feedback
-        self.duals: dict[str, Floats] = {}
-        self._mu_usd = np.zeros((2, 1))
-        self._burden: Burden | None = None
 
     def plan(self, view: View) -> Floats | Plan:
         """The optimum of the slot's linear programme at the multipliers (w)."""
-        if self._burden is None:
-            self._burden = Burden(view)
-            self._mu_usd = view.footprint_price_usd
-        eta = rate(self.step, self._burden.squares, view.slots, view.slots - view.slot)
-        gamma = leader(view.norm, eta[:, None] * self._burden.total_usd)
-        gamma_usd = at_pools(gamma, view.region_of) * self._mu_usd
-        self.duals = dict(zip(view.footprints, gamma_usd, strict=True))
-        per_request = view.footprint_per_request
-        price_usd = view.cost_usd_per_request + (gamma_usd * per_request).sum(axis=0)
-        weights = transport.priced(price_usd, view)
-        if self.feedback == "planned":
-            requests = portable.product(view.demand_rps, weights) * view.slot_s
-            self._burden.add(self._mu_usd * (view.base_footprint + per_request * requests))
-        return awake.answer(weights, price_usd, view)
-
-    def observe(self, outcome: Outcome) -> None:
-        """With metered feedback: learn from the footprints that the slot really had."""
-        if self.feedback == "metered" and self._burden is not None:
-            self._burden.add(self._mu_usd * outcome.footprint)
+        burden = self._burden or self._begin(view)
+        eta = rate(self.step, burden.squares, view.slots, view.slots - view.slot)
+        return self._planned(leader(view.norm, eta[:, None] * burden.total_usd), burden, view)
