@@ -3,7 +3,7 @@
 A key that neither a region nor [fleet] gives is the profile's. Regions with a `capacity` in MW have no replicas.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from glbdes.errors import ScenarioError
 from glbdes.hardware import chunks, profile, step_rates
+from glbdes.hardware.chunked import Chunked
 from glbdes.hardware.clock import span_ns, span_or_never_ns
 from glbdes.hardware.physics import NEVER_NS
 from glbdes.hardware.profile import Profile
@@ -22,6 +23,7 @@ from glbdes.units import J_PER_KWH, KWH_PER_MWH, S_PER_H
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Rates = tuple[Callable[..., float], Callable[..., float], Callable[..., float]]  # of a kind of replica, by batch
 Value = TypeVar("Value", int, float)
 
 
@@ -87,7 +89,8 @@ def replicas(
     for replicas that cannot schedule in chunks as they should.
     """
     pools = {name: _pool(shared, own) for name, own in given.items()}
-    loaded = {pool.profile: profile.load(pool.profile, folder) for pool in pools.values() if pool.profile is not None}
+    profiles = dict.fromkeys(pool.profile for pool in pools.values() if pool.profile is not None)
+    loaded = {name: profile.load(name, folder) for name in profiles}
     measured = [loaded[pool.profile or ""] for pool in pools.values()]
     _check_batches(pools, measured)
     fleet = _fleet(list(zip(pools.values(), measured, strict=True)), list(loaded.values()), clock_ns, longest)
@@ -95,28 +98,27 @@ def replicas(
     prompt, output = mix
     fits = np.maximum(fleet.kv_tokens / np.mean(prompt + output), 1).astype(np.int64)  # requests of mean size
     most = np.minimum(fleet.max_batch, fits)
-    full = list(zip(measured, most.tolist(), strict=True))
-    rps = [profile.capacity_rps(one, prompt, output, batch) for one, batch in full]
-    joules = [profile.it_j_per_request(one, prompt, output, batch) for one, batch in full]
     beyond = np.array([prompt[prompt > one.prefill.tokens[-1]].sum() / prompt.sum() for one in measured])
     rest_w, rest_host_w = _rests(fleet, np.array([name in sleepers for name in pools]))
+    kinds: Sequence[Profile | Chunked] = measured
+    rates: Rates = (profile.capacity_rps, profile.it_j_per_request, profile.marginal_j)
+    steps: StepTables | None = None
+    budget: tuple[int, ...] = ()
+    if serving is not None and serving.scheduler == "chunked":
+        kinds = chunks.parts(pools, measured, fleet, serving, longest)
+        rates = (step_rates.capacity_rps, step_rates.it_j_per_request, step_rates.marginal_j)
+        steps, budget = chunks.tables(loaded.values(), serving), (serving.max_batched_tokens,)
+    can, takes, adds = rates
+    rps = _each(lambda one, batch: can(one, prompt, output, batch, *budget), kinds, most.tolist())
+    joules = _each(lambda one, batch: takes(one, prompt, output, batch, *budget), kinds, most.tolist())
 
     def marginal(rests_w: Floats) -> list[float]:
-        fullest = zip(measured, fleet.max_batch.tolist(), rests_w.tolist(), strict=True)
-        return [profile.marginal_j(one, prompt, output, batch, rest) for one, batch, rest in fullest]
-
-    steps = None
-    if serving is not None and serving.scheduler == "chunked":
-        chunked = chunks.parts(pools, measured, fleet, serving, longest)
-        steps = chunks.tables(loaded.values(), serving)
-        budget = serving.max_batched_tokens
-        pairs = list(zip(chunked, most.tolist(), strict=True))
-        rps = [step_rates.capacity_rps(one, prompt, output, batch, budget) for one, batch in pairs]
-        joules = [step_rates.it_j_per_request(one, prompt, output, batch, budget) for one, batch in pairs]
-
-        def marginal(rests_w: Floats) -> list[float]:
-            fullest = zip(chunked, fleet.max_batch.tolist(), rests_w.tolist(), strict=True)
-            return [step_rates.marginal_j(one, prompt, output, batch, budget, rest) for one, batch, rest in fullest]
+        return _each(
+            lambda one, batch, rest_w: adds(one, prompt, output, batch, *budget, rest_w),
+            kinds,
+            fleet.max_batch.tolist(),
+            rests_w.tolist(),
+        )
 
     return Service(
         fleet=fleet,
@@ -165,6 +167,13 @@ def megawatts(regions: Mapping[str, Region]) -> Service:
     per_request = np.full(len(mw), KWH_PER_MWH / S_PER_H)
     capacity = np.array(mw, dtype=np.float64)
     return Service(fleet, capacity, per_request, per_request, none, none, per_request, none, None, None)
+
+
+def _each(rate: Callable[..., float], *columns: Sequence[Any]) -> list[float]:
+    """`rate` of each row of `columns`, once for rows that are alike."""
+    rows = list(zip(*columns, strict=True))
+    found = {row: rate(*row) for row in dict.fromkeys(rows)}
+    return [found[row] for row in rows]
 
 
 def _rests(fleet: Fleet, told: NDArray[np.bool_]) -> tuple[Floats, Floats]:

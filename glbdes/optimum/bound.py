@@ -54,10 +54,9 @@ def most_w(world: World) -> Floats:
     """
     fleet = world.fleet
     if world.steps is not None:
-        limits = zip(fleet.profile.tolist(), fleet.max_batch.tolist(), fleet.kv_tokens.tolist(), strict=True)
+        limits = list(zip(fleet.profile.tolist(), fleet.max_batch.tolist(), fleet.kv_tokens.tolist(), strict=True))
         drawn = {limit: _most_of_steps(world.steps, *limit) for limit in set(limits)}
-        keys = zip(fleet.profile.tolist(), fleet.max_batch.tolist(), fleet.kv_tokens.tolist(), strict=True)
-        return np.array([drawn[key] for key in keys])
+        return np.array([drawn[limit] for limit in limits])
     with np.errstate(divide="ignore", invalid="ignore"):
         seconds, joules = fleet.prefill_s[:, 1:], fleet.prefill_j[:, 1:]
         most = np.where(seconds > 0, joules / seconds, 0.0).max(axis=1, initial=0.0)[fleet.profile]
