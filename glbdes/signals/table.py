@@ -81,21 +81,20 @@ def load(
     folder: Path | None,
     footprints: Footprints | None = None,
 ) -> Signals:
-    """The signals of `regions`, in their order, over the horizon alone; all else as `read`."""
-    return read(source, regions, time, folder, footprints).part(slice(-time.slots, None))
+    """The signals of `regions`, in their order, over the horizon alone, `further_per_kwh` included; else as `told`."""
+    found, _, series = told(source, regions, time, folder, footprints or {})
+    per_kwh = further.per_it_kwh(footprints or {}, series, found.wue_l_per_kwh, found.ewif_l_per_kwh, found.pue)
+    return replace(found, further_per_kwh=per_kwh).part(slice(-time.slots, None))
 
 
-def read(
-    source: SignalsSource,
-    regions: Mapping[str, Region],
-    time: Time,
-    folder: Path | None,
-    footprints: Footprints | None = None,
-) -> Signals:
-    """The signals of `regions`, in their order: of the history, oldest first, and then of the `time.slots` slots.
+def told(
+    source: SignalsSource, regions: Mapping[str, Region], time: Time, folder: Path | None, footprints: Footprints
+) -> tuple[Signals, tuple[tuple[str, str], ...], further.Series]:
+    """The signals of `regions`, in their order: of the history, oldest first, and then of the `time.slots` slots;
+    (region, signal) of each that its cloud region lends; the series of `footprints`. `further_per_kwh` is not filled.
 
     The history are the slots before `time.start_utc`, up to `source.history_h`, of which every value is there in every
-    region (or may be held); none if no source says anything of a region. `further_per_kwh` is of `footprints`.
+    region (or may be held); none if no source says anything of a region.
 
     `source.source` is "constant", "synthetic", a file or a folder in the authors' layout, `source.sources` files to be
     joined; relative paths start at `folder`, and a bare file name may be a shipped trace. The source gives the slotwise
@@ -109,15 +108,6 @@ def read(
         A source that cannot be found or read; a region or signal that nobody gives; values that are missing (unless
         `source.missing = "hold"`), twice there, unsorted or out of range; too few slots; a step that does not fit.
     """
-    found, _, series = told(source, regions, time, folder, footprints or {})
-    per_kwh = further.per_it_kwh(footprints or {}, series, found.wue_l_per_kwh, found.ewif_l_per_kwh, found.pue)
-    return replace(found, further_per_kwh=per_kwh)
-
-
-def told(
-    source: SignalsSource, regions: Mapping[str, Region], time: Time, folder: Path | None, footprints: Footprints
-) -> tuple[Signals, tuple[tuple[str, str], ...], further.Series]:
-    """The signals as in `read`; (region, signal) of each that its cloud region lends; the series of `footprints`."""
     constants = {name: _constants(region, footprints) for name, region in regions.items()}
     more = tuple(columns(footprints))
     spare = {name: cloud.constants for name, region in regions.items() if (cloud := clouds.of(region.cloud))}
