@@ -46,11 +46,15 @@ def call(folder: Path, *arguments: object, **options: Any) -> "subprocess.Comple
     return subprocess.run([*GLBDES, *map(str, arguments)], cwd=folder, text=True, **options)
 
 
+def hear_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(folder: Path, *arguments: object) -> "subprocess.Popen[str]":
     """In a session of its own, so that a signal can go to all of its processes, as Ctrl-C does, and with Ctrl-C heard:
     what is started in the background may inherit that it is not."""
     options: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "start_new_session": True}
-    options["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    options["preexec_fn"] = hear_ctrl_c
     return subprocess.Popen([*GLBDES, *map(str, arguments)], cwd=folder, text=True, **options)
 
 
@@ -160,7 +164,8 @@ with orderly():
     except KeyboardInterrupt as error:
         print(type(error).__name__)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=30)
+    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 30, "preexec_fn": hear_ctrl_c}
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, **options)
     assert (done.stdout, done.stderr) == ({"SIGINT": "KeyboardInterrupt\n", "SIGTERM": "Terminated\n"}[sent], "")
 
 
