@@ -14,7 +14,10 @@ from glbdes.cli.main import main
 from tests.downloads import REAL
 
 MOST_COMMANDS = 12
-SCRIPT = runpy.run_path(str(Path(__file__).resolve().parents[1] / "docs/scripts/make_real_data.py"))
+SCRIPTS = Path(__file__).resolve().parents[1] / "docs/scripts"
+with pytest.MonkeyPatch.context() as patched:
+    patched.syspath_prepend(SCRIPTS)
+    SCRIPT = runpy.run_path(str(SCRIPTS / "make_real_data.py"))
 
 
 def commands() -> list[str]:

@@ -12,17 +12,16 @@ import csv
 import gzip
 import json
 import math
-import os
 import random
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+
+from typed import console
 
 DOCS = Path(__file__).resolve().parent.parent
 REAL = DOCS.parent / "../shared/data/real"
@@ -134,15 +133,10 @@ def owid() -> Iterator[str]:
 
 def rerun(found: re.Match[str], work: Path, seconds: list[float]) -> str:
     command, written = command_of(found.group(1))
-    print("$", command, file=sys.stderr)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     begin_s = time.perf_counter()
-    told = subprocess.run(
-        command, shell=True, cwd=work, capture_output=True, text=True, check=True, env={**os.environ, "PATH": path}
-    ).stdout
+    shown = console(command, written, work)
     seconds.append(time.perf_counter() - begin_s)
-    lines = [line.rstrip() for line in told.strip("\n").splitlines()]
-    return "```console\n" + "\n".join([*written, *lines]) + "\n```"
+    return shown
 
 
 if __name__ == "__main__":

@@ -13,10 +13,11 @@ import io
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from typed import console
 
 DOCS = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"```(console|python)\n(.*?)```(\n\n```text\n.*?```)?", re.DOTALL)
@@ -61,13 +62,7 @@ def rerun(found: re.Match[str], session: dict[str, object]) -> str:
             exec(body, session)
         return f"```python\n{body}```\n\n```text\n{told.getvalue().rstrip()}\n```"
     command = body.splitlines()[0].removeprefix("$ ")
-    print("$", command, file=sys.stderr)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    told_text = subprocess.run(
-        command, shell=True, capture_output=True, text=True, check=True, env={**os.environ, "PATH": path}
-    ).stdout
-    lines = [line.rstrip() for line in told_text.strip("\n").splitlines()]
-    return "```console\n" + "\n".join([f"$ {command}", *lines]) + "\n```"
+    return console(command, [f"$ {command}"])
 
 
 if __name__ == "__main__":
