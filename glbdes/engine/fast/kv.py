@@ -1,24 +1,16 @@
-"""KV caches of the compiled engine, block by block, where requests begin alike (docs/model.md, "Prefixes").
+"""Exact KV caches of the compiled engine, where requests begin alike (docs/model.md, "Prefixes").
 
-Free blocks are a list, from the least recently freed to the last. `table` finds a block by its content: open
-addressing, contents that follow one another side by side; `far` says how far from where its search begins each one is.
-Blocks of the same content are a list, by the time at which they were filled.
+A request's full blocks are the pieces (`pieces`) in its row of `mine`. What it holds beyond them is a number. Where
+only a part of a piece is found it is split, so a request that uses all of it has the pieces behind, too.
 """
 
 import numpy as np
 
 from glbdes.base.compiled import helper
-from glbdes.engine.fast.kv_state import GROUP_BITS
+from glbdes.engine.fast.pieces import IN_GROUP, append, append_empty, can_end, fill, piece_with, pop, remove, split
 from glbdes.engine.fast.state import *  # noqa: F403
 
-HASHED_BITS, SPREAD_BITS = 30, 12
-HASHED = (1 << HASHED_BITS) - 1
-FACTOR = 0x9E3779B1  # 32 bits of the golden ratio: products of HASHED bits with it fit into 63
-IN_GROUP = np.int64((1 << GROUP_BITS) - 1)
 OWN_BITS = 24  # of the content of a request's own blocks: their place; no request has more
-
-
-# Contents. Functions of a single block take the arrays that they need and not the state, which has too many to hand on.
 
 
 @helper
@@ -29,7 +21,7 @@ def begin_chain(st, q, chain):
     preq[q, CHAIN] = chain - copy * st.pnum[CHAINS] if chain >= 0 else NONE
     preq[q, SHIFT] = copy * st.pnum[CONTENTS]
     preq[q, SLOT] = NONE
-    preq[q, BLOCKS], preq[q, FILLED], preq[q, TOKENS] = 0, 0, 0
+    preq[q, BLOCKS], preq[q, FILLED], preq[q, TOKENS], preq[q, PIECES] = 0, 0, 0, 0
 
 
 @helper
@@ -46,149 +38,55 @@ def run_of(st, q, i, most):
 
 
 @helper
-def place_of(content, mask):
-    """Where the search for a content begins."""
-    group = content >> GROUP_BITS
-    hashed = (((group ^ (group >> HASHED_BITS)) & HASHED) * FACTOR) >> SPREAD_BITS
-    return ((hashed << GROUP_BITS) + (content & IN_GROUP)) & mask
-
-
-@helper
-def block_of(contents, table, far, at, mask, content):
-    """The block with that content that was filled first; NONE if there is none."""
-    i = place_of(content, mask)
-    away = 0
-    while True:
-        b = np.int64(table[at + i])
-        if b == NONE or (far[at + i] == away and contents[b] == content):
-            return b
-        i = (i + 1) & mask
-        away += 1
-
-
-@helper
-def fill(contents, same, table, far, at, mask, b, content):
-    """Block b holds `content` from now on."""
-    i = place_of(content, mask)
-    contents[b] = content
-    same[b] = NONE
-    away = 0
-    while True:
-        other = np.int64(table[at + i])
-        if other == NONE:
-            table[at + i] = b
-            far[at + i] = away
-            return
-        if far[at + i] == away and contents[other] == content:
-            while same[other] != NONE:
-                other = np.int64(same[other])
-            same[other] = b
-            return
-        i = (i + 1) & mask
-        away += 1
-
-
-@helper
-def forget(contents, same, table, far, at, mask, b):
-    """Block b holds nothing any more."""
-    content = contents[b]
-    if content == EMPTY:
-        return
-    i = place_of(content, mask)
-    away = 0
-    while far[at + i] != away or contents[table[at + i]] != content:
-        i = (i + 1) & mask
-        away += 1
-    first = np.int64(table[at + i])
-    contents[b] = EMPTY
-    if first != b:
-        while same[first] != b:
-            first = np.int64(same[first])
-        same[first] = same[b]
-    elif same[b] != NONE:
-        table[at + i] = same[b]
-    else:
-        close_gap(table, far, at, mask, i)
-    same[b] = NONE
-
-
-@helper
-def close_gap(table, far, at, mask, gap):
-    """The place `gap` is empty from now on: whoever was looked for across it moves up."""
-    i = gap
-    while True:
-        i = (i + 1) & mask
-        b = table[at + i]
-        if b == NONE:
-            break
-        over = (i - gap) & mask
-        if far[at + i] >= over:
-            table[at + gap] = b
-            far[at + gap] = far[at + i] - over
-            gap = i
-    table[at + gap] = NONE
-
-
-# Blocks
-
-
-@helper
 def leave_all(st, k, q):
     """Request q leaves its blocks, the last one first."""
-    preq, kv, after, before, users, mine = st.preq, st.kv, st.after, st.before, st.users, st.mine
-    slot, head, tail, freed = preq[q, SLOT], kv[k, KV_HEAD], kv[k, KV_TAIL], 0
-    for i in range(preq[q, BLOCKS] - 1, -1, -1):
-        b = np.int64(mine[slot, i])
-        users[b] -= 1
-        if users[b] == 0:
-            before[b], after[b] = tail, NONE
-            if tail == NONE:
-                head = b
-            else:
-                after[tail] = b
-            tail = b
-            freed += 1
-    kv[k, KV_HEAD], kv[k, KV_TAIL] = head, tail
+    preq, kv, piece, piece32, mine, span = st.preq, st.kv, st.piece, st.piece32, st.mine, st.span
+    slot, freed = preq[q, SLOT], preq[q, BLOCKS] - preq[q, FILLED]
+    if freed > 0:
+        append_empty(kv, k, piece, piece32, freed)
+    for i in range(preq[q, PIECES] - 1, -1, -1):
+        left = np.int64(span[slot, i])
+        while left > 0:
+            p = np.int64(mine[slot, i])
+            size = np.int64(piece32[p, SIZE])
+            behind = size
+            while behind < left:
+                p = np.int64(piece32[p, BEHIND])
+                size = np.int64(piece32[p, SIZE])
+                behind += size
+            left -= size
+            piece32[p, USERS] -= 1
+            if piece32[p, USERS] == 0:
+                append(kv, k, piece32, p)
+                freed += size
     st.crep[k, FREE] += freed
     st.slots[k, kv[k, SLOTS_FREE]] = slot - k * st.running.shape[1]
     kv[k, SLOTS_FREE] += 1
     preq[q, SLOT] = NONE
-    preq[q, BLOCKS], preq[q, FILLED], preq[q, TOKENS] = 0, 0, 0
-
-
-@helper
-def pop_all(st, k, q, needed):
-    """Request q gets so many blocks in all: free ones that were left longest ago, whose content is lost."""
-    preq, kv, after, before, users, mine = st.preq, st.kv, st.after, st.before, st.users, st.mine
-    contents, same, table, far, at, mask = st.content, st.same, st.table, st.far, kv[k, TABLE_AT], kv[k, MASK]
-    slot, held, head = preq[q, SLOT], preq[q, BLOCKS], kv[k, KV_HEAD]
-    for i in range(held, needed):
-        b = head
-        head = np.int64(after[b])
-        users[b] = 1
-        mine[slot, i] = b
-        forget(contents, same, table, far, at, mask, b)
-    kv[k, KV_HEAD] = head
-    if head == NONE:
-        kv[k, KV_TAIL] = NONE
-    else:
-        before[head] = NONE
-    preq[q, BLOCKS] = needed
-    st.crep[k, FREE] -= needed - held
+    preq[q, BLOCKS], preq[q, FILLED], preq[q, TOKENS], preq[q, PIECES] = 0, 0, 0, 0
 
 
 @helper
 def fill_all(st, k, q, full):
     """The first `full` blocks of request q have their content."""
-    preq, kv, mine = st.preq, st.kv, st.mine
-    contents, same, table, far, at, mask = st.content, st.same, st.table, st.far, kv[k, TABLE_AT], kv[k, MASK]
-    slot, i = preq[q, SLOT], preq[q, FILLED]
+    preq, kv, piece, piece32, mine, span = st.preq, st.kv, st.piece, st.piece32, st.mine, st.span
+    slot, i, n = preq[q, SLOT], preq[q, FILLED], preq[q, PIECES]
     while i < full:
         shift, end = run_of(st, q, i, full)
-        for n in range(i, end):
-            fill(contents, same, table, far, at, mask, np.int64(mine[slot, n]), shift + n)
-        i = end
-    preq[q, FILLED] = full
+        while i < end:
+            low = shift + i
+            size = min(end - i, IN_GROUP + 1 - (low & IN_GROUP))
+            last = np.int64(mine[slot, n - 1]) if n > 0 else NONE
+            whole = n > 0 and span[slot, n - 1] == piece32[last, SIZE]
+            if whole and piece[last, LOW] + piece32[last, SIZE] == low and can_end(piece, piece32, last, low + size):
+                piece32[last, SIZE] += size
+                span[slot, n - 1] += size
+            else:
+                mine[slot, n] = fill(kv, k, piece, piece32, st.table, low, size)
+                span[slot, n] = size
+                n += 1
+            i += size
+    preq[q, FILLED], preq[q, PIECES] = full, n
 
 
 @helper
@@ -197,7 +95,9 @@ def compute(st, k, q, tokens):
     preq, size = st.preq, st.cnum[BLOCK]
     needed = (tokens + size - 1) // size
     if needed > preq[q, BLOCKS]:
-        pop_all(st, k, q, needed)
+        pop(st.kv, k, st.piece, st.piece32, st.table, needed - preq[q, BLOCKS])
+        st.crep[k, FREE] -= needed - preq[q, BLOCKS]
+        preq[q, BLOCKS] = needed
     preq[q, TOKENS] = tokens
     if preq[q, FILLED] < tokens // size:
         fill_all(st, k, q, tokens // size)
@@ -223,25 +123,33 @@ def compute_all(st, k, steps):
 def search(st, k, q):
     """(found, in use): how many first blocks of request q are there, and how many of them somebody uses.
 
-    The found ones are in the row of `mine` that the next request admitted will get.
+    The pieces that are found are all of these blocks and no others, and are in the row of `mine` that the next request
+    admitted will get.
     """
-    kv, users, mine = st.kv, st.users, st.mine
-    contents, table, far, at, mask = st.content, st.table, st.far, kv[k, TABLE_AT], kv[k, MASK]
+    kv, piece, piece32, mine, span = st.kv, st.piece, st.piece32, st.mine, st.span
+    at, mask = kv[k, TABLE_AT], kv[k, MASK]
     most = (st.creq[q, KNOWN] - 1) // st.cnum[BLOCK]
     slot = k * st.running.shape[1] + st.slots[k, kv[k, SLOTS_FREE] - 1]
-    used, found, i = 0, most, np.int64(0)
-    while i < most:
+    used, i, n, more = np.int64(0), np.int64(0), 0, True
+    while more and i < most:
         shift, end = run_of(st, q, i, most)
-        for n in range(i, end):
-            b = block_of(contents, table, far, at, mask, shift + n)
-            if b == NONE:
-                found, end = n, most
-                break
-            mine[slot, n] = b
-            used += users[b] > 0
-        i = end
-    kv[k, FOUND] = found
-    return found, used
+        while more and i < end:
+            low = shift + i
+            p, high = piece_with(piece, piece32, st.table, at, mask, low)
+            more = p != NONE
+            if more:
+                high = min(high, shift + end)
+                if piece[p, LOW] < low:
+                    p = split(kv, k, piece, piece32, p, low)
+                if low + piece32[p, SIZE] > high:
+                    split(kv, k, piece, piece32, p, high)
+                mine[slot, n], span[slot, n] = p, high - low
+                n += 1
+                i = high - shift
+                if piece32[p, USERS] > 0:
+                    used += high - low
+    kv[k, FOUND], kv[k, FOUND_PIECES] = i, n
+    return i, used
 
 
 @helper
@@ -264,55 +172,42 @@ def until_found(st, g, k, most):
 @helper
 def hits_of(st, k, q):
     """How many first blocks of request q, which is not at replica k, are there."""
-    kv = st.kv
-    contents, table, far, at, mask = st.content, st.table, st.far, kv[k, TABLE_AT], kv[k, MASK]
+    at, mask = st.kv[k, TABLE_AT], st.kv[k, MASK]
     most, i = (st.req[q, PROMPT] - 1) // st.cnum[BLOCK], np.int64(0)
     while i < most:
         shift, end = run_of(st, q, i, most)
-        for n in range(i, end):
-            if block_of(contents, table, far, at, mask, shift + n) == NONE:
-                return n
-        i = end
+        while i < end:
+            p, high = piece_with(st.piece, st.piece32, st.table, at, mask, shift + i)
+            if p == NONE:
+                return i
+            i = min(high - shift, end)
     return most
 
 
 @helper
 def share(st, k, q, found):
     """Request q, which is admitted, uses the blocks that `search` found, whether they are free or not."""
-    preq, kv, users, after, before, mine = st.preq, st.kv, st.users, st.after, st.before, st.mine
+    preq, kv, piece32, mine = st.preq, st.kv, st.piece32, st.mine
     kv[k, SLOTS_FREE] -= 1
     slot = k * st.running.shape[1] + st.slots[k, kv[k, SLOTS_FREE]]
-    preq[q, SLOT] = slot
+    preq[q, SLOT], preq[q, PIECES] = slot, kv[k, FOUND_PIECES]
     preq[q, BLOCKS], preq[q, FILLED], preq[q, TOKENS] = found, found, found * st.cnum[BLOCK]
-    head, tail, taken = kv[k, KV_HEAD], kv[k, KV_TAIL], 0
-    for i in range(found):
-        b = np.int64(mine[slot, i])
-        users[b] += 1
-        if users[b] == 1:
-            left, right = np.int64(before[b]), np.int64(after[b])
-            if left == NONE:
-                head = right
-            else:
-                after[left] = right
-            if right == NONE:
-                tail = left
-            else:
-                before[right] = left
-            taken += 1
-    kv[k, KV_HEAD], kv[k, KV_TAIL] = head, tail
-    st.crep[k, FREE] -= taken
+    for i in range(kv[k, FOUND_PIECES]):
+        p = np.int64(mine[slot, i])
+        piece32[p, USERS] += 1
+        if piece32[p, USERS] == 1:
+            remove(kv, k, piece32, p)
+            st.crep[k, FREE] -= piece32[p, SIZE]
 
 
 @helper
 def clear(st, k):
     """Replica k's cache is empty, and nobody uses it."""
-    kv, batch = st.kv, st.running.shape[1]
-    first, last = kv[k, KV_FIRST], kv[k, KV_FIRST] + kv[k, KV_ROOM]
-    kv[k, KV_HEAD], kv[k, KV_TAIL], kv[k, SLOTS_FREE], kv[k, GROWN] = first, last - 1, batch, 0
-    for b in range(first, last):
-        st.content[b], st.users[b], st.same[b] = EMPTY, 0, NONE
-        st.after[b], st.before[b] = b + 1, b - 1
-    st.after[last - 1], st.before[first] = NONE, NONE
+    kv, batch, first = st.kv, st.running.shape[1], st.kv[k, KV_FIRST]
+    kv[k, KV_HEAD], kv[k, KV_TAIL], kv[k, SLOTS_FREE], kv[k, GROWN] = first, first, batch, 0
+    kv[k, SPARE], kv[k, UNTOUCHED] = NONE, first + 1
+    st.piece[first, LOW], st.piece32[first, SIZE], st.piece32[first, USERS] = EMPTY, kv[k, KV_ROOM], 0
+    st.piece32[first, BEFORE], st.piece32[first, AFTER], st.piece32[first, BEHIND] = NONE, NONE, NONE
     for i in range(kv[k, TABLE_AT], kv[k, TABLE_AT] + kv[k, MASK] + 1):
         st.table[i] = NONE
     for i in range(batch):

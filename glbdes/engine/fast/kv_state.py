@@ -7,24 +7,9 @@ from numpy.typing import NDArray
 
 from glbdes.world import Ints, World
 
-FIELDS = (
-    "kv",
-    "content",
-    "users",
-    "after",
-    "before",
-    "same",
-    "table",
-    "far",
-    "mine",
-    "slots",
-    "preq",
-    "chains",
-    "runs",
-    "pnum",
-)
-GROUP_BITS = 5  # contents that differ in no more than their last bits have places side by side in `table`
-SPARSE = 4  # places of `table` for a block
+FIELDS = ("kv", "piece", "piece32", "table", "mine", "span", "slots", "preq", "chains", "runs", "pnum")
+GROUP_BITS = 5  # a group: contents that differ in no more than their last bits
+SPARSE = 2  # places of `table` for a block, each of which may be of another group
 
 
 def has_prefixes(world: World) -> bool:
@@ -47,34 +32,28 @@ def most_blocks(world: World) -> int:
 def kv_caches(world: World, regions: list[int], rep: Ints) -> dict[str, Any]:
     """The part of a state that only exact caches need; nothing without them.
 
-    `mine` is as large as it could have to be, but memory that is not touched takes no room.
+    Most arrays are as large as they could have to be, but memory that is not touched takes no room.
     """
     if not has_prefixes(world):
         return dict.fromkeys(FIELDS)
     room = rooms(world)[regions][np.repeat(np.arange(len(regions)), world.fleet.replicas[regions])]
     n, batch = len(room), int(world.fleet.max_batch[regions].max())
     sizes = np.array([table_size(int(one)) for one in room])
-    kv = np.zeros((n, 9), dtype=np.int64)
+    kv = np.zeros((n, 12), dtype=np.int64)
     kv[:, 0], kv[:, 1] = np.cumsum(room) - room, room
     kv[:, 4], kv[:, 5] = np.cumsum(sizes) - sizes, sizes - 1
-    blocks = int(room.sum())
-
-    def of_blocks(value: int) -> NDArray[np.int32]:
-        return np.full(blocks, value, dtype=np.int32)
-
-    chains, runs, pnum = tables(world)
+    piece = np.zeros((int(room.sum()), 4), dtype=np.int64)
+    used = (n * batch, most_blocks(world))
     arrays = (
         kv,
-        np.zeros(blocks, dtype=np.int64),
-        *(of_blocks(0) for _ in range(4)),
+        piece,
+        piece.view(np.int32),
         np.full(int(sizes.sum()), -1, dtype=np.int32),
-        np.zeros(int(sizes.sum()), dtype=np.int32),
-        np.zeros((n * batch, most_blocks(world)), dtype=np.int32),
+        np.zeros(used, dtype=np.int32),
+        np.zeros(used, dtype=np.int8),
         np.zeros((n, batch), dtype=np.int32),
-        np.zeros((0, 6), dtype=np.int64),
-        chains,
-        runs,
-        pnum,
+        np.zeros((0, 7), dtype=np.int64),
+        *tables(world),
     )
     made = dict(zip(FIELDS, arrays, strict=True))
     for k in range(n):
@@ -83,7 +62,7 @@ def kv_caches(world: World, regions: list[int], rep: Ints) -> dict[str, Any]:
 
 
 def table_size(room: int) -> int:
-    return 1 << max((SPARSE * room - 1).bit_length(), GROUP_BITS + 1)
+    return 1 << (SPARSE * room - 1).bit_length()
 
 
 def tables(world: World) -> tuple[Ints, Ints, Ints]:
@@ -97,14 +76,10 @@ def tables(world: World) -> tuple[Ints, Ints, Ints]:
 
 
 def empty(made: dict[str, Any], k: int, batch: int) -> None:
-    """Replica k's cache is empty, as `kv.clear` has it."""
+    """Replica k's cache is empty, as `kv.clear` has it: one piece without content."""
     kv = made["kv"][k]
-    first, last = int(kv[0]), int(kv[0] + kv[1])
-    kv[2], kv[3], kv[6], kv[7] = first, last - 1, batch, 0
-    made["content"][first:last] = np.iinfo(np.int64).min
-    made["users"][first:last] = 0
-    made["same"][first:last] = -1
-    made["after"][first:last] = np.arange(first + 1, last + 1)
-    made["before"][first:last] = np.arange(first - 1, last - 1)
-    made["after"][last - 1] = made["before"][first] = -1
+    first = int(kv[0])
+    kv[2:4], kv[6], kv[10], kv[11] = first, batch, -1, first + 1
+    made["piece"][first, 0] = np.iinfo(np.int64).min
+    made["piece32"][first, 2:7] = kv[1], 0, -1, -1, -1
     made["slots"][k] = np.arange(batch - 1, -1, -1)

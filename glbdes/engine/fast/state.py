@@ -60,18 +60,24 @@ P_J, Q_J = 13, 14
 ALIKE, IN_ORDER = range(2)
 # Elements of `cnum`. LOG: the binary logarithm of BLOCK, NONE if it has none.
 BUDGET, BLOCK, WHOLE, LOG = range(4)
-# Where requests have prefixes in common. Columns of `kv`: where a replica's blocks begin, how many there are, the first
-# and the last free one, where its part of `table` begins, the part's size less one, how many `slots` are free, and for
-# how many steps of the row the decoding requests have blocks; how many the head of who waits has FOUND.
-KV_FIRST, KV_ROOM, KV_HEAD, KV_TAIL, TABLE_AT, MASK, SLOTS_FREE, GROWN, FOUND = range(9)
-# Columns of `preq`. CHAIN, and the SHIFT of its contents' copy. SLOT: row of `mine`. BLOCKS in use, of which the first
-# FILLED have their content, and TOKENS that they are for.
-CHAIN, SHIFT, SLOT, BLOCKS, FILLED, TOKENS = range(6)
+# Where requests have prefixes in common. Columns of `kv`: where a replica's pieces begin, how many blocks there are, the
+# first and the last free piece, where its part of `table` begins, the part's size less one, how many `slots` are free,
+# for how many steps of the row the decoding requests have blocks; how many blocks the head of who waits has FOUND, in
+# how many pieces; the first SPARE row of `piece`, and the first one that was never needed.
+(KV_FIRST, KV_ROOM, KV_HEAD, KV_TAIL, TABLE_AT, MASK, SLOTS_FREE, GROWN, FOUND, FOUND_PIECES, SPARE,
+ UNTOUCHED) = range(12)
+# Columns of `piece`: the content of its first block; and of `piece32`, the same memory: how many blocks, who uses them,
+# its neighbours among the free ones (of a spare row the next one), the next piece of its group.
+LOW = 0
+SIZE, USERS, BEFORE, AFTER, BEHIND = range(2, 7)
+# Columns of `preq`. CHAIN, and the SHIFT of its contents' copy. SLOT: row of `mine`, and how many PIECES are there.
+# BLOCKS in use, of which the first FILLED have their content, and TOKENS that they are for.
+CHAIN, SHIFT, SLOT, BLOCKS, FILLED, TOKENS, PIECES = range(7)
 # Columns of `chains` and `runs`, elements of `pnum`.
 RUN_FIRST, RUN_LAST, CHAIN_BLOCKS = range(3)
 RUN_INDEX, RUN_SHIFT = range(2)
 CHAINS, CONTENTS, BY_PREFIX = range(3)
-EMPTY = np.int64(np.iinfo(np.int64).min)  # the content of a block that has none
+EMPTY = np.int64(np.iinfo(np.int64).min)  # the content of blocks that have none
 # Requests to come: the first six columns of `req`, when they reach their region; session and chain, if there are any.
 DUE_NS, SESSION_TO_COME, CHAIN_TO_COME = 6, 7, 8
 # Elements of `clock`. AHEAD: how far above its leaf a replica's coming events are foreseen; 0: not at all.
@@ -125,17 +131,14 @@ class State(NamedTuple):
     rows_j: Floats | None
     cnum: Ints | None  # [4]
     # None unless requests have prefixes in common (docs/model.md, "Prefixes"); m: blocks of all replicas
-    kv: Ints | None  # [n, 9]
-    content: Ints | None  # [m] of each block
-    users: NDArray[np.int32] | None  # [m] requests that use it
-    after: NDArray[np.int32] | None  # [m] the next free one
-    before: NDArray[np.int32] | None  # [m]
-    same: NDArray[np.int32] | None  # [m] the next one that was filled with the same content
-    table: NDArray[np.int32] | None  # for each replica, blocks by content, hashed
-    far: NDArray[np.int32] | None  # how far each of them is from where the search for its content begins
-    mine: NDArray[np.int32] | None  # [n * max_batch, blocks] that a running request uses
+    kv: Ints | None  # [n, 12]
+    piece: Ints | None  # [m, 4]
+    piece32: NDArray[np.int32] | None  # [m, 8] the same memory
+    table: NDArray[np.int32] | None  # for each replica, the first pieces of groups, hashed
+    mine: NDArray[np.int32] | None  # [n * max_batch, blocks] the pieces that a running request uses
+    span: NDArray[np.int8] | None  # [n * max_batch, blocks] how many blocks each was; the rest are the pieces behind
     slots: NDArray[np.int32] | None  # [n, max_batch] a stack of unused rows of `mine`
-    preq: Ints | None  # [q, 6]
+    preq: Ints | None  # [q, 7]
     chains: Ints | None  # [c, 3]
     runs: Ints | None  # [k, 2]
     pnum: Ints | None  # [3]
