@@ -24,7 +24,7 @@ from glbdes.engine.simpy.step_costs import Side
 from glbdes.hardware import physics
 from glbdes.world import World
 from tests import chunked_world_twin
-from tests.chunked_worlds import chunked_world, in_sessions, make_steps
+from tests.chunked_worlds import chunked_world, in_sessions, make_steps, parted_world
 from tests.random_worlds import CLOCKS_NS, Moody, differences, random_world
 from tests.worlds import Fixed, ListSink, make_fleet, make_requests, make_world
 
@@ -44,8 +44,8 @@ def run(world, policy, engine=simpy_engine, **options) -> ListSink:
     return sink
 
 
-def disagreements(seed: int, clock_ns: int) -> list[str]:
-    world = chunked_world(seed, clock_ns)
+def disagreements(seed: int, clock_ns: int, world: World | None = None) -> list[str]:
+    world = chunked_world(seed, clock_ns) if world is None else world
     return differences(run(world, Moody(seed)), chunked_world_twin.simulate(world, Moody(seed)), exact=clock_ns > 1)
 
 
@@ -68,6 +68,12 @@ def prompts_first(seed: int) -> tuple[int, int, World]:
     return seed, clock_ns, replace(world, steps=None, prefixes=None, by_prefix=False)
 
 
+def parted(seed: int, clock_ns: int | None = None) -> tuple[int, int, World]:
+    """A world of long prompts that are alike in parts of several blocks."""
+    clock_ns = CLOCKS_NS[seed % len(CLOCKS_NS)] if clock_ns is None else clock_ns
+    return seed, clock_ns, parted_world(seed, clock_ns)
+
+
 # Three implementations
 
 
@@ -75,6 +81,13 @@ def prompts_first(seed: int) -> tuple[int, int, World]:
 def test_the_engine_and_the_twin_agree_on_every_field(clock_ns):
     found = {seed: lines for seed in range(30) if (lines := disagreements(seed, clock_ns))}
     assert found == {}
+
+
+def test_the_engine_and_the_twin_agree_on_prompts_that_are_alike_in_parts():
+    """Where there are few enough tokens for the twin, which takes them one by one."""
+    worlds = [one for one in map(parted, range(30)) if one[2].steps.budget < 80]
+    assert len(worlds) > 10
+    assert {one[:2]: lines for one in worlds if (lines := disagreements(*one))} == {}
 
 
 @pytest.mark.slow
@@ -86,8 +99,8 @@ def test_the_engine_and_the_twin_agree_on_every_field_of_2000_worlds(clock_ns):
 
 def test_the_compiled_engine_says_the_same_to_the_last_bit():
     """Its kernels run by the interpreter, in a process of its own: compiling them takes longer than all the rest."""
-    code = "from tests.engine.test_chunked import FEW, apart, prompts_first; "
-    code += "worlds = [*FEW, *map(prompts_first, range(8))]; "
+    code = "from tests.engine.test_chunked import FEW, apart, parted, prompts_first; "
+    code += "worlds = [*FEW, *map(prompts_first, range(8)), *map(parted, range(40))]; "
     code += "print([(*one[:2], found) for one in worlds if (found := apart(*one))])"
     root = Path(glbdes.__file__).resolve().parents[1]
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(root)}
@@ -99,6 +112,12 @@ def test_the_compiled_engine_says_the_same_to_the_last_bit():
 def test_the_compiled_engine_says_the_same_in_1000_worlds():
     found = {(seed, clock): lines for clock in CLOCKS_NS for seed in range(250) if (lines := apart(seed, clock))}
     assert found == {}
+
+
+@pytest.mark.slow
+def test_the_compiled_engine_says_the_same_in_1000_worlds_of_prompts_that_are_alike_in_parts():
+    worlds = (parted(seed, clock) for clock in CLOCKS_NS for seed in range(250))
+    assert {one[:2]: lines for one in worlds if (lines := apart(*one))} == {}
 
 
 def test_the_worlds_press_on_every_rule(monkeypatch):

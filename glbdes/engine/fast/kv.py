@@ -7,7 +7,7 @@ only a part of a piece is found it is split, so a request that uses all of it ha
 import numpy as np
 
 from glbdes.base.compiled import helper
-from glbdes.engine.fast.pieces import IN_GROUP, append, append_empty, can_end, fill, piece_with, pop, remove, split
+from glbdes.engine.fast.pieces import IN_GROUP, append, append_empty, can_grow, fill, piece_with, pop, remove, split
 from glbdes.engine.fast.state import *  # noqa: F403
 
 OWN_BITS = 24  # of the content of a request's own blocks: their place; no request has more
@@ -77,8 +77,7 @@ def fill_all(st, k, q, full):
             low = shift + i
             size = min(end - i, IN_GROUP + 1 - (low & IN_GROUP))
             last = np.int64(mine[slot, n - 1]) if n > 0 else NONE
-            whole = n > 0 and span[slot, n - 1] == piece32[last, SIZE]
-            if whole and piece[last, LOW] + piece32[last, SIZE] == low and can_end(piece, piece32, last, low + size):
+            if n > 0 and can_grow(piece, piece32, last, low, low + size):
                 piece32[last, SIZE] += size
                 span[slot, n - 1] += size
             else:

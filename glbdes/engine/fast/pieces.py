@@ -56,17 +56,16 @@ def piece_with(piece, piece32, table, at, mask, content):
 
 
 @helper
-def can_end(piece, piece32, p, end):
-    """Whether blocks that are filled now and are next to those of piece p, up to the content `end`, may belong to it.
+def can_grow(piece, piece32, p, low, end):
+    """Whether blocks with contents `low` .. end - 1 that are filled now may belong to piece p, in their request's use.
 
-    They are of its group, nobody else uses p, and no piece that comes behind it has one of them.
+    They are next to its own and of its group, nobody else uses it, and no piece behind it has one of them.
     """
-    begin = piece[p, LOW] + piece32[p, SIZE]
-    if piece32[p, USERS] != 1 or begin & IN_GROUP == 0:
+    if piece[p, LOW] + piece32[p, SIZE] != low or low & IN_GROUP == 0 or piece32[p, USERS] != 1:
         return False
     other = piece32[p, BEHIND]
     while other != NONE:
-        if piece[other, LOW] < end and piece[other, LOW] + piece32[other, SIZE] > begin:
+        if piece[other, LOW] < end and piece[other, LOW] + piece32[other, SIZE] > low:
             return False
         other = piece32[other, BEHIND]
     return True

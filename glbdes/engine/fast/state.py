@@ -60,8 +60,8 @@ P_J, Q_J = 13, 14
 ALIKE, IN_ORDER = range(2)
 # Elements of `cnum`. LOG: the binary logarithm of BLOCK, NONE if it has none.
 BUDGET, BLOCK, WHOLE, LOG = range(4)
-# Where requests have prefixes in common. Columns of `kv`: where a replica's pieces begin, how many blocks there are, the
-# first and the last free piece, where its part of `table` begins, the part's size less one, how many `slots` are free,
+# Where requests have prefixes in common. Columns of `kv`: where a replica's pieces begin, how many blocks there are;
+# the first and last free piece; where its part of `table` begins, the part's size less one; how many `slots` are free;
 # for how many steps of the row the decoding requests have blocks; how many blocks the head of who waits has FOUND, in
 # how many pieces; the first SPARE row of `piece`, and the first one that was never needed.
 (KV_FIRST, KV_ROOM, KV_HEAD, KV_TAIL, TABLE_AT, MASK, SLOTS_FREE, GROWN, FOUND, FOUND_PIECES, SPARE,
