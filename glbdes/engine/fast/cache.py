@@ -1,4 +1,4 @@
-"""KV caches of the compiled engine, of either kind: as counts (`blocks`), or block by block (`kv`).
+"""KV caches of the compiled engine, of either kind: as counts (`blocks`), or by what blocks hold (`kv`).
 
 Which it is, is decided when kernels are compiled: while requests share nothing, counts say the same and are quicker.
 """
@@ -7,7 +7,7 @@ from glbdes.base.compiled import either, helper
 from glbdes.engine.fast import blocks, kv
 from glbdes.engine.fast.state import *  # noqa: F403
 
-FIELD = "mine"  # a state has it where caches are kept block by block
+FIELD = "mine"  # a state has it where caches know what blocks hold
 
 
 @helper

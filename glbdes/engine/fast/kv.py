@@ -1,6 +1,6 @@
 """Exact KV caches of the compiled engine, where requests begin alike (docs/model.md, "Prefixes").
 
-A request's full blocks are the pieces (`pieces`) in its row of `mine`. What it holds beyond them is a number. Where
+A request's full blocks are the pieces (`pieces`) in its column of `mine`. What it holds beyond them is a number. Where
 only a part of a piece is found it is split, so a request that uses all of it has the pieces behind, too.
 """
 
@@ -45,9 +45,9 @@ def leave_all(st, k, q):
     if freed > 0:
         append_empty(kv, k, piece, piece32, freed)
     for i in range(preq[q, PIECES] - 1, -1, -1):
-        left = np.int64(span[slot, i])
+        left = np.int64(span[i, slot])
         while left > 0:
-            p = np.int64(mine[slot, i])
+            p = np.int64(mine[i, slot])
             size = np.int64(piece32[p, SIZE])
             behind = size
             while behind < left:
@@ -76,13 +76,13 @@ def fill_all(st, k, q, full):
         while i < end:
             low = shift + i
             size = min(end - i, IN_GROUP + 1 - (low & IN_GROUP))
-            last = np.int64(mine[slot, n - 1]) if n > 0 else NONE
+            last = np.int64(mine[n - 1, slot]) if n > 0 else NONE
             if n > 0 and can_grow(piece, piece32, last, low, low + size):
                 piece32[last, SIZE] += size
-                span[slot, n - 1] += size
+                span[n - 1, slot] += size
             else:
-                mine[slot, n] = fill(kv, k, piece, piece32, st.table, low, size)
-                span[slot, n] = size
+                mine[n, slot] = fill(kv, k, piece, piece32, st.table, low, size)
+                span[n, slot] = size
                 n += 1
             i += size
     preq[q, FILLED], preq[q, PIECES] = full, n
@@ -122,8 +122,8 @@ def compute_all(st, k, steps):
 def search(st, k, q):
     """(found, in use): how many first blocks of request q are there, and how many of them somebody uses.
 
-    The pieces that are found are all of these blocks and no others, and are in the row of `mine` that the next request
-    admitted will get.
+    The pieces that are found are all of these blocks and no others, and are in the column of `mine` that the next
+    request admitted will get.
     """
     kv, piece, piece32, mine, span = st.kv, st.piece, st.piece32, st.mine, st.span
     at, mask = kv[k, TABLE_AT], kv[k, MASK]
@@ -142,7 +142,7 @@ def search(st, k, q):
                     p = split(kv, k, piece, piece32, p, low)
                 if low + piece32[p, SIZE] > high:
                     split(kv, k, piece, piece32, p, high)
-                mine[slot, n], span[slot, n] = p, high - low
+                mine[n, slot], span[n, slot] = p, high - low
                 n += 1
                 i = high - shift
                 if piece32[p, USERS] > 0:
@@ -192,7 +192,7 @@ def share(st, k, q, found):
     preq[q, SLOT], preq[q, PIECES] = slot, kv[k, FOUND_PIECES]
     preq[q, BLOCKS], preq[q, FILLED], preq[q, TOKENS] = found, found, found * st.cnum[BLOCK]
     for i in range(kv[k, FOUND_PIECES]):
-        p = np.int64(mine[slot, i])
+        p = np.int64(mine[i, slot])
         piece32[p, USERS] += 1
         if piece32[p, USERS] == 1:
             remove(kv, k, piece32, p)

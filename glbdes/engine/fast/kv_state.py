@@ -12,7 +12,7 @@ SPARSE = 2  # places of `table` for a block, each of which may be of another gro
 
 
 def has_prefixes(world: World) -> bool:
-    """Whether caches are kept block by block."""
+    """Whether caches know what blocks hold."""
     return world.steps is not None and (world.prefixes is not None or world.by_prefix)
 
 
@@ -42,7 +42,7 @@ def kv_caches(world: World, regions: list[int], rep: Ints) -> dict[str, Any]:
     kv[:, 0], kv[:, 1] = np.cumsum(room) - room, room
     kv[:, 4], kv[:, 5] = np.cumsum(sizes) - sizes, sizes - 1
     piece = np.zeros((int(room.sum()), 4), dtype=np.int64)
-    used = (n * batch, most_blocks(world))
+    used = (most_blocks(world), n * batch)
     arrays = (
         kv,
         piece,

@@ -70,7 +70,7 @@ BUDGET, BLOCK, WHOLE, LOG = range(4)
 # its neighbours among the free ones (of a spare row the next one), the next piece of its group.
 LOW = 0
 SIZE, USERS, BEFORE, AFTER, BEHIND = range(2, 7)
-# Columns of `preq`. CHAIN, and the SHIFT of its contents' copy. SLOT: row of `mine`, and how many PIECES are there.
+# Columns of `preq`. CHAIN, and the SHIFT of its contents' copy. SLOT: column of `mine`, and how many PIECES are there.
 # BLOCKS in use, of which the first FILLED have their content, and TOKENS that they are for.
 CHAIN, SHIFT, SLOT, BLOCKS, FILLED, TOKENS, PIECES = range(7)
 # Columns of `chains` and `runs`, elements of `pnum`.
@@ -135,9 +135,9 @@ class State(NamedTuple):
     piece: Ints | None  # [m, 4]
     piece32: NDArray[np.int32] | None  # [m, 8] the same memory
     table: NDArray[np.int32] | None  # for each replica, the first pieces of groups, hashed
-    mine: NDArray[np.int32] | None  # [n * max_batch, blocks] the pieces that a running request uses
-    span: NDArray[np.int8] | None  # [n * max_batch, blocks] how many blocks each was; the rest are the pieces behind
-    slots: NDArray[np.int32] | None  # [n, max_batch] a stack of unused rows of `mine`
+    mine: NDArray[np.int32] | None  # [blocks, n * max_batch] the pieces that a running request uses
+    span: NDArray[np.int8] | None  # [blocks, n * max_batch] how many blocks each was; the rest are the pieces behind
+    slots: NDArray[np.int32] | None  # [n, max_batch] a stack of unused columns of `mine`
     preq: Ints | None  # [q, 7]
     chains: Ints | None  # [c, 3]
     runs: Ints | None  # [k, 2]
