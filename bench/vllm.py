@@ -6,7 +6,9 @@ One server ran on an RTX 4090 whose KV cache is so small that it preempts all th
 whose cache never fills; 300 requests each. The first is predicted from its grid of steps alone. The second lost time on
 its host, which a grid of kernel times does not have: that is fitted to its first 100 requests, and all 300 are told
 beside the 200 that nothing was fitted to. The formula of a step is fitted where work is (docs/model.md, "Steps in
-chunks"); arrivals and lengths are the run's own. Without an argument the data are looked for beside the checkout.
+chunks"); arrivals and lengths are the run's own. Some prompts begin as earlier ones do, for they are later turns of one
+conversation: `vllm_prefixes.csv` has those that the 4090 found, as far as they are known, and it is predicted without
+them, too. Without an argument the data are looked for beside the checkout.
 """
 
 import sys
@@ -30,6 +32,7 @@ from glbdes.hardware.steps_file import read_steps
 from glbdes.study.served import Latencies, Server, fit_host, latencies, predicted
 
 MEASURED = Path(__file__).resolve().parents[2] / "shared" / "data" / "vllm"
+PREFIXES = Path(__file__).with_name("vllm_prefixes.csv")
 FIRST = 100  # requests that a host's time is fitted to
 ANY_W = 1.0  # energy is no matter here
 QUANTILES = (50, 75, 90, 95, 99)
@@ -42,11 +45,14 @@ class Case(NamedTuple):
     title: str
     server: Server
     fits_host: bool
+    prefixes: bool  # are those that it found known
 
 
 CASES = (
-    Case("rtx4090_llama8b", "RTX 4090, from its grid of steps alone", Server(256, 2048, 2588 * 16, 16), False),
-    Case("rtxpro6000_llama8b", "RTX PRO 6000, host time from 100 requests", Server(128, 2048, 550_000, 16), True),
+    Case("rtx4090_llama8b", "RTX 4090, from its grid of steps alone", Server(256, 2048, 2588 * 16, 16), False, True),
+    Case(
+        "rtxpro6000_llama8b", "RTX PRO 6000, host time from 100 requests", Server(128, 2048, 550_000, 16), True, False
+    ),
 )
 
 
@@ -65,12 +71,21 @@ class Row(NamedTuple):
 def prediction(case: Case, folder: Path) -> tuple[ServedRequests, Chunked, Outcome]:
     """The run, the coefficients, and what they predict."""
     steps, run = read_steps(folder / "steps.csv"), read_served(folder / "requests.csv")
+    run = with_known_prefixes(run) if case.prefixes else run
     server = case.server
     region = where_work_is(steps, run.prompt_tokens, run.output_tokens, server.max_batch, server.kv_tokens)
     chunked = fit_chunked(steps, region, case.folder, ANY_W)
     if case.fits_host:
         chunked = fit_host(chunked, server, run, FIRST, "requests.csv")
     return run, chunked, predicted(chunked, server, run)
+
+
+def with_known_prefixes(run: ServedRequests) -> ServedRequests:
+    """`run` with the prompts that are known to begin as earlier ones do."""
+    known = pd.read_csv(PREFIXES)
+    of, tokens = np.zeros((2, len(run.arrival_s)), dtype=np.int64)
+    of[known["request"]], tokens[known["request"]] = known["prefix_of"], known["prefix_tokens"]
+    return run._replace(prefix_of=of, prefix_tokens=tokens)
 
 
 def rows(run: ServedRequests, outcome: Outcome, since: int = 0) -> list[Row]:
@@ -146,10 +161,13 @@ def main() -> None:
         run, chunked, outcome = prediction(case, folder)
         console.print(f"{case.title}: steps fitted to {chunked.source}")
         host = f"host {1e3 * chunked.host_s:.2f} ms a step and {1e6 * chunked.host_request_s:.1f} us a request in it"
-        console.print(f"{host}; {outcome.preemptions.sum()} preemptions, {len(outcome.course.begin_s)} steps")
+        told = f"{outcome.preemptions.sum()} preemptions, {outcome.cached_tokens.sum()} prompt tokens found"
+        console.print(f"{host}; {told}, {len(outcome.course.begin_s)} steps")
         parts = [("all requests", rows(run, outcome))]
         if case.fits_host:
             parts.append((f"but the first {FIRST}", rows(run, outcome, FIRST)))
+        if case.prefixes:
+            parts.append(("no prefixes", rows(run, prediction(case._replace(prefixes=False), folder)[2])))
         table = Table("", box=SIMPLE)
         for name, _ in parts:
             for heading in ("measured, s", "predicted", f"error, {name}"):
