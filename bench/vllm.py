@@ -1,12 +1,17 @@
 """What two real vLLM 0.19 servers did under load, against the chunked scheduler and step times of their cards.
 
-    python bench/vllm.py [FOLDER] [--figure docs/figures/vllm.svg]
+    python bench/vllm.py [FOLDER] [--alone] [--figure docs/figures/vllm.svg]
 
 One server ran on an RTX 4090 whose KV cache is so small that it preempts all the time, the other on an RTX PRO 6000
 whose cache never fills; 300 requests each. The first is predicted from its grid of steps alone. The second lost time on
 its host, which a grid of kernel times does not have: that is fitted to its first 100 requests, and all 300 are told
 beside the 200 that nothing was fitted to. The formula of a step is fitted where work is (docs/model.md, "Steps in
 chunks"); arrivals and lengths are the run's own. Without an argument the data are looked for beside the checkout.
+
+Prompts are turns of ShareGPT conversations, and 32 of the 300 begin with the prompt of an earlier one, whose blocks the
+servers' prefix caches may still hold. Files of the runs do not tell, but the token ids of the workload do (the
+repository casys-kaist/LLMServingSim, workloads/sharegpt-llama-3.1-8b-300-sps10.jsonl): `vllm_prefixes.csv` says who
+begins like whom and for how many tokens. `--alone` leaves it out.
 """
 
 import sys
@@ -32,6 +37,7 @@ from glbdes.study.served import Latencies, Server, fit_host, latencies, predicte
 MEASURED = Path(__file__).resolve().parents[2] / "shared" / "data" / "vllm"
 FIRST = 100  # requests that a host's time is fitted to
 ANY_W = 1.0  # energy is no matter here
+PREFIXES = Path(__file__).with_name("vllm_prefixes.csv")
 QUANTILES = (50, 75, 90, 95, 99)
 
 
@@ -62,9 +68,20 @@ class Row(NamedTuple):
         return self.predicted / self.measured - 1.0
 
 
-def prediction(case: Case, folder: Path) -> tuple[ServedRequests, Chunked, Outcome]:
+def with_prefixes(run: ServedRequests) -> ServedRequests:
+    """`run`, of the workload that both servers had, with its common prefixes."""
+    table = pd.read_csv(PREFIXES)
+    if not np.array_equal(run.prompt_tokens[table["request"]], table["prompt_tokens"]):
+        raise SystemExit(f"{PREFIXES.name} is of other prompts than those of the run: use --alone")
+    of, tokens = run.prefix_of.copy(), run.prefix_tokens.copy()
+    of[table["request"]], tokens[table["request"]] = table["prefix_of"], table["prefix_tokens"]
+    return run._replace(prefix_of=of, prefix_tokens=tokens)
+
+
+def prediction(case: Case, folder: Path, alone: bool = False) -> tuple[ServedRequests, Chunked, Outcome]:
     """The run, the coefficients, and what they predict."""
     steps, run = read_steps(folder / "steps.csv"), read_served(folder / "requests.csv")
+    run = run if alone else with_prefixes(run)
     server = case.server
     region = where_work_is(steps, run.prompt_tokens, run.output_tokens, server.max_batch, server.kv_tokens)
     chunked = fit_chunked(steps, region, case.folder, ANY_W)
@@ -135,6 +152,7 @@ def draw(series: dict[str, tuple[pd.DataFrame, pd.DataFrame]], path: Path) -> No
 def main() -> None:
     parser = ArgumentParser(description="Two real vLLM servers under load against the chunked scheduler.")
     parser.add_argument("folder", type=Path, nargs="?", default=MEASURED)
+    parser.add_argument("--alone", action="store_true", help="as if no two prompts began alike")
     parser.add_argument("--figure", type=Path, help="also draw the servers' course (SVG; needs altair and vl-convert)")
     arguments = parser.parse_args()
     if arguments.folder == MEASURED and not MEASURED.is_dir():
@@ -143,10 +161,11 @@ def main() -> None:
     console, series = Console(width=110), {}
     for case in CASES:
         folder = arguments.folder / case.folder
-        run, chunked, outcome = prediction(case, folder)
+        run, chunked, outcome = prediction(case, folder, arguments.alone)
         console.print(f"{case.title}: steps fitted to {chunked.source}")
         host = f"host {1e3 * chunked.host_s:.2f} ms a step and {1e6 * chunked.host_request_s:.1f} us a request in it"
-        console.print(f"{host}; {outcome.preemptions.sum()} preemptions, {len(outcome.course.begin_s)} steps")
+        cached = f"{outcome.cached_tokens.sum():,} prompt tokens found of {run.prompt_tokens.sum():,}"
+        console.print(f"{host}; {outcome.preemptions.sum()} preemptions, {len(outcome.course.begin_s)} steps, {cached}")
         parts = [("all requests", rows(run, outcome))]
         if case.fits_host:
             parts.append((f"but the first {FIRST}", rows(run, outcome, FIRST)))
