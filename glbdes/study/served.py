@@ -56,8 +56,8 @@ def predicted(chunked: Chunked, server: Server, requests: ServedRequests, first:
     if longest.max() > room:
         at = int(longest.argmax())
         raise ProfileError(f"request {at} of the run has {longest[at]} tokens, must fit the KV cache of {room} tokens")
-    known = requests.arrival_s, requests.prompt_tokens, requests.output_tokens
-    arrivals = Arrivals(*known, requests.prefix_of, requests.prefix_tokens)
+    contents = requests.contents(server.block_tokens)
+    arrivals = Arrivals(requests.arrival_s, requests.prompt_tokens, requests.output_tokens, contents)
     return serve(arrivals, server.scheduler(), seconds(chunked.seconds, server.budget), first)
 
 

@@ -4,7 +4,7 @@ No regions, network or slots, and no clock but seconds: who arrives while a step
 real server is predicted with it (`bench/vllm.py`), and the time of its host fitted to one (`glbdes.study.served`).
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,19 +24,7 @@ class Arrivals(NamedTuple):
     arrival_s: Floats
     prompt_tokens: Ints
     output_tokens: Ints
-    prefix_of: Ints | None = None  # an earlier request; None if no prompts begin alike
-    prefix_tokens: Ints | None = None  # of its prompt, with which this one begins, or 0
-
-    def jobs(self, block_tokens: int) -> list[Job]:
-        """As a replica sees them: who begins as an earlier one does has that one's contents for its first blocks."""
-        jobs: list[Job] = []
-        for index, (prompt, output) in enumerate(zip(self.prompt_tokens, self.output_tokens, strict=True)):
-            shared: list[Hashable] = []
-            if self.prefix_of is not None and self.prefix_tokens is not None:
-                blocks = int(self.prefix_tokens[index]) // block_tokens
-                shared = [jobs[self.prefix_of[index]].content(block) for block in range(blocks)]
-            jobs.append(Job(index, int(prompt), int(output), shared))
-        return jobs
+    contents: Sequence[Sequence[Hashable]]  # of their first full blocks, where others may have the same; else nothing
 
 
 class Course(NamedTuple):
@@ -80,7 +68,8 @@ def serve(
     Times of requests that have not come so far are NaN.
     """
     count = len(requests.arrival_s)
-    jobs = requests.jobs(scheduler.block_tokens)
+    lengths = requests.prompt_tokens.tolist(), requests.output_tokens.tolist()
+    jobs = [Job(index, *job) for index, job in enumerate(zip(*lengths, requests.contents, strict=True))]
     arrival_s = requests.arrival_s.tolist()
     start_s, first_s, finish_s = (np.full(count, np.nan) for _ in range(3))
     course, now_s, came = [], 0.0, 0
