@@ -74,7 +74,7 @@ def in_chunks(world: World, rng: np.random.Generator, clock_ns: int, size: int, 
     kv_tokens = np.broadcast_to((-(-longest // size) + 1) * size + spare, world.regions).astype(np.int64)
     if rng.random() < 0.2:  # too small for some
         kv_tokens = np.maximum(kv_tokens // 2, 2 * size)
-    profiles = int(fleet.profile.max()) + 1
+    profiles, pair = int(fleet.profile.max()) + 1, 1e-3 / scale**2
 
     def rising(first: float, slope: float) -> np.ndarray:
         rises = rng.uniform(0.0, slope, (profiles, budget))
@@ -92,8 +92,8 @@ def in_chunks(world: World, rng: np.random.Generator, clock_ns: int, size: int, 
         tokens_j=rising(1.0, 0.1 / scale),
         modes_s=modes(0.5, 0.3, 0.02) * tick_s,
         modes_j=modes(0.5, 0.3, 0.01),
-        each_s=rng.uniform(0.0, 1.0, (profiles, 3)) * [0.1 * tick_s, 1e-3 * tick_s, 1e-3 * tick_s],
-        each_j=rng.uniform(0.0, 1.0, (profiles, 3)) * [0.1, 1e-3, 1e-3],
+        each_s=rng.uniform(0.0, 1.0, (profiles, 3)) * [0.1 * tick_s, pair * tick_s, pair * tick_s],
+        each_j=rng.uniform(0.0, 1.0, (profiles, 3)) * [0.1, pair, pair],
     )
     return replace(world, fleet=fleet._replace(kv_tokens=kv_tokens), steps=steps)
 
