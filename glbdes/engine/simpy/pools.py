@@ -4,6 +4,7 @@ Whoever dispatches sees them as one region, and it is the region that gives a re
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from glbdes.engine.simpy.region import Region
 from glbdes.engine.simpy.request import Request
@@ -28,18 +29,29 @@ class Alike:
         return sum(len(pool.queue) for pool in self.pools)
 
     def load(self) -> float:
-        """Requests per place, queued ones included."""
-        return self.population / sum(pool.places() for pool in self.pools)
+        """Requests per place of replicas that are to be awake, queued ones included."""
+        places = sum(pool.awake * pool.pool.max_batch for pool in self.pools)
+        return self.population / (places or sum(pool.pool.max_batch for pool in self.pools))
 
     def pool_for(self, request: Request) -> Region:
-        """Of the pools that can hold `request` at all the one with the smallest load per place, the first of equals; in
-        order, the first that has a place free, if any has."""
+        """Of the pools that can hold `request` at all and have a replica awake, the one with the smallest load per
+        place, the first of equals; in order, the first that has a place free, if any has.
+
+        If no replica is awake, pools are looked at whose replicas wake up; if none does, all of them, as if one did.
+        """
+        if len(self.pools) == 1:
+            return self.pools[0]
         tokens = request.prompt + request.output
         able = [pool for pool in self.pools if tokens <= pool.room_tokens] or self.pools
+        replicas = next(found for found in map(list, (map(count, able) for count in COUNTS)) if any(found))
+        there = [(pool, n * pool.pool.max_batch) for pool, n in zip(able, replicas, strict=True) if n > 0]
         if self.in_order:
-            free = [pool for pool in able if pool.population < pool.places()]
-            able = free[:1] or able
-        return min(able, key=Region.load)
+            free = [(pool, places) for pool, places in there if pool.population < places]
+            there = free[:1] or there
+        return min(there, key=lambda one: one[0].population / one[1])[0]
+
+
+COUNTS: Final = (Region.ready, lambda pool: pool.awake, lambda pool: 1)  # of replicas, in the order of preference
 
 
 def alike(pools: Sequence[Region], first_of: Sequence[int], in_order: bool) -> list[Alike]:
