@@ -30,9 +30,10 @@ def make_steps(budget: int = 64, block_tokens: int = 4, whole_prompts: bool = Tr
     )
 
 
-def chunked_world(seed: int, clock_ns: int = 1) -> World:
-    """World number `seed`: that of `random_world`, its replicas scheduling in chunks."""
-    world = random_world(seed, clock_ns)
+def chunked_world(seed: int, clock_ns: int = 1, pooled: bool = False) -> World:
+    """World number `seed`: that of `random_world`, its replicas scheduling in chunks; if `pooled`, one whose requests
+    belong to sessions and whose regions, where there are two, are pools of one model in one region."""
+    world = random_world(seed, clock_ns, pooled=pooled)
     rng = np.random.default_rng([seed, clock_ns, 7])
     fleet = world.fleet
     tick_s = (clock_ns if clock_ns > 1 else FINE_TICK_NS) / NS_PER_S
@@ -67,7 +68,9 @@ def chunked_world(seed: int, clock_ns: int = 1) -> World:
     )
     made = replace(world, fleet=fleet._replace(kv_tokens=kv_tokens), steps=steps)
     alike = np.random.default_rng([seed, clock_ns, 8])  # apart: all else stays as it is
-    # Not both sessions and pools of one model: that would be kernels of their own, which take long to compile.
+    if pooled:
+        return in_sessions(made, alike)
+    # Else not both sessions and pools of one model: that is kernels of their own, which take long to compile.
     plain = seed in PLAIN or made.first_of is not None
     return in_sessions(made, alike) if not plain and alike.random() < 0.6 else made
 
