@@ -1,12 +1,12 @@
 """Candidates that are measured one after another against limits: fleets, or loads."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 from glbdes.errors import brief
 from glbdes.scenario import validate
-from glbdes.study.limits import Judged, Limit, Verdict, judge, worst
+from glbdes.study.limits import Judged, Limit, Spread, Verdict, judge, judge_by, spread, worst
 from glbdes.study.run import Plan
 from glbdes.study.trials import Result, Trials
 
@@ -37,20 +37,52 @@ class Search:
     trials: Trials
     tell: Tell
     steps: list[Step] = field(default_factory=list)
+    whole: dict[Hashable, list[Result]] = field(default_factory=dict)  # of candidates that ran on all draws
 
     def ask(self, what: Sequence[str], values: Sequence[Any], seeds: int, quick: bool = False) -> list[Step]:
         """Measure each value with so many seeds, and say what the limits make of it."""
-        first = self.plan.scenario.seed
-        plans = [self.scenario(value, first + n, quick) for value in values for n in range(seeds)]
-        results = self.trials.measure(plans)
+        measured = self._measured(values, seeds, quick)
         found = [
-            self._step(title, value, results[i * seeds : (i + 1) * seeds])
-            for i, (title, value) in enumerate(zip(what, values, strict=True))
+            self._step(title, value, results) for title, value, results in zip(what, values, measured, strict=True)
         ]
+        return self._told(found)
+
+    def race(self, what: Sequence[str], values: Sequence[Any]) -> list[Step]:
+        """Measure each value with one draw more at a time, until it is sure to miss a limit or has had them all.
+
+        How sure, is reckoned with the spread of all candidates that have run on all draws.
+        """
+        steps: dict[int, Step] = {}
+        running = list(range(len(values)))
+        for n in range(1, self.seeds + 1):
+            measured = self._measured([values[i] for i in running], n)
+            spreads = {one: self._spread(one) for one in self.limits}
+            steps |= {
+                i: self._raced(what[i], values[i], results, spreads)
+                for i, results in zip(running, measured, strict=True)
+            }
+            running = [i for i in running if steps[i].verdict != "missed"]
+        return self._told([steps[i] for i in range(len(values))])
+
+    def _told(self, found: list[Step]) -> list[Step]:
         for step in found:
             self.steps.append(step)
             self.tell(told(step))
         return found
+
+    def _measured(self, values: Sequence[Any], seeds: int, quick: bool = False) -> list[list[Result]]:
+        """Results of each value with so many seeds."""
+        first = self.plan.scenario.seed
+        results = self.trials.measure([self.scenario(v, first + n, quick) for v in values for n in range(seeds)])
+        found = [results[i : i + seeds] for i in range(0, len(results), seeds)]
+        if seeds == self.seeds and not quick:
+            self.whole |= {_key(value): own for value, own in zip(values, found, strict=True)}
+        return found
+
+    def _spread(self, limit: Limit) -> Spread | None:
+        """Of the limit's figure, over candidates where it is defined in all draws."""
+        rows = [[result["figures"].get(limit.figure) for result in results] for results in self.whole.values()]
+        return spread([row for row in rows if None not in row])
 
     def scenario(self, value: Any, seed: int, quick: bool = False) -> Plan:
         """What is simulated of a value."""
@@ -73,6 +105,25 @@ class Search:
             return Step(what, value, len(results), (), "missed", error)
         judged = tuple(judge(one, [result["figures"][one.figure] for result in results]) for one in self.limits)
         return Step(what, value, len(results), judged, worst(judged), None)
+
+    def _raced(self, what: str, value: Any, results: Sequence[Result], spreads: Mapping[Limit, Spread | None]) -> Step:
+        """As `_step`, by the spread of others; met by its own draws alone, and all of them."""
+        own = self._step(what, value, results)
+        every = len(results) == self.seeds
+        if own.error is not None or self.seeds == 1 or (every and own.verdict == "met"):
+            return own
+        looks = self.seeds * len(self.limits)
+        judged = []
+        for one in own.judged:
+            by, values = spreads[one.limit], [result["figures"][one.limit.figure] for result in results]
+            unsure = one if every or None in values else one._replace(verdict="open")
+            judged.append(unsure if by is None else judge_by(by, one.limit, values, looks))
+        verdict = worst(judged)
+        return own._replace(judged=tuple(judged), verdict="open" if verdict == "met" else verdict)
+
+
+def _key(value: Any) -> Hashable:
+    return tuple(sorted(value.items())) if isinstance(value, Mapping) else value
 
 
 def told(step: Step) -> str:

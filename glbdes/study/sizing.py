@@ -34,7 +34,8 @@ from glbdes.world.pools import summed
 MOST_TIMES: Final = 16  # the scenario's replicas, or its load: where the search ends
 MARKS: Final = {"size": "size.json", "saturate": "saturate.json"}
 FORMAT: Final = 1
-QUICK_LOOK, FIRST_DRAW = "quick look", "first draw"
+QUICK_LOOK, FIRST_DRAW, ONE_FEWER = "quick look", "first draw", "one fewer: "
+TRIED: Final = 2  # regions that are asked for a replica on all draws, if their first draw gives hope
 WORSE: Final = 1.05  # a figure that is so many times as far from its limit, on the same draw
 
 
@@ -193,18 +194,25 @@ def _steady(plan: Plan, signals: Path | None, load: bool = True) -> Plan:
 
 def _climb(search: Search, value: Callable[[int], Any], start: int, least: int, most: int, stride: int) -> int | None:
     """The lowest rung whose `value` keeps the limits with confidence."""
+    seen: dict[int, Step] = {}  # first draws
 
-    def probe(rungs: Sequence[int]) -> list[float]:
+    def quick(rungs: Sequence[int]) -> list[float]:
         steps = search.ask([QUICK_LOOK] * len(rungs), [value(rung) for rung in rungs], 1, quick=True)
         return [mean_over(step) for step in steps]
 
+    def first(rungs: Sequence[int]) -> list[float]:
+        new = [rung for rung in rungs if rung not in seen]
+        seen.update(zip(new, search.ask([FIRST_DRAW] * len(new), [value(rung) for rung in new], 1), strict=True))
+        return [mean_over(seen[rung]) for rung in rungs]
+
     def confirm(rung: int) -> Confirmed:
-        (step,) = search.ask([FIRST_DRAW], [value(rung)], 1)
-        if mean_over(step) <= 1:  # else the mean of more is hardly within the limits with confidence
+        (over_limit,) = first([rung])
+        step = seen[rung]
+        if over_limit <= 1:  # else the mean of more is hardly within the limits with confidence
             (step,) = search.ask(["confirm"], [value(rung)], search.seeds)
         return Confirmed(step.verdict, over(step))
 
-    return ladder.lowest(probe, confirm, start, least, most, stride)
+    return ladder.lowest(quick, first, confirm, start, least, most, stride)
 
 
 def _proportional(search: Search, weights: Fleet) -> Fleet | None:
@@ -235,20 +243,40 @@ def _order(weights: Fleet, most: int) -> list[str]:
 
 def _trimmed(search: Search, fleet: Fleet) -> tuple[Fleet, tuple[Step, ...]]:
     """`fleet` less what single regions can give, and what giving one more comes to in each region."""
+    promising: list[str] = []  # regions, by what it came to when they gave one of an earlier fleet
     while True:
-        names = [name for name in fleet if fleet[name] > 1]
-        titles = [f"one fewer: {name}" for name in names]
-        smaller = [{**fleet, name: fleet[name] - 1} for name in names]
-        first = search.ask(titles, smaller, 1)
-        hopeful = sorted((i for i in range(len(names)) if mean_over(first[i]) <= 1), key=lambda i: mean_over(first[i]))
-        found = next((i for i in hopeful[:2] if _met(search, titles[i], smaller[i])), None)
-        if found is None:
-            steps = search.ask(titles, smaller, search.seeds)
-            met = [i for i in range(len(steps)) if steps[i].verdict == "met"]
+        less = {name: {**fleet, name: fleet[name] - 1} for name in fleet if fleet[name] > 1}
+        giver, first = _giver(search, less, [name for name in promising if name in less])
+        if giver is None:
+            steps = search.race([ONE_FEWER + name for name in less], [*less.values()])
+            met = {name: over(step) for name, step in zip(less, steps, strict=True) if step.verdict == "met"}
             if not met:
                 return fleet, tuple(steps)
-            found = min(met, key=lambda i: over(steps[i]))
-        fleet = smaller[found]
+            giver = min(met, key=lambda name: met[name])
+        fleet = less[giver]
+        if len(first) == len(less):
+            promising = sorted(first, key=lambda name: mean_over(first[name]))
+        promising = [*(name for name in promising if name != giver), giver]  # its next one is missed more
+
+
+def _giver(search: Search, less: Mapping[str, Fleet], promising: Sequence[str]) -> tuple[str | None, dict[str, Step]]:
+    """A region that can give a replica, if one of the most hopeful can, and what first draws say that were asked.
+
+    Of the two most `promising` regions first, and of all if neither can. Hopeful are those whose first draw keeps the
+    limits, the `TRIED` best of them.
+    """
+    first: dict[str, Step] = {}
+    tried: set[str] = set()
+    for names in (promising[:TRIED], [*less]):
+        new = [name for name in names if name not in first]
+        steps = search.ask([ONE_FEWER + name for name in new], [less[name] for name in new], 1)
+        first |= dict(zip(new, steps, strict=True))
+        hopeful = [name for name in first if mean_over(first[name]) <= 1]
+        for name in sorted(hopeful, key=lambda name: mean_over(first[name]))[:TRIED]:
+            if name not in tried and _met(search, ONE_FEWER + name, less[name]):
+                return name, first
+            tried.add(name)
+    return None, first
 
 
 def _met(search: Search, title: str, fleet: Fleet) -> bool:
