@@ -9,10 +9,11 @@ from glbdes.scenario import validate
 from glbdes.study.limits import Judged, Limit, Spread, Verdict, judge, judge_by, spread, worst
 from glbdes.study.run import Plan
 from glbdes.study.trials import Result, Trials
+from glbdes.study.varied import put_in
 
 QUICK: Final = 0.25  # of a slot's simulated seconds and of its warm-up, in quick looks
 
-Fleet = Mapping[str, int]  # replicas of each region that is varied
+Fleet = Mapping[str, int]  # replicas of each region or pool that is varied
 Tell = Callable[[str], None]
 
 
@@ -89,8 +90,7 @@ class Search:
         document = self.plan.scenario.model_dump()
         document["seed"] = seed
         if isinstance(value, Mapping):
-            for name, replicas in value.items():
-                document["regions"][name]["replicas"] = replicas
+            put_in(document, value)
         else:
             document["workload"]["load_scale"] = value
         if quick:

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from glbdes.base import seals
 from glbdes.base.files import put
-from glbdes.errors import ScenarioError, brief, nearest
+from glbdes.errors import ScenarioError
 from glbdes.scenario import Scenario, validate
 from glbdes.scenario.sizes import MOST_REPLICAS
 from glbdes.study import ladder, run, written
@@ -27,6 +27,7 @@ from glbdes.study.limits import parse
 from glbdes.study.run import Plan
 from glbdes.study.search import Fleet, Search, Step, Tell, mean_over, over
 from glbdes.study.trials import trials
+from glbdes.study.varied import varied
 from glbdes.units import NS_PER_S
 from glbdes.world import build
 from glbdes.world.pools import summed
@@ -67,7 +68,7 @@ def size(
     allow_policy: str | Sequence[str] = (),
     tell: Tell | None = None,
 ) -> Answer:
-    """The smallest fleet of the regions in `vary` ("regions.*.replicas") that keeps the limits `until`.
+    """The smallest fleet of the regions or pools in `vary` ("regions.*.replicas") that keeps the limits `until`.
 
     Kept with confidence: by the whole 95 % interval of the mean over `seeds` draws of requests, the same for all
     fleets. Everything goes to the folder `out`, by default NAME-size in runs/; called again it goes on where it was.
@@ -77,12 +78,11 @@ def size(
     begin_s = time.perf_counter()
     at = None if signals is None else Path(signals)
     plan = _plan(source, policy, overrides, allow_policy)
-    names = _varied(vary, plan.scenario)
+    weights = varied(vary, plan.scenario)
     asked = parse(until, plan.scenario)
     _check_seeds(seeds)
     plan = _steady(plan, at)
     folder = Path(out) if out is not None else Path("runs") / f"{plan.scenario.name}-size"
-    weights = {name: plan.scenario.regions[name].replicas or plan.scenario.fleet.replicas or 1 for name in names}
     with trials(folder, at, workers, "search") as measured:
         search = Search(plan, asked, seeds, measured, tell or (lambda text: None))
         fleet = _proportional(search, weights)
@@ -148,27 +148,6 @@ def _plan(
 def _check_seeds(seeds: int) -> None:
     if not 1 <= seeds <= 1000:
         raise ScenarioError(f"--seeds {seeds}: must be >= 1 and <= 1000")
-
-
-def _varied(vary: Sequence[str], scenario: Scenario) -> list[str]:
-    """The regions that `vary` names. Raises `ScenarioError` with everything else in it."""
-    found: dict[str, None] = {}
-    problems = [] if vary else ["--vary: nothing to vary; e.g. regions.*.replicas"]
-    for text in vary:
-        parts = text.strip().split(".")
-        if len(parts) != 3 or parts[0] != "regions" or parts[2] != "replicas":
-            problems.append(f"--vary '{brief(text)}': must be regions.*.replicas or regions.NAME.replicas")
-        elif parts[1] == "*":
-            found |= dict.fromkeys(scenario.regions)
-        elif parts[1] not in scenario.regions:
-            problems.append(f"--vary '{brief(text)}': no such region{nearest(parts[1], scenario.regions)}")
-        else:
-            found[parts[1]] = None
-    pooled = [name for name in found if name in scenario.regions and scenario.regions[name].pools]
-    problems += [f"--vary: regions.{name} has pools, whose replicas are not varied" for name in pooled]
-    if problems:
-        raise ScenarioError(problems)
-    return [name for name in scenario.regions if name in found]
 
 
 def _steady(plan: Plan, signals: Path | None, load: bool = True) -> Plan:

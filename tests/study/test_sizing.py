@@ -304,7 +304,9 @@ def test_it_says_so_if_less_load_does_worse(values: list[float], said: int) -> N
 @pytest.mark.parametrize(
     ("vary", "until", "said"),
     [
-        ("regions.*.replica", "ttft_p99_s <= 1", "must be regions.*.replicas or regions.NAME.replicas"),
+        ("regions.*.replica", "ttft_p99_s <= 1", "must be regions.*.replicas, regions.NAME.replicas or"),
+        ("regions.here.pools.0.replicas", "ttft_p99_s <= 1", "no such pool; regions.here has 0, counted from 0"),
+        ("regions.here.pools.replicas", "ttft_p99_s <= 1", "must be regions.*.replicas, regions.NAME.replicas or"),
         ("regions.hers.replicas", "ttft_p99_s <= 1", "no such region; did you mean 'here'?"),
         ("regions.*.replicas", "ttft_p9_s <= 1", "no such figure 'ttft_p9_s'; did you mean 'ttft_p99_s'?"),
         ("regions.*.replicas", "ttft_p99_s < 1", "must be FIGURE <= NUMBER or FIGURE >= NUMBER"),

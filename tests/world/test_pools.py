@@ -14,8 +14,10 @@ from glbdes.policy.norms import leader
 from glbdes.policy.simplex import Burden
 from glbdes.records import optimum_figures
 from glbdes.scenario import load
+from glbdes.scenario.pools import labels
 from glbdes.study import Run
 from glbdes.study.sizing import size
+from glbdes.study.varied import varied
 from glbdes.world import World, awake
 from glbdes.world.build import build
 from glbdes.world.pools import summed
@@ -303,6 +305,38 @@ def test_a_gateway_without_the_model_of_a_class_is_told(mixed: Path) -> None:
         world_of(mixed, "regions.here.pools.1.model=8b", 'gateways.west.regions=["here"]', "dispatch.overload=allow")
 
 
-def test_replicas_of_pools_are_not_varied(mixed: Path) -> None:
-    with pytest.raises(ScenarioError, match=r"--vary: regions.here has pools, whose replicas are not varied"):
-        size(mixed, vary=["regions.*.replicas"], until=["ttft_p99_s <= 1"])
+def test_pools_are_sized_as_regions_of_their_own_would_be(mixed: Path, apart: Path, tmp_path: Path) -> None:
+    """Pools of other models, which compete for nothing; every step of the search is the same."""
+    found = [
+        size(path, ["regions.*.replicas"], ["ttft_p99_s <= 0.6"], seeds=2, policy="nearest", out=tmp_path / path.stem)
+        for path in (mixed, apart)
+    ]
+    ours, theirs = (
+        [
+            ({str(name).replace(".", "_"): n for name, n in step.value.items()}, step.verdict, *step.judged[:1])
+            for step in one.steps
+        ]
+        for one in found
+    )
+    assert repr(ours) == repr(theirs)
+    assert isinstance(found[0].value, dict)
+    assert [*found[0].value] == ["here.small", "here.large", "there.small", "there.large"]
+    chosen, _ = load(tmp_path / "mixed" / "size.toml")
+    assert {place: pool.replicas for place, pool in labels(chosen).items()} == found[0].value
+
+
+def test_single_pools_are_varied_and_the_others_stay(alike: Path, tmp_path: Path) -> None:
+    plan = load(alike)[0]
+    assert varied(["regions.here.pools.2.replicas"], plan) == {"here.more": 1}
+    assert varied(["regions.here.replicas"], plan) == {"here.small": 2, "here.more": 1, "here.large": 1}
+    with pytest.raises(ScenarioError, match=r"'regions.here.pools.3.replicas': no such pool; regions.here has 3"):
+        varied(["regions.here.pools.3.replicas"], plan)
+    with pytest.raises(ScenarioError, match=r"'regions.hers.pools.0.replicas': no such region; did you mean 'here'"):
+        varied(["regions.hers.pools.0.replicas"], plan)
+    keys = [f"regions.here.pools.{n}.replicas" for n in (0, 2)]
+    answer = size(alike, keys, ["regions.here.utilisation <= 0.9"], seeds=2, out=tmp_path / "out")
+    assert isinstance(answer.value, dict)
+    assert [*answer.value] == ["here.small", "here.more"]
+    chosen = labels(load(tmp_path / "out" / "size.toml")[0])
+    assert {place: chosen[place].replicas for place in answer.value} == answer.value
+    assert chosen["there.small"].replicas == 2
