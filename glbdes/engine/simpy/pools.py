@@ -43,12 +43,17 @@ class Alike:
             return self.pools[0]
         tokens = request.prompt + request.output
         able = [pool for pool in self.pools if tokens <= pool.room_tokens] or self.pools
-        replicas = next(found for found in map(list, (map(count, able) for count in COUNTS)) if any(found))
-        there = [(pool, n * pool.pool.max_batch) for pool, n in zip(able, replicas, strict=True) if n > 0]
-        if self.in_order:
-            free = [(pool, places) for pool, places in there if pool.population < places]
-            there = free[:1] or there
-        return min(there, key=lambda one: one[0].population / one[1])[0]
+        for count in COUNTS:
+            loads = {}
+            for pool in able:
+                places = count(pool) * pool.pool.max_batch
+                if self.in_order and pool.population < places:
+                    return pool
+                if places > 0:
+                    loads[pool] = pool.population / places
+            if loads:
+                return min(loads, key=loads.__getitem__)
+        raise AssertionError("there is one of each pool at least")
 
 
 COUNTS: Final = (Region.ready, lambda pool: pool.awake, lambda pool: 1)  # of replicas, in the order of preference
