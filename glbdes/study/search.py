@@ -6,10 +6,14 @@ from typing import Any, Final, NamedTuple
 
 from glbdes.errors import brief
 from glbdes.scenario import validate
+from glbdes.study import ladder
+from glbdes.study.ladder import Confirmed
 from glbdes.study.limits import Judged, Limit, Spread, Verdict, judge, judge_by, spread, worst
 from glbdes.study.run import Plan
 from glbdes.study.trials import Result, Trials
 
+MOST_TIMES: Final = 16  # the scenario's replicas, or its load: where a search ends
+QUICK_LOOK, FIRST_DRAW = "quick look", "first draw"
 QUICK: Final = 0.25  # of a slot's simulated seconds and of its warm-up, in quick looks
 
 Fleet = Mapping[str, int]  # replicas of each region that is varied
@@ -63,6 +67,10 @@ class Search:
             }
             running = [i for i in running if steps[i].verdict != "missed"]
         return self._told([steps[i] for i in range(len(values))])
+
+    def utilisation(self, fleet: Fleet, region: str) -> float:
+        """How busy `region` was in the first draw of a fleet that ran on all draws."""
+        return self.whole[_key(fleet)][0]["figures"][f"regions.{region}.utilisation"] or 0.0
 
     def _told(self, found: list[Step]) -> list[Step]:
         for step in found:
@@ -120,6 +128,29 @@ class Search:
             judged.append(unsure if by is None else judge_by(by, one.limit, values, looks))
         verdict = worst(judged)
         return own._replace(judged=tuple(judged), verdict="open" if verdict == "met" else verdict)
+
+
+def climb(search: Search, value: Callable[[int], Any], start: int, least: int, most: int, stride: int) -> int | None:
+    """The lowest rung whose `value` keeps the limits with confidence."""
+    seen: dict[int, Step] = {}  # first draws
+
+    def quick(rungs: Sequence[int]) -> list[float]:
+        steps = search.ask([QUICK_LOOK] * len(rungs), [value(rung) for rung in rungs], 1, quick=True)
+        return [mean_over(step) for step in steps]
+
+    def first(rungs: Sequence[int]) -> list[float]:
+        new = [rung for rung in rungs if rung not in seen]
+        seen.update(zip(new, search.ask([FIRST_DRAW] * len(new), [value(rung) for rung in new], 1), strict=True))
+        return [mean_over(seen[rung]) for rung in rungs]
+
+    def confirm(rung: int) -> Confirmed:
+        (over_limit,) = first([rung])
+        step = seen[rung]
+        if over_limit <= 1:  # else the mean of more is hardly within the limits with confidence
+            (step,) = search.ask(["confirm"], [value(rung)], search.seeds)
+        return Confirmed(step.verdict, over(step))
+
+    return ladder.lowest(quick, first, confirm, start, least, most, stride)
 
 
 def _key(value: Any) -> Hashable:
