@@ -16,10 +16,11 @@ from glbdes import scenario
 from glbdes.base import seals
 from glbdes.cli.main import main
 from glbdes.errors import RecordsError, ScenarioError
-from glbdes.study import fleets, ladder, limits, sizing
+from glbdes.study import fleets, ladder, limits, sizing, trials
 from glbdes.study.ladder import Confirmed
 from glbdes.study.limits import Limit, judge
 from glbdes.study.search import Search, Step
+from glbdes.world import build
 from tests.runs import little
 
 P99 = Limit("ttft_p99_s", True, 0.5)
@@ -161,6 +162,39 @@ def test_asked_again_it_simulates_nothing_and_says_the_same(sized: sizing.Answer
     with pytest.raises(RecordsError, match="delete it to simulate it again"):
         sizing.size(file, ["regions.*.replicas"], ["ttft_p99_s <= 0.15"], seeds=2, out=sized.path)
     lost.unlink()
+
+
+def test_any_number_of_workers_finds_the_same_in_the_same_steps(
+    sized: sizing.Answer, file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    found = sizing.size(
+        file, ["regions.*.replicas"], ["ttft_p99_s <= 0.15", "rejected <= 0"], seeds=2, out=out, workers=2
+    )
+    assert (found.value, str(found.steps), found.simulated) == (sized.value, str(sized.steps), sized.simulated)
+    assert (out / "steps.csv").read_bytes() == (sized.path / "steps.csv").read_bytes()
+
+
+def test_draws_are_shared_by_fleets_alone(file: Path) -> None:
+    """Requests are drawn anew where anything but replicas differs, and are those that a run of its own would draw."""
+    plan = sizing._steady(sizing._plan(file, None, (), ()), None)
+    search = Search(plan, (P99,), 2, None, print)  # type: ignore[arg-type]
+    plans = [search.scenario({"here": n}, seed) for n in (1, 2) for seed in (7, 8)] + [search.scenario(0.5, 7)]
+    worlds = [build.build(one.scenario, one.folder) for one in plans]
+    try:
+        found = [trials._drawn(one.scenario, world) for one, world in zip(plans, worlds, strict=True)]
+        drawn = [[world.requests(slot) for slot in range(world.slots)] for world in found]
+        kept = trials._KEPT.bytes
+        for ours, world in zip(drawn, worlds, strict=True):
+            for slot, one in enumerate(ours):
+                assert np.array_equal(one.arrival_ns, world.requests(slot).arrival_ns)
+                assert np.array_equal(one.output_tokens, world.requests(slot).output_tokens)
+        for world in found[:2]:
+            _ = [world.requests(slot) for slot in range(world.slots)]
+        assert trials._KEPT.bytes == kept
+        assert len(trials._KEPT._slots) == 3 * worlds[0].slots  # two seeds, and another load
+    finally:
+        trials._KEPT.clear()
 
 
 def test_the_largest_load_keeps_the_limits_and_a_little_more_does_not(file: Path, tmp_path: Path) -> None:
