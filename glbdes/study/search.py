@@ -41,7 +41,7 @@ class Search:
     trials: Trials
     tell: Tell
     steps: list[Step] = field(default_factory=list)
-    whole: dict[Hashable, list[Result]] = field(default_factory=dict)  # of candidates that ran on all draws
+    ran: dict[Hashable, list[Result]] = field(default_factory=dict)  # full runs of each candidate, by draw
 
     def ask(self, what: Sequence[str], values: Sequence[Any], seeds: int, quick: bool = False) -> list[Step]:
         """Measure each value with so many seeds, and say what the limits make of it."""
@@ -54,13 +54,13 @@ class Search:
     def race(self, what: Sequence[str], values: Sequence[Any]) -> list[Step]:
         """Measure each value with one draw more at a time, until it is sure to miss a limit or has had them all.
 
-        How sure, is reckoned with the spread of all candidates that have run on all draws.
+        How sure, is reckoned with the spread of all candidates that have run on the same draws, from two draws on.
         """
         steps: dict[int, Step] = {}
         running = list(range(len(values)))
         for n in range(1, self.seeds + 1):
             measured = self._measured([values[i] for i in running], n)
-            spreads = {one: self._spread(one) for one in self.limits}
+            spreads = {one: self._spread(one, n) for one in self.limits}
             steps |= {
                 i: self._raced(what[i], values[i], results, spreads)
                 for i, results in zip(running, measured, strict=True)
@@ -69,8 +69,8 @@ class Search:
         return self._told([steps[i] for i in range(len(values))])
 
     def utilisation(self, fleet: Fleet, region: str) -> float:
-        """How busy `region` was in the first draw of a fleet that ran on all draws."""
-        return self.whole[_key(fleet)][0]["figures"][f"regions.{region}.utilisation"] or 0.0
+        """How busy `region` was in the first draw of a fleet that has been measured."""
+        return self.ran[_key(fleet)][0]["figures"][f"regions.{region}.utilisation"] or 0.0
 
     def _told(self, found: list[Step]) -> list[Step]:
         for step in found:
@@ -83,14 +83,15 @@ class Search:
         first = self.plan.scenario.seed
         results = self.trials.measure([self.scenario(v, first + n, quick) for v in values for n in range(seeds)])
         found = [results[i : i + seeds] for i in range(0, len(results), seeds)]
-        if seeds == self.seeds and not quick:
-            self.whole |= {_key(value): own for value, own in zip(values, found, strict=True)}
+        for value, own in zip(values, found, strict=True):
+            if not quick and len(own) > len(self.ran.get(_key(value), ())):
+                self.ran[_key(value)] = own
         return found
 
-    def _spread(self, limit: Limit) -> Spread | None:
-        """Of the limit's figure, over candidates where it is defined in all draws."""
-        rows = [[result["figures"].get(limit.figure) for result in results] for results in self.whole.values()]
-        return spread([row for row in rows if None not in row])
+    def _spread(self, limit: Limit, draws: int) -> Spread | None:
+        """Of the limit's figure, over candidates that ran on so many draws and have it in all of them."""
+        rows = [[one["figures"].get(limit.figure) for one in own[:draws]] for own in self.ran.values()]
+        return spread([row for row in rows if len(row) == draws and None not in row])
 
     def scenario(self, value: Any, seed: int, quick: bool = False) -> Plan:
         """What is simulated of a value."""
