@@ -222,7 +222,9 @@ class Drawn(Search):
             return [{"figures": figures(fleet, draw), "error": None} for fleet, draw in plans]
 
         def figures(fleet: Mapping[str, int], draw: int) -> dict[str, float]:
-            return {"ttft_p99_s": figure(fleet, draw)} | {f"regions.{g}.utilisation": 1 / n for g, n in fleet.items()}
+            return {"ttft_p99_s": figure(fleet, draw)} | {
+                f"regions.{g}.utilisation": 1 / (n + 1) for g, n in fleet.items()
+            }
 
         world = SimpleNamespace(scenario=SimpleNamespace(seed=0))
         super().__init__(world, (P99,), seeds, SimpleNamespace(measure=measure), lambda text: None)  # type: ignore[arg-type]
@@ -320,18 +322,25 @@ def test_of_fleets_that_are_said_to_miss_or_to_keep_a_limit_one_in_twenty_at_mos
     assert runs < 0.95 * all_runs
 
 
-def test_a_fleet_just_at_the_limit_is_called_missed_once_in_forty_times_at_most_however_often_it_is_looked_at() -> None:
+@pytest.mark.parametrize(("common", "louder"), [(0.003, 1.0), (0.009, 1.0), (0.018, 1.0), (0.003, 1.5)])
+def test_a_fleet_just_at_the_limit_is_seldom_called_missed_however_often_it_is_looked_at(
+    common: float, louder: float
+) -> None:
     """The promise itself, where it is the hardest to keep: a mean that is the limit, an interval after each draw."""
-    rng, called, times = np.random.default_rng(12), 0, 4000
+    rng, called, times = np.random.default_rng(12), 0, 1500
+    racers = {"a": 0.5} | dict.fromkeys("bcdefgh", 0.52)
     for _ in range(times):
-        values = {str(f): 0.46 + rng.normal(0, 0.003) + rng.normal(0, 0.009, 3) for f in range(1, 5)}
-        shifts, own = rng.normal(0, 0.003, 3), rng.normal(0.5, 0.009, 3)
-        search = Drawn(
-            lambda fleet, draw, v=values, s=shifts, o=own: float(v.get(str(fleet["a"]), o)[draw] + s[draw]), 3
-        )
-        search.ask(["confirm"] * 4, [{"a": f} for f in range(1, 5)], 3)
-        called += search.race(["own"], [{"a": 9}])[0].verdict == "missed"
-    assert called / times <= 0.025 + 3 * np.sqrt(0.025 * 0.975 / times)
+        rest = {(name, draw): rng.normal(0, 0.009 * louder) for name in racers for draw in range(3)}
+        shifts, quiet = rng.normal(0, common, 3), rng.normal(0.46, 0.009, (5, 3))
+
+        def figure(fleet: Mapping[str, int], draw: int, r: Any = rest, s: Any = shifts, q: Any = quiet) -> float:
+            (name, n) = next(iter(fleet.items()))
+            return float(s[draw] + (racers[name] + r[name, draw] if name in racers else q[n, draw]))
+
+        search = Drawn(figure, 3)
+        search.ask(["confirm"] * 5, [{"quiet": n} for n in range(5)], 3)
+        called += search.race([*racers], [{name: 1} for name in racers])[0].verdict == "missed"
+    assert called / times <= 0.05
 
 
 @pytest.mark.parametrize(("values", "said"), [([0.9, 0.7, 0.5], 0), ([0.9, 0.92, 0.5], 0), ([0.5, 0.7, 0.4], 1)])
