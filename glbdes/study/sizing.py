@@ -8,35 +8,30 @@ far as the draws tell.
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import pairwise
 from math import log
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from glbdes.base import seals
 from glbdes.base.files import put
 from glbdes.errors import ScenarioError
 from glbdes.scenario import Scenario, validate
-from glbdes.scenario.sizes import MOST_REPLICAS
-from glbdes.study import ladder, run, written
-from glbdes.study.ladder import Confirmed
+from glbdes.study import fleets, run, written
 from glbdes.study.limits import parse
 from glbdes.study.run import Plan
-from glbdes.study.search import Fleet, Search, Step, Tell, mean_over, over
+from glbdes.study.search import FIRST_DRAW, MOST_TIMES, QUICK_LOOK, Fleet, Search, Step, Tell, climb, mean_over
 from glbdes.study.trials import trials
 from glbdes.study.varied import varied
 from glbdes.units import NS_PER_S
 from glbdes.world import build
 from glbdes.world.pools import summed
 
-MOST_TIMES: Final = 16  # the scenario's replicas, or its load: where the search ends
 MARKS: Final = {"size": "size.json", "saturate": "saturate.json"}
 FORMAT: Final = 1
-QUICK_LOOK, FIRST_DRAW, ONE_FEWER = "quick look", "first draw", "one fewer: "
-TRIED: Final = 2  # regions that are asked for a replica on all draws, if their first draw gives hope
 WORSE: Final = 1.05  # a figure that is so many times as far from its limit, on the same draw
 
 
@@ -68,10 +63,33 @@ def size(
     allow_policy: str | Sequence[str] = (),
     tell: Tell | None = None,
 ) -> Answer:
-    """The smallest fleet of the regions or pools in `vary` ("regions.*.replicas") that keeps the limits `until`.
+    """The smallest fleet of regions or pools that keeps limits, with confidence: by the 95 % interval over draws.
 
-    Kept with confidence: by the whole 95 % interval of the mean over `seeds` draws of requests, the same for all
-    fleets. Everything goes to the folder `out`, by default NAME-size in runs/; called again it goes on where it was.
+    Parameters
+    ----------
+    source
+        A file, a shipped scenario by its name ("llm10"), or a `Scenario` (`glbdes.scenario`).
+    vary
+        Whose replicas: "regions.*.replicas", of single regions, or of pools ("regions.utah.pools.0.replicas").
+    until
+        Limits such as "ttft_p99_s <= 0.5"; all are to be kept.
+    seeds
+        Draws of requests, the same for all candidates.
+    out
+        The folder for what is found; default: the scenario's name and "-size" in runs/. Called again with it, the
+        search goes on where it was.
+    workers
+        Processes at a time; more than one needs `if __name__ == "__main__":` in a script that calls this.
+    overrides
+        `key.path=value` settings of any key, in order.
+    policy
+        Instead of the scenario's.
+    signals
+        A file or folder to take signals from instead of the scenario's.
+    allow_policy
+        Installed packages, or addresses, whose policies may run.
+    tell
+        Called with a line after each step.
 
     Raises a `GlbdesError` for what cannot be asked or simulated.
     """
@@ -85,10 +103,10 @@ def size(
     folder = Path(out) if out is not None else Path("runs") / f"{plan.scenario.name}-size"
     with trials(folder, at, workers, "search") as measured:
         search = Search(plan, asked, seeds, measured, tell or (lambda text: None))
-        fleet = _proportional(search, weights)
+        fleet = fleets.proportional(search, weights)
         fewer: tuple[Step, ...] = ()
         if fleet is not None:
-            fleet, fewer = _trimmed(search, fleet)
+            fleet, fewer = fleets.trimmed(search, fleet)
         answer = _answer(search, "size", fleet, fewer, folder, begin_s)
         _write(answer, search, list(vary))
     return answer
@@ -108,7 +126,36 @@ def saturate(
     allow_policy: str | Sequence[str] = (),
     tell: Tell | None = None,
 ) -> Answer:
-    """The largest `workload.load_scale`, to the share `within`, that keeps the limits `until`; else as `size`."""
+    """The largest `workload.load_scale` that keeps limits, with confidence: by the 95 % interval of the mean of draws.
+
+    Parameters
+    ----------
+    source
+        A file, a shipped scenario by its name ("llm10"), or a `Scenario` (`glbdes.scenario`).
+    until
+        Limits such as "ttft_p99_s <= 0.5"; all are to be kept.
+    within
+        To which share of the load it is found.
+    seeds
+        Draws of requests, the same for all candidates.
+    out
+        The folder for what is found; default: the scenario's name and "-saturate" in runs/. Called again with it, the
+        search goes on where it was.
+    workers
+        Processes at a time; more than one needs `if __name__ == "__main__":` in a script that calls this.
+    overrides
+        `key.path=value` settings of any key, in order.
+    policy
+        Instead of the scenario's.
+    signals
+        A file or folder to take signals from instead of the scenario's.
+    allow_policy
+        Installed packages, or addresses, whose policies may run.
+    tell
+        Called with a line after each step.
+
+    Raises a `GlbdesError` for what cannot be asked or simulated.
+    """
     begin_s = time.perf_counter()
     at = None if signals is None else Path(signals)
     plan = _plan(source, policy, overrides, allow_policy)
@@ -128,7 +175,7 @@ def saturate(
     with trials(folder, at, workers, "search") as measured:
         search = Search(plan, asked, seeds, measured, tell or (lambda text: None))
         reach = int(log(MOST_TIMES) / rung)
-        found = _climb(search, scale, 0, -reach, 2 * reach, max(1, round(log(1.2) / rung)))
+        found = climb(search, scale, 0, -reach, 2 * reach, max(1, round(log(1.2) / rung)))
         more = tuple(search.ask(["a little more"], [scale(found - 1)], seeds)) if found is not None else ()
         answer = _answer(search, "saturate", None if found is None else scale(found), more, folder, begin_s)
         _write(answer, search, ["workload.load_scale"])
@@ -169,97 +216,6 @@ def _steady(plan: Plan, signals: Path | None, load: bool = True) -> Plan:
                 gateway["rate_per_s"] = float(gateway["load"] * capacity[gateway["home"] or name])
                 gateway["load"] = None
     return replace(plan, scenario=validate(document))
-
-
-def _climb(search: Search, value: Callable[[int], Any], start: int, least: int, most: int, stride: int) -> int | None:
-    """The lowest rung whose `value` keeps the limits with confidence."""
-    seen: dict[int, Step] = {}  # first draws
-
-    def quick(rungs: Sequence[int]) -> list[float]:
-        steps = search.ask([QUICK_LOOK] * len(rungs), [value(rung) for rung in rungs], 1, quick=True)
-        return [mean_over(step) for step in steps]
-
-    def first(rungs: Sequence[int]) -> list[float]:
-        new = [rung for rung in rungs if rung not in seen]
-        seen.update(zip(new, search.ask([FIRST_DRAW] * len(new), [value(rung) for rung in new], 1), strict=True))
-        return [mean_over(seen[rung]) for rung in rungs]
-
-    def confirm(rung: int) -> Confirmed:
-        (over_limit,) = first([rung])
-        step = seen[rung]
-        if over_limit <= 1:  # else the mean of more is hardly within the limits with confidence
-            (step,) = search.ask(["confirm"], [value(rung)], search.seeds)
-        return Confirmed(step.verdict, over(step))
-
-    return ladder.lowest(quick, first, confirm, start, least, most, stride)
-
-
-def _proportional(search: Search, weights: Fleet) -> Fleet | None:
-    """The smallest fleet in proportion to `weights`, replicas given one by one to whom most is due, that will do."""
-    order = _order(weights, MOST_TIMES * sum(weights.values()))
-    start = sum(weights.values())
-
-    def fleet(replicas: int) -> Fleet:
-        found = dict.fromkeys(weights, 1)
-        for name in order[: replicas - len(weights)]:
-            found[name] += 1
-        return found
-
-    most = min(len(weights) + len(order), MOST_REPLICAS)
-    rung = _climb(search, fleet, start, len(weights), most, max(1, start // 5))
-    return None if rung is None else fleet(rung)
-
-
-def _order(weights: Fleet, most: int) -> list[str]:
-    """Whose turn it is, after one each: the largest weight / (2 replicas + 1), as seats are given by Sainte-Lague."""
-    have, order = dict.fromkeys(weights, 1), []
-    for _ in range(most - len(weights)):
-        due = max(have, key=lambda name: weights[name] / (2 * have[name] + 1))
-        have[due] += 1
-        order.append(due)
-    return order
-
-
-def _trimmed(search: Search, fleet: Fleet) -> tuple[Fleet, tuple[Step, ...]]:
-    """`fleet` less what single regions can give, and what giving one more comes to in each region."""
-    promising: list[str] = []  # regions, by what it came to when they gave one of an earlier fleet
-    while True:
-        less = {name: {**fleet, name: fleet[name] - 1} for name in fleet if fleet[name] > 1}
-        giver, first = _giver(search, less, [name for name in promising if name in less])
-        if giver is None:
-            steps = search.race([ONE_FEWER + name for name in less], [*less.values()])
-            met = {name: over(step) for name, step in zip(less, steps, strict=True) if step.verdict == "met"}
-            if not met:
-                return fleet, tuple(steps)
-            giver = min(met, key=lambda name: met[name])
-        fleet = less[giver]
-        if len(first) == len(less):
-            promising = sorted(first, key=lambda name: mean_over(first[name]))
-        promising = [*(name for name in promising if name != giver), giver]  # its next one is missed more
-
-
-def _giver(search: Search, less: Mapping[str, Fleet], promising: Sequence[str]) -> tuple[str | None, dict[str, Step]]:
-    """A region that can give a replica, if one of the most hopeful can, and what first draws say that were asked.
-
-    Of the two most `promising` regions first, and of all if neither can. Hopeful are those whose first draw keeps the
-    limits, the `TRIED` best of them.
-    """
-    first: dict[str, Step] = {}
-    tried: set[str] = set()
-    for names in (promising[:TRIED], [*less]):
-        new = [name for name in names if name not in first]
-        steps = search.ask([ONE_FEWER + name for name in new], [less[name] for name in new], 1)
-        first |= dict(zip(new, steps, strict=True))
-        hopeful = [name for name in first if mean_over(first[name]) <= 1]
-        for name in sorted(hopeful, key=lambda name: mean_over(first[name]))[:TRIED]:
-            if name not in tried and _met(search, ONE_FEWER + name, less[name]):
-                return name, first
-            tried.add(name)
-    return None, first
-
-
-def _met(search: Search, title: str, fleet: Fleet) -> bool:
-    return search.ask([title], [fleet], search.seeds)[0].verdict == "met"
 
 
 def _answer(

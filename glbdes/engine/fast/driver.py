@@ -252,9 +252,8 @@ class Engine(ABC):
 class Arrivals(NamedTuple):
     """A chunk of dispatched requests."""
 
-    rows: Ints  # [n, 7]
-    by_region: Ints  # [n] their indices, by region
-    first: Ints  # [r + 1] where each region's begin in `by_region`
+    rows: Ints  # [n, 7] by (region, due, id)
+    first: Ints  # [r + 1] where each region's begin
 
 
 class Alone(Engine):
@@ -275,11 +274,13 @@ class Alone(Engine):
             rows = rows_of(requests, low, high)
             region = np.empty(len(rows), dtype=np.int16)
             fast_dispatch.choose_all(self.rules, rows, requests.uniform[low:high], region)
+            last_ns = int(rows[-1, fast_dispatch.ARRIVAL_NS])
             counts = np.bincount(region, minlength=self.world.regions)
-            begins = np.concatenate([[0], np.cumsum(counts)])
-            self.new = Arrivals(rows, np.argsort(region, kind="stable"), begins)
+            order = stable_order(rows[:, DUE_NS])  # ids climb, so a stable sort by time sorts by (time, id)
+            order = order[np.argsort(region[order], kind="stable")]
+            self.new = Arrivals(np.take(rows, order, axis=0), np.concatenate([[0], np.cumsum(counts)]))
             if high < last:
-                yield self.advance_to(int(rows[-1, fast_dispatch.ARRIVAL_NS]), physics.REPLICA)
+                yield self.advance_to(last_ns, physics.REPLICA)
 
     def advance_to(self, now: int, kind: int) -> list[NDArray[Any]]:
         ways = self.pool.map if self.pool is not None else map
@@ -291,10 +292,11 @@ class Alone(Engine):
         """State i up to (now, kind). Threads share nothing but `self.new`, which they read."""
         coming, r = self.coming[i], self.parts[i][0]
         if self.new is not None:
-            rows = np.take(self.new.rows, self.new.by_region[self.new.first[r] : self.new.first[r + 1]], axis=0)
-            rows = np.concatenate([coming, rows]) if len(coming) else rows
-            # Ids climb from chunk to chunk, so a stable sort by time sorts by (time, id).
-            coming = np.take(rows, stable_order(rows[:, DUE_NS]), axis=0)
+            rows = self.new.rows[self.new.first[r] : self.new.first[r + 1]]
+            if len(coming) and len(rows):  # ids climb from chunk to chunk, too
+                rows = np.concatenate([coming, rows])
+                rows = np.take(rows, stable_order(rows[:, DUE_NS]), axis=0)
+            coming = rows if len(rows) else coming
         self.states[i] = state = with_room(self.states[i], len(coming))
         done = fast_dispatch.advance_alone(state, coming, r, now, kind)
         self.coming[i] = coming[done:].copy()
