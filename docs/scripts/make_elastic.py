@@ -3,7 +3,8 @@
     python docs/scripts/make_elastic.py [FOLDER]
 
 A day of llm10, twenty simulated minutes of each hour, so that a wake-up of half a minute is short in it, under four
-rules of scaling and three policies. Summaries are kept in FOLDER, by default runs/elastic, and not simulated again.
+rules of scaling and three policies, with three draws of requests each, of which means are told and drawn. Figures of
+runs are kept in FOLDER, by default runs/elastic, and not simulated again.
 """
 
 import json
@@ -21,15 +22,16 @@ from glbdes.scenario import load
 from glbdes.world.build import build
 
 FIGURE = Path(__file__).resolve().parents[1] / "figures/elastic.svg"
+HOST_SLEEP_W = 29.0
+SEEDS = (1, 2, 3)
 COMMON = (
     "time.slots=24",
     "time.simulated_s_per_slot=1200.0",
     "time.max_events=100000000",
     "records.requests=none",
     "records.attribution=active",
-    "serving.scheduler=prefill_first",
     "fleet.wake_s=30.0",
-    "fleet.host_sleep_w=29.0",
+    f"fleet.host_sleep_w={HOST_SLEEP_W}",
 )
 PACK = ("serving.replica_choice=pack",)
 RULES = {
@@ -42,19 +44,23 @@ RULES = {
 POLICIES = ("nearest", "cost", "eglb_simplex")
 
 
-def measured(folder: Path, rule: str, policy: str) -> dict[str, Any]:
+def measured(folder: Path, rule: str, policy: str, seed: int) -> dict[str, Any]:
     """The figures of a run that the table tells."""
-    kept = folder / f"{rule.replace(', ', '_')}_{policy}.json"
+    kept = folder / f"{rule.replace(', ', '_')}_{policy}_seed{seed}.json"
     if not kept.exists():
-        run = glbdes.simulate("llm10", policy=policy, engine="fast", overrides=(*COMMON, *RULES[rule]))
+        run = glbdes.simulate("llm10", policy=policy, engine="fast", seed=seed, overrides=(*COMMON, *RULES[rule]))
         slots, summary = run.slots, run.summary
-        totals = summary["totals"]
+        totals, replicas = summary["totals"], 2 * slots["region"].nunique()
+        awake = float(slots.groupby("slot").awake.sum().mean())
+        asleep_kwh = slots.sleep_kwh.sum() + HOST_SLEEP_W / 1000 * (replicas - awake) * slots["slot"].nunique()
         found = {
             "rule": rule,
             "policy": policy,
+            "seed": seed,
             "IT kWh": totals["it_kwh"],
             "unattributed": totals["unattributed_kwh"] / totals["it_kwh"],
-            "asleep": float((slots.sleep_kwh.sum()) / totals["it_kwh"]),
+            "asleep": float(asleep_kwh / totals["it_kwh"]),
+            "awake": awake,
             "cost, USD": totals["cost_usd"],
             "carbon, kg": totals["carbon_kg"],
             "largest carbon, kg": float(slots.groupby("region", observed=True).carbon_kg.sum().max()),
@@ -64,7 +70,6 @@ def measured(folder: Path, rule: str, policy: str) -> dict[str, Any]:
             "p99 TTFT, s": summary["latency_s"]["ttft"]["p99"],
             "SLO, interactive": summary["slo"]["interactive"]["all"],
             "objective, USD": summary["objective_usd"],
-            "awake": float(slots.groupby("slot").awake.sum().mean()),
             "wakes": int(slots.wakes.sum()),
             "failed": summary["requests"]["total"] - summary["requests"]["served"],
         }
@@ -83,17 +88,70 @@ def bounds() -> dict[str, float]:
     return told
 
 
+def page(table: pd.DataFrame) -> str:
+    """The table as docs/elastic.md has it."""
+    head = [
+        "rule",
+        "policy",
+        "IT kWh",
+        "unattributed",
+        "of which asleep",
+        "awake",
+        "cost USD",
+        "largest carbon kg",
+        "carbon PAR",
+        "water PAR",
+        "TTFT p95 s",
+        "p99 s",
+        "SLO interactive",
+        "objective USD",
+        "over the bound",
+        "price of equity over `cost`",
+    ]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for _, row in table.iterrows():
+        equity = f"+{row['dearer than cost']:.1%} cost, -{row['less of the largest carbon']:.1%} largest carbon"
+        cells = (
+            row["rule"],
+            f"`{row['policy']}`",
+            f"{row['IT kWh']:.0f}",
+            f"{row['unattributed']:.1%}",
+            f"{row['asleep']:.1%}",
+            f"{row['awake']:.1f}",
+            f"{row['cost, USD']:.2f}",
+            f"{row['largest carbon, kg']:.2f}",
+            f"{row['carbon PAR']:.3f}",
+            f"{row['water PAR']:.3f}",
+            f"{row['p95 TTFT, s']:.2f}",
+            f"{row['p99 TTFT, s']:.2f}",
+            f"{row['SLO, interactive']:.1%}",
+            f"{row['objective, USD']:.1f}",
+            f"{row['over the bound']:.0%}",
+            equity if row["policy"] == "eglb_simplex" else "",
+        )
+        lines.append("| " + " | ".join(cells).replace("%", " %") + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/elastic")
     folder.mkdir(parents=True, exist_ok=True)
-    table = pd.DataFrame([measured(folder, rule, policy) for rule in RULES for policy in POLICIES])
+    runs = [measured(folder, rule, policy, seed) for rule in RULES for policy in POLICIES for seed in SEEDS]
+    drawn = pd.DataFrame(runs).groupby(["rule", "policy"], sort=False).agg
+    table = drawn("mean").drop(columns="seed").reset_index()
+    spread = drawn(lambda values: values.max() - values.min()).drop(columns="seed").reset_index()
     table["bound, USD"] = table["rule"].map(bounds())
     table["over the bound"] = table["objective, USD"] / table["bound, USD"] - 1
     cheapest = table[table["policy"] == "cost"].set_index("rule")["cost, USD"]
     table["dearer than cost"] = table["cost, USD"] / table["rule"].map(cheapest) - 1
-    print(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
-    shown = ("cost, USD", "carbon PAR", "unattributed", "p95 TTFT, s")
-    long = table.melt(["rule", "policy"], list(shown), "figure")
+    table["less of the largest carbon"] = 1 - table["largest carbon, kg"] / table["rule"].map(
+        table[table["policy"] == "cost"].set_index("rule")["largest carbon, kg"]
+    )
+    for shown in (table, spread):
+        print(shown.to_string(index=False, float_format=lambda value: f"{value:.4g}"), end="\n\n")
+    print(page(table))
+    figures = ("cost, USD", "carbon PAR", "unattributed", "p95 TTFT, s")
+    long = table.melt(["rule", "policy"], list(figures), "figure")
     chart = (
         alt.Chart(long)
         .mark_point(size=60, filled=True)
@@ -104,7 +162,7 @@ def main() -> None:
             shape=alt.Shape("policy:N", title=None),
         )
         .properties(width=190, height=130)
-        .facet(column=alt.Column("figure:N", title=None, sort=list(shown)))
+        .facet(column=alt.Column("figure:N", title=None, sort=list(figures)))
         .resolve_scale(x="independent")
     )
     chart.save(FIGURE)

@@ -1,12 +1,14 @@
 """Draw docs/figures/prefixes.svg and print the table of docs/prefixes.md: what routing costs in lost prefixes.
 
-    python docs/scripts/make_prefixes.py [TRACE]
+    python docs/scripts/make_prefixes.py [TRACE] [--seeds 5]
 
 llm10's ten regions, an H100 each, a day at 1:1. TRACE is the conversation trace of kvcache-ai/Mooncake, again and
 again; without it, sessions are drawn (`workload.sessions`). Policies spread the same requests, with each kind of
-affinity.
+affinity, in caches as large as the profile says and ten times as large. Tables are of means over seeds, and of half
+their 95 % intervals; the figure is of the profile's caches.
 """
 
+import itertools
 import sys
 import tempfile
 from argparse import ArgumentParser
@@ -17,8 +19,10 @@ import altair as alt
 import pandas as pd
 
 from glbdes import simulate
+from glbdes.hardware import profile
 from glbdes.present.plots import style
 from glbdes.records import metrics
+from glbdes.records.headline import half_width
 from glbdes.units import J_PER_KWH
 from glbdes.workload.sources.mooncake import MOONCAKE
 from glbdes.workload.tidy import import_requests
@@ -26,6 +30,8 @@ from glbdes.workload.tidy import import_requests
 FIGURE = Path(__file__).resolve().parents[1] / "figures/prefixes.svg"
 POLICIES = ("nearest", "cost", "eglb_simplex")
 AFFINITIES = ("request", "session_slot", "session")
+CACHES = (1, 10)
+KV_TOKENS = profile.load("h100_llama8b").kv_tokens
 SETTINGS = (
     "time.simulated_s_per_slot=3600.0",
     "workload.shape=constant",
@@ -53,15 +59,20 @@ def replayed(table: Path) -> tuple[str, ...]:
     )
 
 
-def figures(policy: str, affinity: str, settings: tuple[str, ...], folder: Path) -> dict[str, Any]:
+def figures(
+    policy: str, affinity: str, times: int, seed: int, settings: tuple[str, ...], folder: Path
+) -> dict[str, Any]:
     """One run, in a few numbers."""
-    chosen = (*SETTINGS, *settings, f"dispatch.affinity={affinity}")
-    run = simulate("llm10", policy=policy, engine="fast", overrides=chosen, out=folder / f"{policy}_{affinity}")
+    chosen = (*SETTINGS, *settings, f"dispatch.affinity={affinity}", f"fleet.kv_tokens={times * KV_TOKENS}")
+    out = folder / f"{policy}_{affinity}_{times}_{seed}"
+    run = simulate("llm10", policy=policy, engine="fast", seed=seed, overrides=chosen, out=out)
     found = metrics.summary(run.records)
     ttft, served = found["latency_s"]["ttft"], found["requests"]["served"]
     return {
         "policy": policy,
         "affinity": affinity,
+        "cache": f"x {times}",
+        "seed": seed,
         "served": served,
         "hit_rate": found["prefix_hit_rate"],
         "it_kwh": found["totals"]["it_kwh"],
@@ -99,7 +110,9 @@ def main() -> None:
     parser = ArgumentParser(description="What routing costs in lost prefixes.")
     parser.add_argument("trace", type=Path, nargs="?")
     parser.add_argument("--slots", type=int, default=24)
+    parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
+    cases = itertools.product(CACHES, POLICIES, AFFINITIES, range(1, arguments.seeds + 1))
     with tempfile.TemporaryDirectory() as name:
         folder, settings = Path(name), DRAWN
         if arguments.trace is not None:
@@ -107,13 +120,14 @@ def main() -> None:
             settings = replayed(folder / "trace.parquet")
         settings = (*settings, f"time.slots={arguments.slots}")
         rows = []
-        for policy in POLICIES:
-            for affinity in AFFINITIES:
-                rows.append(figures(policy, affinity, settings, folder))
-                print(rows[-1], file=sys.stderr)
-    table = pd.DataFrame(rows)
-    print(table.to_string(float_format="{:.4g}".format))
-    draw(table)
+        for times, policy, affinity, seed in cases:
+            rows.append(figures(policy, affinity, times, seed, settings, folder))
+            print(rows[-1], file=sys.stderr)
+    grouped = pd.DataFrame(rows).drop(columns="seed").groupby(["cache", "policy", "affinity"], sort=False)
+    means = grouped.mean().reset_index()
+    for table in (means, grouped.agg(lambda values: half_width(list(values))).reset_index()):
+        print(table.to_string(float_format="{:.4g}".format), end="\n\n")
+    draw(means[means["cache"] == f"x {CACHES[0]}"])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """A served run of a chunk-scheduling server, predicted request by request; and its host's time, fitted to part of it.
 
 A grid of steps says what the device takes, and not what the host adds: that is fitted to the first requests of a run,
-never to those that are predicted. Arrivals and lengths of all requests are known to a prediction, their times are not.
+never to those that are predicted. Arrivals, lengths and common prefixes of all requests are known to a prediction,
+their times are not.
 """
 
 from collections.abc import Callable
@@ -55,7 +56,8 @@ def predicted(chunked: Chunked, server: Server, requests: ServedRequests, first:
     if longest.max() > room:
         at = int(longest.argmax())
         raise ProfileError(f"request {at} of the run has {longest[at]} tokens, must fit the KV cache of {room} tokens")
-    arrivals = Arrivals(requests.arrival_s, requests.prompt_tokens, requests.output_tokens)
+    contents = requests.contents(server.block_tokens)
+    arrivals = Arrivals(requests.arrival_s, requests.prompt_tokens, requests.output_tokens, contents)
     return serve(arrivals, server.scheduler(), seconds(chunked.seconds, server.budget), first)
 
 

@@ -4,7 +4,7 @@ No regions, network or slots, and no clock but seconds: who arrives while a step
 real server is predicted with it (`bench/vllm.py`), and the time of its host fitted to one (`glbdes.study.served`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ class Arrivals(NamedTuple):
     arrival_s: Floats
     prompt_tokens: Ints
     output_tokens: Ints
+    contents: Sequence[Sequence[Hashable]]  # of their first full blocks, where others may have the same; else nothing
 
 
 class Course(NamedTuple):
@@ -67,10 +68,8 @@ def serve(
     Times of requests that have not come so far are NaN.
     """
     count = len(requests.arrival_s)
-    jobs = [
-        Job(index, int(prompt), int(output))
-        for index, (prompt, output) in enumerate(zip(requests.prompt_tokens, requests.output_tokens, strict=True))
-    ]
+    lengths = requests.prompt_tokens.tolist(), requests.output_tokens.tolist()
+    jobs = [Job(index, *job) for index, job in enumerate(zip(*lengths, requests.contents, strict=True))]
     arrival_s = requests.arrival_s.tolist()
     start_s, first_s, finish_s = (np.full(count, np.nan) for _ in range(3))
     course, now_s, came = [], 0.0, 0
