@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from glbdes.study.optimum import optimum
     from glbdes.study.report import report
     from glbdes.study.run import Run, simulate
+    from glbdes.study.sizing import saturate, size
     from glbdes.study.sweep import Sweep, sweep
 
     __version__: str
@@ -39,8 +40,10 @@ __all__ = [
     "compare",
     "optimum",
     "report",
+    "saturate",
     "scenario",
     "simulate",
+    "size",
     "sweep",
 ]
 
@@ -51,8 +54,10 @@ _HOMES: Final = {
     "load_scenario": ("scenario.model", "load"),
     "report": ("study.report", "report"),
     "Run": ("study.run", "Run"),
+    "saturate": ("study.sizing", "saturate"),
     "Scenario": ("scenario.model", "Scenario"),
     "simulate": ("study.run", "simulate"),
+    "size": ("study.sizing", "size"),
     "Sweep": ("study.sweep", "Sweep"),
     "sweep": ("study.sweep", "sweep"),
 }

@@ -30,13 +30,16 @@ def make_steps(budget: int = 64, block_tokens: int = 4, whole_prompts: bool = Tr
     )
 
 
-def chunked_world(seed: int, clock_ns: int = 1) -> World:
-    """World number `seed`: that of `random_world`, its replicas scheduling in chunks."""
-    world = random_world(seed, clock_ns)
+def chunked_world(seed: int, clock_ns: int = 1, pooled: bool = False) -> World:
+    """World number `seed`: that of `random_world`, its replicas scheduling in chunks; if `pooled`, one whose requests
+    belong to sessions and whose regions, where there are two, are pools of one model in one region."""
+    world = random_world(seed, clock_ns, pooled=pooled)
     rng = np.random.default_rng([seed, clock_ns, 7])
     made = in_chunks(world, rng, clock_ns, int(rng.integers(1, 9)))
     alike = np.random.default_rng([seed, clock_ns, 8])  # apart: all else stays as it is
-    # Not both sessions and pools of one model: that would be kernels of their own, which take long to compile.
+    if pooled:
+        return in_sessions(made, alike)
+    # Else not both sessions and pools of one model: that is kernels of their own, which take long to compile.
     plain = seed in PLAIN or made.first_of is not None
     return in_sessions(made, alike) if not plain and alike.random() < 0.6 else made
 

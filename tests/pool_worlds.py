@@ -31,12 +31,15 @@ def in_pools(world: World, rng: np.random.Generator) -> World:
 
     made = signals(world.signals)
     kv_tokens = world.fleet.kv_tokens // rng.integers(1, 4, world.regions)  # so that some pools cannot hold a request
+    in_order = bool(rng.integers(2))
+    scaling = world.scaling and world.scaling._replace(cheapest=rng.permutation(world.regions))
     return replace(
         world,
+        scaling=scaling,
         fleet=world.fleet._replace(kv_tokens=kv_tokens),
         region_of=region,
         first_of=first,
-        pools_in_order=bool(rng.integers(2)),
+        pools_in_order=in_order,
         allowed=allowed,
         latency_ns=world.latency_ns[:, of],
         outages=tuple(outages),

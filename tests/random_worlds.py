@@ -58,7 +58,9 @@ class Moody:
 
 
 def random_world(seed: int, clock_ns: int = 1, **forced) -> World:
-    """World number `seed` on a clock of `clock_ns`; `forced` replaces arguments of `make_world`."""
+    """World number `seed` on a clock of `clock_ns`; `forced` replaces arguments of `make_world`, the rule of its
+    scaling (`scaling_rule`), and whether neighbours are pools of one region (`pooled`)."""
+    pooled_anyway, rule = forced.pop("pooled", False), forced.pop("scaling_rule", None)
     rng = np.random.default_rng([seed, clock_ns])
     tick = clock_ns if clock_ns > 1 else FINE_TICK_NS
     tick_s = tick / NS_PER_S
@@ -150,12 +152,14 @@ def random_world(seed: int, clock_ns: int = 1, **forced) -> World:
     if np.random.default_rng([seed, clock_ns, PLAN_LEAST_LOADED]).random() < 0.2:  # apart: all else stays as it is
         arguments["dispatch"] = PLAN_LEAST_LOADED
     arguments |= elastic(np.random.default_rng([seed, clock_ns, 54]), arguments, tick, n)
+    if rule is not None and arguments["scaling"] is not None:
+        arguments["scaling"] = arguments["scaling"]._replace(rule=rule)
     arguments |= forced
     arguments["active_attribution"] = arguments["active_attribution"] and not arguments["full_attribution"]
     world, pooled = make_world(requests, **arguments), np.random.default_rng([seed, clock_ns, 58])
     # Pools of one region go down together: worlds with second attempts elsewhere are to stay frequent.
     share = 0.04 if world.outages and world.max_attempts > 1 else 0.2
-    return in_pools(world, pooled) if regions > 1 and pooled.random() < share else world
+    return in_pools(world, pooled) if regions > 1 and (pooled.random() < share or pooled_anyway) else world
 
 
 def elastic(rng: np.random.Generator, arguments: dict, tick: int, n: int) -> dict:

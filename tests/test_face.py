@@ -13,12 +13,12 @@ from glbdes.errors import ScenarioError
 from glbdes.scenario import said
 from tests.runs import SCENARIO, little
 
-FUNCTIONS = ("compare", "optimum", "report", "scenario", "simulate", "sweep")
+FUNCTIONS = ("compare", "optimum", "report", "saturate", "scenario", "simulate", "size", "sweep")
 
 
 def test_dir_shows_what_there_is():
-    names = "Comparison GlbdesError Run Scenario Sweep __version__ compare optimum report scenario simulate sweep"
-    assert dir(glbdes) == names.split()
+    names = "Comparison GlbdesError Run Scenario Sweep __version__ compare optimum report saturate scenario simulate"
+    assert dir(glbdes) == [*names.split(), "size", "sweep"]
     assert all(getattr(glbdes, name) is not None for name in dir(glbdes))
     assert re.match(r"\d+\.\d+", glbdes.__version__)
     with pytest.raises(AttributeError, match="has no attribute 'simulte'"):

@@ -278,7 +278,7 @@ class _Twin:
         if scaling.rule == "planned" and self.planner.awake is not None:
             counts = [int(n) for n in self.planner.awake]
         elif scaling.rule == "planned":
-            counts = self._needed(self._sent(self.planner.demand_rps))
+            counts = self._needed(self._planned_parts(self._sent(self.planner.demand_rps)))
         elif scaling.rule == "follow":
             counts = self._followed()
         for cap in scaling.caps:
@@ -295,6 +295,49 @@ class _Twin:
             sum(float(d) * float(row[r]) for d, row in zip(demand_rps, plan, strict=True)) for r in range(len(plan[0]))
         ]
 
+    def _groups(self) -> list[list[int]]:
+        """Pools of one model in one region, where there are several."""
+        groups = [self._alike(r) for r in range(len(self.regions))] if self.world.first_of is not None else []
+        return [group for group in groups if len(group) > 1]
+
+    def _most(self, r: int, begin_ns: int, end_ns: int) -> int:
+        """Replicas of pool r that caps leave awake all the time."""
+        caps = [cap for cap in self.world.scaling.caps if cap.begin_ns < end_ns and cap.end_ns > begin_ns]
+        return min([int(self.fleet.replicas[r]), *(cap.replicas for cap in caps if cap.region == r)])
+
+    def _aimed(self, r: int) -> float:
+        return float(self.world.scaling.utilisation[r]) * float(self.world.scaling.replica_rps[r])
+
+    def _planned_parts(self, loads: list[float]) -> list[float]:
+        """Loads of pools: of one model, to those that are awake anyway, and then to the cheapest."""
+        scaling, length_ns = self.world.scaling, self.world.warmup_ns + self.world.slot_ns
+        for group in self._groups():
+            left = sum(loads[r] for r in group)
+            order = [r for r in scaling.cheapest.tolist() if r in group] if scaling.cheapest is not None else group
+            most = {r: self._most(r, self.slot * length_ns, (self.slot + 1) * length_ns) for r in group}
+            parts = dict.fromkeys(group, 0.0)
+            for counts in ({r: min(int(scaling.least[r]), most[r]) for r in group}, most):
+                for r in order:
+                    part = max(min(left, counts[r] * self._aimed(r) - parts[r]), 0.0)
+                    parts[r] += part
+                    left -= part
+            for r in group:
+                loads[r] = parts[r]
+        return loads
+
+    def _forecast_parts(self, loads: list[float], at_ns: int) -> list[float]:
+        """Loads of pools: of one model, one after the other if that is how they are filled, or all alike."""
+        for group in self._groups():
+            left = total = sum(loads[r] for r in group)
+            rooms = {r: self._most(r, at_ns, at_ns + 1) * self._aimed(r) for r in group}
+            for r in group:
+                if self.world.pools_in_order:
+                    loads[r] = min(left, rooms[r])
+                    left -= loads[r]
+                else:
+                    loads[r] = total * (rooms[r] / sum(rooms.values())) if any(rooms.values()) else 0.0
+        return loads
+
     def _needed(self, loads: list[float]) -> list[int]:
         scaling, counts = self.world.scaling, []
         for r, load in enumerate(loads):
@@ -306,10 +349,10 @@ class _Twin:
         """What `follow` says: by arrivals between the last two looks that are old enough, and by forecasts."""
         world, scaling = self.world, self.world.scaling
         self.looks.append((self.now, [region.arrived for region in self.regions]))
-        loads = self._sent(world.expected_rps[self.slot])
+        loads = self._forecast_parts(self._sent(world.expected_rps[self.slot]), self.now)
         if self.slot + 1 < world.slots:
-            coming = self._sent(world.expected_rps[self.slot + 1])
             ends_ns = (self.slot + 1) * (world.warmup_ns + world.slot_ns)
+            coming = self._forecast_parts(self._sent(world.expected_rps[self.slot + 1]), ends_ns)
             for r, load in enumerate(coming):
                 if self.now + scaling.every_ns + int(self.fleet.wake_ns[r]) > ends_ns:
                     loads[r] = max(loads[r], load)
@@ -484,7 +527,8 @@ class _Twin:
 
     def _look(self, r: int) -> tuple[int, float, int]:
         pools = self._alike(r)
-        places = sum(max(self.regions[p].awake, 1) * int(self.fleet.max_batch[p]) for p in pools)
+        places = sum(self.regions[p].awake * int(self.fleet.max_batch[p]) for p in pools)
+        places = places or sum(int(self.fleet.max_batch[p]) for p in pools)
         present = sum(self._present(p) for p in pools)
         return sum(len(self.regions[p].queue) for p in pools), present / places, present
 
@@ -504,10 +548,18 @@ class _Twin:
         return int(self.fleet.kv_tokens[r])
 
     def _into_pool(self, request: Request) -> int:
-        """The pool that a request gets in its region: by load per place, or the first that has a place free."""
+        """The pool that a request gets in its region: by load per place, or the first that has a place free; of
+        replicas that are awake, or if there are none, that wake up, or if there are none, of one each."""
         pools = self._alike(request.region)
         pools = [p for p in pools if request.prompt + request.output <= self._holds(p)] or pools
-        places = {p: max(self.regions[p].awake, 1) * int(self.fleet.max_batch[p]) for p in pools}
+        regions = [self.regions[p] for p in pools]
+        counts = [sum(region.takes(i) for i in range(len(region.replicas))) for region in regions]
+        if not any(counts):
+            counts = [region.awake for region in regions]
+        if not any(counts):
+            counts = [1] * len(pools)
+        places = {p: n * int(self.fleet.max_batch[p]) for p, n in zip(pools, counts, strict=True) if n > 0}
+        pools = list(places)
         free = [p for p in pools if self._present(p) < places[p]]
         if self.world.pools_in_order and free:
             return free[0]

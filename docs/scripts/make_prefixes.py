@@ -5,7 +5,7 @@
 llm10's ten regions, an H100 each, a day at 1:1. TRACE is the conversation trace of kvcache-ai/Mooncake, again and
 again; without it, sessions are drawn (`workload.sessions`). Policies spread the same requests, with each kind of
 affinity, in caches as large as the profile says and ten times as large. Tables are of means over seeds, and of half
-their 95 % intervals; the figure is of the profile's caches.
+their 95 % intervals.
 """
 
 import itertools
@@ -86,24 +86,27 @@ def figures(
     }
 
 
-def draw(rows: pd.DataFrame) -> None:
-    """Hit rate, joules a request and TTFT, a group of bars a policy."""
+def draw(means: pd.DataFrame) -> None:
+    """Hit rate, joules a request and TTFT: a row of panels a size of cache, a group of bars a policy."""
     told = {"hit_rate": "Prompt tokens found", "j_per_request": "J a request", "ttft_mean_s": "Mean TTFT, s"}
-    panels = []
-    for key, title in told.items():
-        axis = alt.Axis(format="~%") if key == "hit_rate" else alt.Axis()
-        bars = (
-            alt.Chart(rows)
-            .mark_bar()
-            .encode(
-                alt.X("policy:N", title=None, sort=list(POLICIES), axis=alt.Axis(labelAngle=0)),
-                alt.Y(f"{key}:Q", title=title, axis=axis),
-                style.colour(list(AFFINITIES), "affinity"),
-                xOffset=alt.XOffset("affinity:N", sort=list(AFFINITIES)),
+    rows = []
+    for times, title in zip(CACHES, ("Caches as the profile has them", "Ten times as large"), strict=True):
+        panels = []
+        for key, label in told.items():
+            axis = alt.Axis(format="~%", tickCount=4) if key == "hit_rate" else alt.Axis(tickCount=4)
+            bars = (
+                alt.Chart(means[means["cache"] == f"x {times}"])
+                .mark_bar()
+                .encode(
+                    alt.X("policy:N", title=None, sort=list(POLICIES), axis=alt.Axis(labelAngle=0)),
+                    alt.Y(f"{key}:Q", title=label, axis=axis, scale=alt.Scale(domainMax=float(means[key].max()))),
+                    style.colour(list(AFFINITIES), "affinity"),
+                    xOffset=alt.XOffset("affinity:N", sort=list(AFFINITIES)),
+                )
             )
-        )
-        panels.append(bars.properties(width=210, height=200))
-    alt.hconcat(*panels).save(FIGURE)
+            panels.append(bars.properties(width=210, height=140))
+        rows.append(alt.hconcat(*panels, title=title))
+    alt.vconcat(*rows).configure_title(anchor="start", fontSize=13).save(FIGURE)
 
 
 def main() -> None:
@@ -127,7 +130,7 @@ def main() -> None:
     means = grouped.mean().reset_index()
     for table in (means, grouped.agg(lambda values: half_width(list(values))).reset_index()):
         print(table.to_string(float_format="{:.4g}".format), end="\n\n")
-    draw(means[means["cache"] == f"x {CACHES[0]}"])
+    draw(means)
 
 
 if __name__ == "__main__":

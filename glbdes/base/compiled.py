@@ -33,7 +33,9 @@ def sources() -> list[Path]:
         package / "hardware/steps.py",
         package / "units.py",
         package / "base/compiled.py",
+        package / "base/portable.py",
         package / "optimum/hitchcock.py",
+        package / "records/tally.py",
         *sorted(package.glob("engine/fast/*.py")),
     ]
 

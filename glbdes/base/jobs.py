@@ -17,6 +17,8 @@ from typing import Any, Protocol, TypeVar
 
 from glbdes.errors import GlbdesError
 
+_OWN = {"threads": 0}  # of a worker: its share of the processors; 0: all
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -28,6 +30,11 @@ class WorkerError(GlbdesError):
 def processors() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads() -> int:
+    """How many threads this process should run: as many as there are processors, in a worker its share of them."""
+    return _OWN["threads"] or processors()
 
 
 def each(function: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Result]]:
@@ -52,10 +59,10 @@ def processes(workers: int) -> Iterator[Each[Any, Any]]:
     if workers <= 1:
         yield lambda function, jobs: ((job, function(job)) for job in jobs)
         return
-    threads = max(1, processors() // workers)
+    share = max(1, processors() // workers)
     context = get_context("spawn")
     theirs, ours = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(theirs, threads))
+    pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(theirs, share))
 
     def run(function: Callable[[Any], Any], jobs: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
         with _no_interrupt():  # which those who are born now inherit
@@ -89,9 +96,10 @@ def _no_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _begin(parent: Connection, threads: int) -> None:
+def _begin(parent: Connection, share: int) -> None:
     """What a worker does first: share the processors with the others, and watch over its parent."""
-    os.environ.setdefault("NUMBA_NUM_THREADS", str(threads))
+    _OWN["threads"] = share
+    os.environ.setdefault("NUMBA_NUM_THREADS", str(share))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:

@@ -20,20 +20,20 @@ Floats = NDArray[np.float64]
 LEAST: Final = 1e-290  # to be rounded: 10^decimals must be a number too
 DECIMALS: Final = 12  # that are kept by rounding
 # ln 2 in two parts. The first has 21 trailing zeros, so that its product with any exponent is exact.
-_LN2_HIGH: Final = float.fromhex("0x1.62e42feep-1")
-_LN2_LOW: Final = float.fromhex("0x1.a39ef35793c76p-33")
+LN2_HIGH: Final = float.fromhex("0x1.62e42feep-1")
+LN2_LOW: Final = float.fromhex("0x1.a39ef35793c76p-33")
 _LOWEST: Final = -746.0  # e to this is 0
 _HIGHEST: Final = 710.0  # e to this is infinite
 _EXP: Final = tuple(1.0 / factorial(n) for n in range(14))  # |x| <= ln(2) / 2
-_LOG: Final = tuple(2.0 / (2 * n + 1) for n in range(12))  # of (x - 1) / (x + 1), which is below 0.172
+LOG: Final = tuple(2.0 / (2 * n + 1) for n in range(12))  # of (x - 1) / (x + 1), which is below 0.172
 _COS: Final = tuple((-1) ** n / factorial(2 * n) for n in range(12))  # |x| <= pi / 2
 
 
 def exp(x: ArrayLike) -> Floats:
     """e^x = 2^k e^r, with |r| <= ln(2) / 2. Any shape."""
     x = np.clip(np.asarray(x, dtype=np.float64), _LOWEST, _HIGHEST)
-    k = np.rint(x / _LN2_HIGH)
-    return np.asarray(np.ldexp(_polynomial(_EXP, (x - k * _LN2_HIGH) - k * _LN2_LOW), k.astype(np.int32)))
+    k = np.rint(x / LN2_HIGH)
+    return np.asarray(np.ldexp(_polynomial(_EXP, (x - k * LN2_HIGH) - k * LN2_LOW), k.astype(np.int32)))
 
 
 def log(x: ArrayLike) -> Floats:
@@ -42,7 +42,7 @@ def log(x: ArrayLike) -> Floats:
     small = m < np.sqrt(0.5)
     m, k = np.where(small, 2.0 * m, m), k - small
     s = (m - 1.0) / (m + 1.0)
-    return np.asarray(k * _LN2_HIGH + (k * _LN2_LOW + s * _polynomial(_LOG, s * s)))
+    return np.asarray(k * LN2_HIGH + (k * LN2_LOW + s * _polynomial(LOG, s * s)))
 
 
 def log1p(x: ArrayLike) -> Floats:

@@ -39,7 +39,9 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command()
 @click.argument("scenario")
-@click.option("--vary", multiple=True, required=True, metavar="KEY", help="regions.*.replicas, or of one region.")
+@click.option(
+    "--vary", multiple=True, required=True, metavar="KEY", help="regions.*.replicas, or of one region, or pool."
+)
 @options
 def size(scenario: str, **choices: Any) -> None:
     """Find the smallest fleet of SCENARIO that keeps limits; killed, it goes on when called again."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from glbdes.errors import InvariantError
 from glbdes.hardware import physics
+from glbdes.records import tally
 from glbdes.units import G_PER_KG, J_PER_KWH
 from glbdes.workload import Requests
 from glbdes.world import Floats, SlotRecord, World, meter
@@ -94,18 +95,18 @@ class Books:
 
     def requests(self, chunk: NDArray[Any]) -> None:
         """Enter ended requests, `World.request_dtype`."""
+        numbers, charged = np.zeros(4, dtype=np.int64), np.zeros((len(QUANTITIES), self.world.regions))
+        tally.enter(chunk, self.world.period_ns, self.world.warmup_ns, numbers, self.by_status, charged)
         self.count += len(chunk)
-        self.counted += int(self.world.counted(chunk["arrival_ns"]).sum())
-        self.id_sum += int(chunk["request_id"].sum())
-        self.attempts += int(chunk["attempts"].sum())
-        self.by_status += np.bincount(chunk["status"], minlength=len(self.by_status))
-        self.returned |= bool((chunk["attempts"] > 1).any())
-        sent = chunk[chunk["region"] >= 0]  # the others were never anywhere that could charge them
-        for row, (column, per_unit) in enumerate(
-            (("energy_j", J_PER_KWH), ("cost_usd", 1.0), ("carbon_g", G_PER_KG), ("water_l", 1.0))
-        ):
-            sums = np.bincount(sent["region"], weights=sent[column], minlength=self.world.regions)
-            self.charged[row] += self.world.weight / per_unit * sums
+        self.counted += int(numbers[tally.COUNTED])
+        self.id_sum += int(numbers[tally.ID_SUM])
+        self.attempts += int(numbers[tally.ATTEMPTS])
+        self.returned |= bool(numbers[tally.RETURNED])
+        for row, per_unit in enumerate((J_PER_KWH, 1.0, G_PER_KG, 1.0)):
+            self.charged[row] += self.world.weight / per_unit * charged[row]
+        if not self.world.further:
+            return
+        sent = chunk[chunk["region"] >= 0]
         for k in range(len(self.world.further)):
             sums = np.bincount(sent["region"], weights=sent["further"][:, k], minlength=self.world.regions)
             self.charged[len(QUANTITIES) + k] += self.world.weight * sums

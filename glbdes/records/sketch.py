@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from glbdes.base import portable
 from glbdes.hardware import physics
-from glbdes.records.columns import durations_s
+from glbdes.records import tally
 from glbdes.world import Floats, World
 
 LATENCIES: Final = ("ttft", "tpot", "e2e")
@@ -34,52 +34,41 @@ class Sketch:
 
     def __init__(self, world: World, limits_s: Mapping[str, Floats]) -> None:
         self.world = world
-        self.limits_s = limits_s
         classes = len(limits_s[LATENCIES[0]])
         self.warmup_requests = 0  # those that do not count
         self.by_status = np.zeros(len(physics.STATUS_NAMES), dtype=np.int64)
         self.of_class = np.zeros(classes, dtype=np.int64)
-        self.cache = dict.fromkeys(CACHE, 0)
-        self.met = {name: np.zeros(classes, dtype=np.int64) for name in (*LATENCIES, "all")}
+        self._numbers = np.zeros(len(CACHE), dtype=np.int64)
+        self._limits_s = np.array([limits_s[name] for name in LATENCIES])
+        self._met = np.zeros((len(LATENCIES) + 1, classes), dtype=np.int64)
         self.sums = dict.fromkeys(LATENCIES, 0.0)
         self.bins = {name: np.zeros(_BINS, dtype=np.int64) for name in LATENCIES}
 
     def requests(self, chunk: NDArray[Any]) -> None:
         """Take note of ended requests, `REQUEST_DTYPE`; of those of warm-ups only how many they are."""
-        counted = self.world.counted(chunk["arrival_ns"])
-        self.warmup_requests += len(chunk) - int(counted.sum())
-        chunk = chunk if counted.all() else chunk[counted]
-        classes, slo = len(self.of_class), chunk["slo"].astype(np.int64)
-        self.by_status += np.bincount(chunk["status"], minlength=len(self.by_status))
-        self.of_class += np.bincount(slo, minlength=classes)
-        self.cache["preemptions"] += int(chunk["preemptions"].sum())
-        self.cache["cached_tokens"] += int(chunk["cached_tokens"].sum())
-        started = chunk["start_ns"] >= 0
-        self.cache["prompt_tokens"] += int(chunk["prompt_tokens"][started].sum())
-        once = chunk[started & (chunk["preemptions"] == 0) & (chunk["attempts"] == 1)]
-        spared = int(once["cached_tokens"].sum())
-        self.cache[SPARED] += spared
-        self.cache[COMPUTED] += int(once["prompt_tokens"].sum()) - spared
-        served = chunk["status"] == physics.SERVED
-        every = served.copy()
-        for name, (values_s, defined) in durations_s(chunk, self.world).items():
-            within = served & (~defined | (values_s <= self.limits_s[name][slo]))
-            self.met[name] += np.bincount(slo[within], minlength=classes)
-            every &= within
-            known = values_s[defined]
-            self.sums[name] += float(known.sum())
-            places = portable.log(np.maximum(known, LOWEST_S) / LOWEST_S) / _BIN
-            self.bins[name] += np.bincount(np.minimum(places.astype(np.int64), _BINS - 1), minlength=_BINS)
-        self.met["all"] += np.bincount(slo[every], minlength=classes)
+        world, durations_s, known = self.world, np.empty((len(LATENCIES), len(chunk))), np.zeros(3, dtype=np.int64)
+        spans_ns = world.period_ns, world.warmup_ns
+        books = self._numbers, self.by_status, self.of_class, self._met
+        counted = tally.note(chunk, *spans_ns, world.latency_ns, self._limits_s, *books, durations_s, known)
+        self.warmup_requests += len(chunk) - counted
+        for name, values_s, n in zip(LATENCIES, durations_s, known, strict=True):
+            self.sums[name] += float(values_s[:n].sum())
+            tally.fill(values_s[:n], LOWEST_S, _BIN, self.bins[name])
+
+    @property
+    def cache(self) -> dict[str, int]:
+        """What became of prompts, by `CACHE`."""
+        *told, once_cached, once_prompts = self._numbers.tolist()
+        return dict(zip(CACHE, (*told, once_cached, once_prompts - once_cached), strict=True))
 
     def figures(self) -> dict[str, Any]:
         """Everything noted, as plain numbers."""
         return {
             "warmup_requests": self.warmup_requests,
             "by_status": dict(zip(physics.STATUS_NAMES, self.by_status.tolist(), strict=True)),
-            "cache": dict(self.cache),
+            "cache": self.cache,
             "of_class": self.of_class.tolist(),
-            "met": {name: counts.tolist() for name, counts in self.met.items()},
+            "met": dict(zip((*LATENCIES, "all"), self._met.tolist(), strict=True)),
             "latency_s": {name: self._latency(name) for name in LATENCIES},
             "quantile_error": QUANTILE_ERROR,
         }

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from glbdes.errors import brief, nearest
 from glbdes.scenario.document import Document, Problem, entries, pool_tables, table
-from glbdes.scenario.elastic import ELASTIC, Share
+from glbdes.scenario.elastic import Share
 from glbdes.scenario.kinds import File, Label, Model, Name, NonNegative, Positive, SomeSeconds, WakeS
 from glbdes.scenario.sizes import MOST, MOST_REPLICAS
 
@@ -85,7 +85,6 @@ def broken(document: Document) -> Iterator[Problem]:
     for name in regions:
         yield from _region(f"regions.{name}", table(regions, name))
     yield from _models(document)
-    yield from _alike(document)
 
 
 def _region(place: str, region: Document) -> Iterator[Problem]:
@@ -129,21 +128,6 @@ def _models(document: Document) -> Iterator[Problem]:
         asked = table(document, "slo", name).get("model")
         if isinstance(asked, str) and served and asked not in models:
             yield Problem(f"slo.{name}.model", f" = '{brief(asked)}': no pool serves it{nearest(asked, models)}")
-
-
-def _alike(document: Document) -> Iterator[Problem]:
-    """Pools of one model in one region: plans see them as one, so nobody can say how many of each are awake."""
-    regions, served = table(document, "regions"), _served(document)
-    rule = table(document, "scaling").get("rule")
-    capped = {fault.get("region") for fault in entries(document, "faults") if fault.get("max_kw") is not None}
-    for name in regions:
-        pools = [f"regions.{name}.pools.{index}" for index in range(len(entries(table(regions, name), "pools")))]
-        model, count = next(iter(Counter(served[place] for place in pools).most_common(1)), (None, 0))
-        told = f"regions.{name} has {count} pools of one model" + (f", '{brief(model)}'" if model else "")
-        if count > 1 and rule in ELASTIC:
-            yield Problem("scaling.rule", f" = '{rule}', must be 'always_on' or 'idle' because {told}")
-        if count > 1 and name in capped:
-            yield Problem(f"regions.{name}.pools", f": {told}, must have one of each because faults cap its power")
 
 
 def labels(scenario: "Scenario") -> Mapping[str, Pool]:

@@ -24,16 +24,18 @@ Probe = Callable[[Sequence[int]], Sequence[float]]  # of each rung, how far the 
 Confirm = Callable[[int], Confirmed]
 
 
-def lowest(probe: Probe, confirm: Confirm, start: int, least: int, most: int, stride: int) -> int | None:
+def lowest(quick: Probe, first: Probe, confirm: Confirm, start: int, least: int, most: int, stride: int) -> int | None:
     """The lowest rung of `least` to `most` that `confirm` finds met, so that the one below is not; None if none is.
 
-    Looks from `start` on, `stride` rungs at first.
+    `quick` looks from `start` on, `stride` rungs at first, say where to take `first` draws, and these where to confirm.
     """
-    seen = _whereabouts(probe, start, least, most, stride)
-    steep = _steepness(seen)
+    seen = _whereabouts(quick, start, least, most, stride)
     beyond = max((k for k, over in seen.items() if over > 1), default=least - 1)
     rung = min((k for k, over in seen.items() if over <= 1 and k > beyond), default=min(beyond + 1, most))
-    below, above = least - 1, None
+    seen = _edge(first, rung, least, most, stride)
+    steep = _steepness(seen)
+    rung = min((k for k, over in seen.items() if over <= 1), default=most)
+    below, above = max((k for k, over in seen.items() if over > 1 and k < rung), default=least - 1), None
     while True:
         found = confirm(rung)
         jump = min(max(_jump(found.over, steep), -2 * stride), 2 * stride)
@@ -49,6 +51,41 @@ def lowest(probe: Probe, confirm: Confirm, start: int, least: int, most: int, st
             return above
         else:
             rung = min(max(rung, below + 1), above - 1)
+
+
+def _edge(first: Probe, rung: int, least: int, most: int, stride: int) -> dict[int, float]:
+    """First draws, two at a time, from `rung` on until one that keeps the limits has one next below that does not."""
+    seen: dict[int, float] = {}
+
+    def look(*rungs: int) -> None:
+        new = [k for k in dict.fromkeys(rungs) if least <= k <= most and k not in seen]
+        seen.update(zip(new, first(new), strict=True))
+
+    look(rung, rung + stride if rung < most else rung - stride)
+    while min(seen.values()) > 1 and max(seen) < most:
+        top, stride = max(seen), 2 * stride
+        look(min(top + stride, most), min(top + 2 * stride, most))
+    while min(seen.values()) <= 1:
+        above = min(k for k, over in seen.items() if over <= 1)
+        below = max((k for k in seen if k < above), default=None)
+        if below is None:
+            if above == least:
+                break
+            look(max(above - stride, least), max(above - 2 * stride, least))
+            stride *= 2
+            continue
+        if above - below == 1:
+            break
+        middle = min(max(_crossing(below, seen[below], above, seen[above]), below + 1), above - 1)
+        look(middle, middle - 1 if middle - 1 > below else middle + 1 if middle + 1 < above else middle)
+    return seen
+
+
+def _crossing(below: int, over: float, above: int, under: float) -> int:
+    """The first rung that keeps the limits, if the logarithm falls evenly from `below` to `above`."""
+    if not (isfinite(over) and under > 0):
+        return (below + above) // 2
+    return below + ceil((above - below) * log(over) / (log(over) - log(under)))
 
 
 def _whereabouts(probe: Probe, start: int, least: int, most: int, stride: int) -> dict[int, float]:

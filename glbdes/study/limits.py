@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
+from scipy.special import stdtrit
 
+from glbdes.base import portable
 from glbdes.errors import ScenarioError, brief, nearest
 from glbdes.records import headline, metrics
 from glbdes.records.metrics import Summary
 from glbdes.scenario import Scenario
+from glbdes.world import Floats
 from glbdes.world.footprints import further
 
 Verdict = Literal["met", "open", "missed"]
@@ -127,7 +130,52 @@ def judge(limit: Limit, values: Sequence[float | None]) -> Judged:
     known = [value for value in values if value is not None]
     if len(known) < len(values) or not known:
         return Judged(limit, float("nan"), float("nan"), "missed")
-    mean, half = float(np.mean(known)), headline.half_width(known)
+    return _judged(limit, float(np.mean(known)), headline.half_width(known))
+
+
+class Spread(NamedTuple):
+    """How a figure of one draw is spread about its mean, by several candidates: `sd`, of `dof` degrees of freedom."""
+
+    sd: float
+    dof: float
+
+
+def spread(values: Sequence[Sequence[float]] | Floats) -> Spread | None:
+    """What `values` [f, n] of f candidates on the same n draws tell; None if that is nothing.
+
+    A figure is mean of candidate + effect of draw + rest, variances the same for all candidates. With mean squares D of
+    draws (n - 1 degrees of freedom) and R of the rest ((f - 1)(n - 1)) the variance of one figure is estimated by
+    (D + (f - 1) R) / f, of degrees of freedom by Satterthwaite (Biometrics Bulletin 2, 1946, p. 110).
+    """
+    table = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    f, n = table.shape
+    if f == 0 or n < 2:
+        return None
+    draws = table.mean(axis=0) - table.mean()
+    rest = table - table.mean(axis=1, keepdims=True) - draws
+    parts = [(float(f * (draws**2).sum() / (n - 1)), n - 1)]
+    if f > 1:
+        parts.append((float((rest**2).sum() / (n - 1)), (f - 1) * (n - 1)))  # (f - 1) R
+    total = sum(square for square, _ in parts)
+    if total <= 0:
+        return None
+    return Spread(float(np.sqrt(total / f)), total**2 / sum(square**2 / dof for square, dof in parts))
+
+
+def judge_by(spread: Spread, limit: Limit, values: Sequence[float | None], looks: int) -> Judged:
+    """As `judge`, with an interval about the mean of `values` as wide as the `spread` of others says.
+
+    It is looked at up to `looks` times, with more values each time, and is wide enough (Bonferroni) for the confidence
+    to hold for all looks together.
+    """
+    known = [value for value in values if value is not None]
+    if len(known) < len(values) or not known:
+        return Judged(limit, float("nan"), float("nan"), "missed")
+    quantile = round(float(stdtrit(spread.dof, 1 - (1 - headline.CONFIDENCE) / (2 * looks))), portable.DECIMALS)
+    return _judged(limit, float(np.mean(known)), quantile * spread.sd / float(np.sqrt(len(known))))
+
+
+def _judged(limit: Limit, mean: float, half: float) -> Judged:
     reach = 0.0 if np.isnan(half) else half
     ends = {limit.kept(mean - reach), limit.kept(mean + reach)}
     verdict: Verdict = "open" if len(ends) > 1 else "met" if ends.pop() else "missed"

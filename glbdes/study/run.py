@@ -44,7 +44,6 @@ Progress = Callable[[int, int], None]  # requests ended so far, requests expecte
 # Whose versions are recorded.
 PACKAGES: Final = ("glbdes", "numpy", "numba", "simpy", "pyarrow", "pandas", "scipy", "highspy", "clarabel", "pydantic")
 
-
 OFFLINE: Final = "offline"  # the policy that replays the offline optimum of the fluid model
 
 
@@ -253,15 +252,18 @@ def execute(
     overwrite: bool = False,
     progress: Progress | None = None,
     tell: Tell | None = None,
+    drawn: Callable[[Scenario, World], World] = lambda _, world: world,
 ) -> Path:
-    """Run `plan` and return the folder of its records, the first free one of `targets`. Raises `GlbdesError`."""
+    """Run `plan` and return the folder of its records, the first free one of `targets`. Raises `GlbdesError`.
+
+    `drawn` gives the world with the same requests from elsewhere."""
     chosen = plan.scenario
     by_request = chosen.by_request
     with fresh(targets, overwrite=overwrite, tell=tell) as folder:
         begin_s = time.perf_counter()
         chosen_policy = router(plan)
         built = build.build(chosen, plan.folder, signals)
-        world, generated = counting(built if by_request else built.flow)
+        world, generated = counting(drawn(chosen, built) if by_request else built.flow)
         if chosen_policy is None:
             chosen_policy = offline.Replay(offline.solve(world).weights)
         names = _names(chosen)

@@ -8,33 +8,30 @@ far as the draws tell.
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import pairwise
 from math import log
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from glbdes.base import seals
 from glbdes.base.files import put
-from glbdes.errors import ScenarioError, brief, nearest
+from glbdes.errors import ScenarioError
 from glbdes.scenario import Scenario, validate
-from glbdes.scenario.sizes import MOST_REPLICAS
-from glbdes.study import ladder, run, written
-from glbdes.study.ladder import Confirmed
+from glbdes.study import fleets, run, written
 from glbdes.study.limits import parse
 from glbdes.study.run import Plan
-from glbdes.study.search import Fleet, Search, Step, Tell, mean_over, over
+from glbdes.study.search import FIRST_DRAW, MOST_TIMES, QUICK_LOOK, Fleet, Search, Step, Tell, climb, mean_over
 from glbdes.study.trials import trials
+from glbdes.study.varied import varied
 from glbdes.units import NS_PER_S
 from glbdes.world import build
 from glbdes.world.pools import summed
 
-MOST_TIMES: Final = 16  # the scenario's replicas, or its load: where the search ends
 MARKS: Final = {"size": "size.json", "saturate": "saturate.json"}
 FORMAT: Final = 1
-QUICK_LOOK, FIRST_DRAW = "quick look", "first draw"
 WORSE: Final = 1.05  # a figure that is so many times as far from its limit, on the same draw
 
 
@@ -66,28 +63,50 @@ def size(
     allow_policy: str | Sequence[str] = (),
     tell: Tell | None = None,
 ) -> Answer:
-    """The smallest fleet of the regions in `vary` ("regions.*.replicas") that keeps the limits `until`.
+    """The smallest fleet of regions or pools that keeps limits, with confidence: by the 95 % interval over draws.
 
-    Kept with confidence: by the whole 95 % interval of the mean over `seeds` draws of requests, the same for all
-    fleets. Everything goes to the folder `out`, by default NAME-size in runs/; called again it goes on where it was.
+    Parameters
+    ----------
+    source
+        A file, a shipped scenario by its name ("llm10"), or a `Scenario` (`glbdes.scenario`).
+    vary
+        Whose replicas: "regions.*.replicas", of single regions, or of pools ("regions.utah.pools.0.replicas").
+    until
+        Limits such as "ttft_p99_s <= 0.5"; all are to be kept.
+    seeds
+        Draws of requests, the same for all candidates.
+    out
+        The folder for what is found; default: the scenario's name and "-size" in runs/. Called again with it, the
+        search goes on where it was.
+    workers
+        Processes at a time; more than one needs `if __name__ == "__main__":` in a script that calls this.
+    overrides
+        `key.path=value` settings of any key, in order.
+    policy
+        Instead of the scenario's.
+    signals
+        A file or folder to take signals from instead of the scenario's.
+    allow_policy
+        Installed packages, or addresses, whose policies may run.
+    tell
+        Called with a line after each step.
 
     Raises a `GlbdesError` for what cannot be asked or simulated.
     """
     begin_s = time.perf_counter()
     at = None if signals is None else Path(signals)
     plan = _plan(source, policy, overrides, allow_policy)
-    names = _varied(vary, plan.scenario)
+    weights = varied(vary, plan.scenario)
     asked = parse(until, plan.scenario)
     _check_seeds(seeds)
     plan = _steady(plan, at)
     folder = Path(out) if out is not None else Path("runs") / f"{plan.scenario.name}-size"
-    weights = {name: plan.scenario.regions[name].replicas or plan.scenario.fleet.replicas or 1 for name in names}
     with trials(folder, at, workers, "search") as measured:
         search = Search(plan, asked, seeds, measured, tell or (lambda text: None))
-        fleet = _proportional(search, weights)
+        fleet = fleets.proportional(search, weights)
         fewer: tuple[Step, ...] = ()
         if fleet is not None:
-            fleet, fewer = _trimmed(search, fleet)
+            fleet, fewer = fleets.trimmed(search, fleet)
         answer = _answer(search, "size", fleet, fewer, folder, begin_s)
         _write(answer, search, list(vary))
     return answer
@@ -107,7 +126,36 @@ def saturate(
     allow_policy: str | Sequence[str] = (),
     tell: Tell | None = None,
 ) -> Answer:
-    """The largest `workload.load_scale`, to the share `within`, that keeps the limits `until`; else as `size`."""
+    """The largest `workload.load_scale` that keeps limits, with confidence: by the 95 % interval of the mean of draws.
+
+    Parameters
+    ----------
+    source
+        A file, a shipped scenario by its name ("llm10"), or a `Scenario` (`glbdes.scenario`).
+    until
+        Limits such as "ttft_p99_s <= 0.5"; all are to be kept.
+    within
+        To which share of the load it is found.
+    seeds
+        Draws of requests, the same for all candidates.
+    out
+        The folder for what is found; default: the scenario's name and "-saturate" in runs/. Called again with it, the
+        search goes on where it was.
+    workers
+        Processes at a time; more than one needs `if __name__ == "__main__":` in a script that calls this.
+    overrides
+        `key.path=value` settings of any key, in order.
+    policy
+        Instead of the scenario's.
+    signals
+        A file or folder to take signals from instead of the scenario's.
+    allow_policy
+        Installed packages, or addresses, whose policies may run.
+    tell
+        Called with a line after each step.
+
+    Raises a `GlbdesError` for what cannot be asked or simulated.
+    """
     begin_s = time.perf_counter()
     at = None if signals is None else Path(signals)
     plan = _plan(source, policy, overrides, allow_policy)
@@ -127,7 +175,7 @@ def saturate(
     with trials(folder, at, workers, "search") as measured:
         search = Search(plan, asked, seeds, measured, tell or (lambda text: None))
         reach = int(log(MOST_TIMES) / rung)
-        found = _climb(search, scale, 0, -reach, 2 * reach, max(1, round(log(1.2) / rung)))
+        found = climb(search, scale, 0, -reach, 2 * reach, max(1, round(log(1.2) / rung)))
         more = tuple(search.ask(["a little more"], [scale(found - 1)], seeds)) if found is not None else ()
         answer = _answer(search, "saturate", None if found is None else scale(found), more, folder, begin_s)
         _write(answer, search, ["workload.load_scale"])
@@ -149,27 +197,6 @@ def _check_seeds(seeds: int) -> None:
         raise ScenarioError(f"--seeds {seeds}: must be >= 1 and <= 1000")
 
 
-def _varied(vary: Sequence[str], scenario: Scenario) -> list[str]:
-    """The regions that `vary` names. Raises `ScenarioError` with everything else in it."""
-    found: dict[str, None] = {}
-    problems = [] if vary else ["--vary: nothing to vary; e.g. regions.*.replicas"]
-    for text in vary:
-        parts = text.strip().split(".")
-        if len(parts) != 3 or parts[0] != "regions" or parts[2] != "replicas":
-            problems.append(f"--vary '{brief(text)}': must be regions.*.replicas or regions.NAME.replicas")
-        elif parts[1] == "*":
-            found |= dict.fromkeys(scenario.regions)
-        elif parts[1] not in scenario.regions:
-            problems.append(f"--vary '{brief(text)}': no such region{nearest(parts[1], scenario.regions)}")
-        else:
-            found[parts[1]] = None
-    pooled = [name for name in found if name in scenario.regions and scenario.regions[name].pools]
-    problems += [f"--vary: regions.{name} has pools, whose replicas are not varied" for name in pooled]
-    if problems:
-        raise ScenarioError(problems)
-    return [name for name in scenario.regions if name in found]
-
-
 def _steady(plan: Plan, signals: Path | None, load: bool = True) -> Plan:
     """`plan` compiled, without records of requests, its warm-up as it is for the scenario's own fleet and, with `load`,
     the rates of gateways in requests/s."""
@@ -189,70 +216,6 @@ def _steady(plan: Plan, signals: Path | None, load: bool = True) -> Plan:
                 gateway["rate_per_s"] = float(gateway["load"] * capacity[gateway["home"] or name])
                 gateway["load"] = None
     return replace(plan, scenario=validate(document))
-
-
-def _climb(search: Search, value: Callable[[int], Any], start: int, least: int, most: int, stride: int) -> int | None:
-    """The lowest rung whose `value` keeps the limits with confidence."""
-
-    def probe(rungs: Sequence[int]) -> list[float]:
-        steps = search.ask([QUICK_LOOK] * len(rungs), [value(rung) for rung in rungs], 1, quick=True)
-        return [mean_over(step) for step in steps]
-
-    def confirm(rung: int) -> Confirmed:
-        (step,) = search.ask([FIRST_DRAW], [value(rung)], 1)
-        if mean_over(step) <= 1:  # else the mean of more is hardly within the limits with confidence
-            (step,) = search.ask(["confirm"], [value(rung)], search.seeds)
-        return Confirmed(step.verdict, over(step))
-
-    return ladder.lowest(probe, confirm, start, least, most, stride)
-
-
-def _proportional(search: Search, weights: Fleet) -> Fleet | None:
-    """The smallest fleet in proportion to `weights`, replicas given one by one to whom most is due, that will do."""
-    order = _order(weights, MOST_TIMES * sum(weights.values()))
-    start = sum(weights.values())
-
-    def fleet(replicas: int) -> Fleet:
-        found = dict.fromkeys(weights, 1)
-        for name in order[: replicas - len(weights)]:
-            found[name] += 1
-        return found
-
-    most = min(len(weights) + len(order), MOST_REPLICAS)
-    rung = _climb(search, fleet, start, len(weights), most, max(1, start // 5))
-    return None if rung is None else fleet(rung)
-
-
-def _order(weights: Fleet, most: int) -> list[str]:
-    """Whose turn it is, after one each: the largest weight / (2 replicas + 1), as seats are given by Sainte-Lague."""
-    have, order = dict.fromkeys(weights, 1), []
-    for _ in range(most - len(weights)):
-        due = max(have, key=lambda name: weights[name] / (2 * have[name] + 1))
-        have[due] += 1
-        order.append(due)
-    return order
-
-
-def _trimmed(search: Search, fleet: Fleet) -> tuple[Fleet, tuple[Step, ...]]:
-    """`fleet` less what single regions can give, and what giving one more comes to in each region."""
-    while True:
-        names = [name for name in fleet if fleet[name] > 1]
-        titles = [f"one fewer: {name}" for name in names]
-        smaller = [{**fleet, name: fleet[name] - 1} for name in names]
-        first = search.ask(titles, smaller, 1)
-        hopeful = sorted((i for i in range(len(names)) if mean_over(first[i]) <= 1), key=lambda i: mean_over(first[i]))
-        found = next((i for i in hopeful[:2] if _met(search, titles[i], smaller[i])), None)
-        if found is None:
-            steps = search.ask(titles, smaller, search.seeds)
-            met = [i for i in range(len(steps)) if steps[i].verdict == "met"]
-            if not met:
-                return fleet, tuple(steps)
-            found = min(met, key=lambda i: over(steps[i]))
-        fleet = smaller[found]
-
-
-def _met(search: Search, title: str, fleet: Fleet) -> bool:
-    return search.ask([title], [fleet], search.seeds)[0].verdict == "met"
 
 
 def _answer(

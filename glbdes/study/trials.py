@@ -3,10 +3,13 @@
 A search that is killed and begun again in the same folder finds what it has measured, as a sweep does.
 """
 
+import hashlib
+import json
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -15,11 +18,15 @@ from glbdes.base.files import put
 from glbdes.errors import InfeasibleError, RecordsError
 from glbdes.records import headline
 from glbdes.records.info import Finite, Said, validated
+from glbdes.scenario import Scenario
 from glbdes.study import limits, run, sweep_file
 from glbdes.study.run import Plan, Run
 from glbdes.study.sweep import POINTS, WORK, begun
+from glbdes.workload.kept import Kept
+from glbdes.world import World
 
 FORMAT: Final = 1
+_KEPT: Final = Kept()  # draws, of a process: candidates differ in replicas, and meet the same requests
 
 Result = dict[str, Any]  # figures, or why there are none (`error`: the load does not fit); wall_s
 
@@ -81,8 +88,11 @@ class Trials:
 @contextmanager
 def trials(folder: Path, signals: Path | None, workers: int, what: str) -> Iterator[Trials]:
     """The trials of a folder, made if need be, for this process alone. Raises `RecordsError` if that cannot be."""
-    with begun(folder, what), jobs.processes(workers) as each:
-        yield Trials(folder, signals, each)
+    try:
+        with begun(folder, what), jobs.processes(workers) as each:
+            yield Trials(folder, signals, each)
+    finally:
+        _KEPT.clear()  # of this process; workers' end with them
 
 
 def simulate(job: Job) -> Result:
@@ -90,8 +100,18 @@ def simulate(job: Job) -> Result:
     begin_s = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=job.work, prefix="glbdes-", ignore_cleanup_errors=True) as own:
         try:
-            finished = Run(run.execute(job.plan, [Path(own) / "run"], signals=job.signals))
+            finished = Run(run.execute(job.plan, [Path(own) / "run"], signals=job.signals, drawn=_drawn))
         except InfeasibleError as error:
             return {"figures": {}, "error": str(error), "wall_s": time.perf_counter() - begin_s}
         found = limits.figures(headline.written(finished.path), finished.info)
     return {"figures": found, "error": None, "wall_s": time.perf_counter() - begin_s}
+
+
+def _drawn(scenario: Scenario, world: World) -> World:
+    """`world`, its requests drawn once for all fleets: replicas change nothing of them but by what gateways ask for."""
+    document = scenario.model_dump(mode="json", exclude_defaults=True)
+    for region in document.get("regions", {}).values():
+        region.pop("replicas", None)
+    asked = hashlib.sha256(world.expected_rps.tobytes()).hexdigest()
+    key = json.dumps([document, world.warmup_ns, asked], sort_keys=True)
+    return replace(world, requests=_KEPT.of(key, world.requests))

@@ -222,6 +222,10 @@ class View:
     awake_most: Ints | None = None  # [r] and at most these
     replica_rps: Floats | None = None  # [r] what a replica that is awake should serve, at the utilisation aimed at
     awake_kwh: Floats | None = None  # [r] of a slot, that a replica draws awake and without work beyond one that sleeps
+    added_kwh: Floats | None = None  # [r] what a request adds to replicas that are awake anyway
+    first_of: Ints | None = (
+        None  # [r] the first pool of its model and region, whose column is that of all; None: its own
+    )
     region_of: Ints | None = None  # [r] the region that each pool stands in; None: r counts regions, each one pool
 
     @property

@@ -78,22 +78,23 @@ def joined(service: Service, first: Ints | None) -> Service:
     """What plans reckon with, where the first of pools that are alike, `first` [r], stands for all of them.
 
     It has the capacity and the places of all. A request there takes the mean of what it takes in each, by capacity; the
-    least that it adds is the least of any.
+    least that it adds is the least of any. What it adds to replicas that are awake stays each pool's own.
     """
     if first is None:
         return service
-
-    def least(values: Floats) -> Floats:
-        return np.array([values[first == lead].min() for lead in first.tolist()])
 
     capacity = _sums(service.capacity_rps, first)
     return service._replace(
         capacity_rps=capacity,
         it_kwh_per_request=_sums(service.it_kwh_per_request * service.capacity_rps, first) / capacity,
-        marginal_kwh=least(service.marginal_kwh),
-        added_kwh=least(service.added_kwh),
+        marginal_kwh=least(service.marginal_kwh, first),
         servers=None if service.servers is None else _sums(service.servers, first).astype(np.int64),
     )
+
+
+def least(values: Floats, first: Ints | None) -> Floats:
+    """[r] the least of `values` [r] of the pools that are alike."""
+    return values if first is None else np.array([values[first == lead].min() for lead in first.tolist()])
 
 
 def closed(world: "World") -> "World":

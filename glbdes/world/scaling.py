@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from glbdes.base import portable
 from glbdes.units import NS_PER_S
+from glbdes.world.alike import poured, spread
 
 if TYPE_CHECKING:
     from glbdes.world.arrays import World
@@ -51,15 +52,21 @@ class Scaling(NamedTuple):
     cool_down_ns: int  # how long `follow` keeps what was wanted
     age_ns: int  # how old what it sees is
     caps: tuple[Cap, ...] = ()
+    cheapest: Ints | None = None  # [r] all pools, those first whose requests take the least; None: as they are counted
 
     @property
     def elastic(self) -> bool:
         """Whether as many replicas are awake as the load needs."""
         return self.rule in (FOLLOW, PLANNED)
 
+    @property
+    def aimed_rps(self) -> Floats:
+        """[r] what a replica awake should serve."""
+        return self.utilisation * self.replica_rps
+
     def needed(self, load_rps: Floats) -> Ints:
         """[r] replicas that serve `load_rps` [r] at the utilisation that is aimed at. Rounded, and then up."""
-        share = portable.rounded(load_rps / (self.utilisation * self.replica_rps))
+        share = portable.rounded(load_rps / self.aimed_rps)
         return np.ceil(share).astype(np.int64)
 
     def capped(self, replicas: Ints, begin_ns: int, end_ns: int) -> Ints:
@@ -107,8 +114,8 @@ class Scaler:
         if planner.awake is not None:
             self.planned = planner.awake
             return
-        needed = self.scaling.needed(portable.product(planner.demand_rps, weights))
-        self.planned = np.clip(needed, self.scaling.least, self.world.fleet.replicas)
+        load_rps = self._planned_rps(portable.product(planner.demand_rps, weights), self.scaling)
+        self.planned = np.clip(self.scaling.needed(load_rps), self.scaling.least, self.world.fleet.replicas)
 
     def awake(self, now_ns: int, arrived: Ints) -> Ints | None:
         """[r] replicas that are to be awake from `now_ns` on, if so many requests have `arrived` [r] at the regions.
@@ -120,6 +127,15 @@ class Scaler:
             return None
         count = self._followed(now_ns, arrived, scaling) if scaling.rule == FOLLOW else self.planned
         return np.minimum(count, scaling.capped(self.world.fleet.replicas, now_ns, now_ns + 1))
+
+    def _planned_rps(self, load_rps: Floats, scaling: Scaling) -> Floats:
+        """[r] of what the plan sends, `load_rps` [r], what falls to each of the pools that are alike: to replicas that
+        are awake anyway, and then the cheapest first."""
+        world = self.world
+        cheapest = np.arange(world.regions) if scaling.cheapest is None else scaling.cheapest
+        most = scaling.most(world.fleet.replicas, self.slot, world.period_ns)
+        rooms_rps = [count * scaling.aimed_rps for count in (np.minimum(scaling.least, most), most)]
+        return poured(load_rps, world.first_of, cheapest, *rooms_rps)
 
     def _followed(self, now_ns: int, arrived: Ints, scaling: Scaling) -> Ints:
         """What the load asks for now, or has asked for within the cool-down."""
@@ -143,9 +159,19 @@ class Scaler:
     def _expected_rps(self, now_ns: int, scaling: Scaling) -> Floats:
         """[r] that the plan sends of the slot's forecast, and of the next slot's if a wake-up may end in it."""
         world, slot = self.world, self.slot
-        load_rps = portable.product(world.expected_rps[slot], self.weights)
+        load_rps = self._sent_rps(slot, now_ns, scaling)
         if slot + 1 == world.slots:
             return load_rps
-        next_rps = portable.product(world.expected_rps[slot + 1], self.weights)
+        next_rps = self._sent_rps(slot + 1, (slot + 1) * world.period_ns, scaling)
         late = now_ns + scaling.every_ns + world.fleet.wake_ns > (slot + 1) * world.period_ns
         return np.where(late, np.maximum(load_rps, next_rps), load_rps)
+
+    def _sent_rps(self, slot: int, at_ns: int, scaling: Scaling) -> Floats:
+        """[r] that the plan sends of the forecast of `slot`; pools that are alike expect it as requests will find them
+        with the caps of `at_ns`: one after the other, or all filled alike."""
+        world = self.world
+        load_rps = portable.product(world.expected_rps[slot], self.weights)
+        room_rps = scaling.capped(world.fleet.replicas, at_ns, at_ns + 1) * scaling.aimed_rps
+        if world.pools_in_order:
+            return poured(load_rps, world.first_of, np.arange(world.regions), room_rps)
+        return spread(load_rps, world.first_of, room_rps)

@@ -107,10 +107,10 @@ class Shown:
 
     def _capacity(self, slot: int) -> Floats:
         """[r] what a plan may use in `slot`, of the replicas that may be awake all through it."""
-        scaling, replicas = self.world.scaling, self.world.fleet.replicas
+        scaling = self.world.scaling
         if scaling is None or not scaling.caps:
             return self._capacity_rps
-        return _own(self._capacity_rps * (scaling.most(replicas, slot, self.world.period_ns) / replicas))
+        return _own(self._capacity_rps * awake.allowed(self.world, scaling, slot))
 
     def _awake(self, slot: int) -> dict[str, Any]:
         """What the view says of replicas awake and asleep, where plans say how many there are."""
@@ -122,8 +122,10 @@ class Shown:
             "replicas": _own(world.fleet.replicas),
             "awake_least": _own(np.minimum(scaling.least, most)),
             "awake_most": _own(most),
-            "replica_rps": _own(scaling.utilisation * scaling.replica_rps),
+            "replica_rps": _own(scaling.aimed_rps),
             "awake_kwh": _own(awake.awake_kwh(world)),
+            "first_of": None if world.first_of is None else _own(world.first_of),
+            "added_kwh": None if world.added_kwh is None else _own(world.added_kwh),
         }
 
     def _past(self, slot: int) -> Signals:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
@@ -18,6 +19,7 @@ from glbdes.engine.simpy import engine as simpy_engine
 from glbdes.engine.simpy.chunked import ChunkedRegion
 from glbdes.engine.simpy.chunked_replica import ChunkedReplica
 from glbdes.engine.simpy.dispatch import Dispatcher
+from glbdes.engine.simpy.pools import Alike
 from glbdes.engine.simpy.request import Request
 from glbdes.engine.simpy.scheduler import Scheduler
 from glbdes.engine.simpy.step_costs import Side
@@ -44,8 +46,8 @@ def run(world, policy, engine=simpy_engine, **options) -> ListSink:
     return sink
 
 
-def disagreements(seed: int, clock_ns: int, world: World | None = None) -> list[str]:
-    world = chunked_world(seed, clock_ns) if world is None else world
+def disagreements(seed: int, clock_ns: int, pooled: bool = False, world: World | None = None) -> list[str]:
+    world = chunked_world(seed, clock_ns, pooled) if world is None else world
     return differences(run(world, Moody(seed)), chunked_world_twin.simulate(world, Moody(seed)), exact=clock_ns > 1)
 
 
@@ -74,6 +76,17 @@ def parted(seed: int, clock_ns: int | None = None) -> tuple[int, int, World]:
     return seed, clock_ns, parted_world(seed, clock_ns)
 
 
+def of_pools(seed: int) -> tuple[int, int, World]:
+    """A world of sessions with pools of one model in one region."""
+    clock_ns = CLOCKS_NS[seed % len(CLOCKS_NS)]
+    return seed, clock_ns, chunked_world(seed, clock_ns, pooled=True)
+
+
+def prompts_first_of_pools(seed: int) -> tuple[int, int, World]:
+    seed, clock_ns, world = of_pools(seed)
+    return seed, clock_ns, replace(world, steps=None, prefixes=None, by_prefix=False)
+
+
 # Three implementations
 
 
@@ -87,7 +100,35 @@ def test_the_engine_and_the_twin_agree_on_prompts_that_are_alike_in_parts():
     """Where there are few enough tokens for the twin, which takes them one by one."""
     worlds = [one for one in map(parted, range(30)) if one[2].steps.budget < 80]
     assert len(worlds) > 10
-    assert {one[:2]: lines for one in worlds if (lines := disagreements(*one))} == {}
+    assert {one[:2]: lines for one in worlds if (lines := disagreements(*one[:2], world=one[2]))} == {}
+
+
+@pytest.mark.parametrize("clock_ns", CLOCKS_NS)
+def test_the_engine_and_the_twin_agree_on_sessions_in_pools_of_one_model(clock_ns):
+    found = {seed: lines for seed in range(30) if (lines := disagreements(seed, clock_ns, pooled=True))}
+    assert found == {}
+
+
+def test_worlds_of_sessions_in_pools_press_on_what_is_each_pool_s_own():
+    """Sessions that are in several pools of a region, blocks found in every one, pools told to sleep, and all rules."""
+    told = Counter()
+    for seed in range(30):
+        _, _, world = of_pools(seed)
+        if world.first_of is None:
+            continue
+        sink = run(world, Moody(seed))
+        table = sink.table[(sink.table["session"] >= 0) & (sink.table["status"] == physics.SERVED)]
+        of = {(int(s), int(world.first_of[r]), int(r)) for s, r in zip(table["session"], table["region"], strict=True)}
+        told["sessions in several pools"] += len(of) - len({(session, first) for session, first, _ in of})
+        hit = table[table["cached_tokens"] > 0]["region"]
+        told["hits in later pools"] += int((world.first_of[hit] != hit).sum())
+        told["hits in first pools"] += int((world.first_of[hit] == hit).sum())
+        told[f"affinity {world.affinity}"] += 1
+        told["by prefix"] += world.by_prefix
+        told["told to sleep"] += world.scaling is not None
+        told["in order"] += world.pools_in_order
+    assert len(told) == 9
+    assert min(told.values()) > 2, told
 
 
 @pytest.mark.slow
@@ -99,8 +140,9 @@ def test_the_engine_and_the_twin_agree_on_every_field_of_2000_worlds(clock_ns):
 
 def test_the_compiled_engine_says_the_same_to_the_last_bit():
     """Its kernels run by the interpreter, in a process of its own: compiling them takes longer than all the rest."""
-    code = "from tests.engine.test_chunked import FEW, apart, parted, prompts_first; "
+    code = "from tests.engine.test_chunked import FEW, apart, of_pools, parted, prompts_first, prompts_first_of_pools; "
     code += "worlds = [*FEW, *map(prompts_first, range(8)), *map(parted, range(40))]; "
+    code += "worlds += [*map(of_pools, range(30)), *map(prompts_first_of_pools, range(8))]; "
     code += "print([(*one[:2], found) for one in worlds if (found := apart(*one))])"
     root = Path(glbdes.__file__).resolve().parents[1]
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(root)}
@@ -118,6 +160,14 @@ def test_the_compiled_engine_says_the_same_in_1000_worlds():
 def test_the_compiled_engine_says_the_same_in_1000_worlds_of_prompts_that_are_alike_in_parts():
     worlds = (parted(seed, clock) for clock in CLOCKS_NS for seed in range(250))
     assert {one[:2]: lines for one in worlds if (lines := apart(*one))} == {}
+
+
+@pytest.mark.slow
+def test_the_compiled_engine_says_the_same_of_sessions_in_pools_of_one_model():
+    found = {seed: lines for seed in range(200) if (lines := apart(*of_pools(seed)))}
+    assert found == {}
+    found = {seed: lines for seed in range(100) if (lines := apart(*prompts_first_of_pools(seed)))}
+    assert found == {}
 
 
 def test_the_worlds_press_on_every_rule(monkeypatch):
@@ -397,3 +447,69 @@ def test_a_planted_fault_is_caught(what, monkeypatch):
             return True
 
     assert any(differs(*one) for one in [FILLED, *((n, COARSE_NS[n % len(COARSE_NS)]) for n in range(WORLDS))]), what
+
+
+# Planted faults: sessions in pools of one model
+
+
+def _same_pool(original):
+    """A session stays with the pool that it had first, and not with its region alone."""
+    pools: dict[tuple[int, int], object] = {}
+
+    def pool_for(self, request):
+        if request.session == -1:
+            return original(self, request)
+        return pools.setdefault((id(self), request.session), original(self, request))
+
+    return pool_for
+
+
+def _fullest_cache(original):
+    """The pool whose replicas hold most of the request's prefix."""
+
+    def pool_for(self, request):
+        able = [pool for pool in self.pools if request.prompt + request.output <= pool.room_tokens] or self.pools
+        now = int(self.pools[0].env._now)
+        hits = [max(one.prefix(request, now) for one in pool.servers) for pool in able]
+        return able[hits.index(max(hits))] if max(hits) > 0 else original(self, request)
+
+    return pool_for
+
+
+def _one_cache(patch) -> None:
+    """Replicas of the same number in pools of one model share what they know."""
+    original = Alike.__init__
+
+    def alike(self, pools, in_order):
+        original(self, pools, in_order)
+        for pool in pools[1:]:
+            for mine, first in zip(pool.servers, pools[0].servers, strict=False):
+                mine.scheduler.cache = first.scheduler.cache
+
+    patch.setattr(Alike, "__init__", alike)
+
+
+POOLED_FAULTS: dict[str, Callable] = {
+    "a session stays with its pool": replaced(Alike, "pool_for", _same_pool),
+    "the pool that holds most of a prefix": replaced(Alike, "pool_for", _fullest_cache),
+    "pools share a cache": _one_cache,
+    "the first pool for all sessions": replaced(
+        Alike,
+        "pool_for",
+        lambda original: lambda self, request: self.pools[0] if request.session >= 0 else original(self, request),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", [None, *POOLED_FAULTS])
+def test_a_fault_planted_in_sessions_in_pools_is_caught(what, monkeypatch):
+    if what is not None:
+        POOLED_FAULTS[what](monkeypatch)
+
+    def differs(seed: int) -> bool:
+        try:
+            return bool(disagreements(seed, COARSE_NS[seed % len(COARSE_NS)], pooled=True))
+        except (AssertionError, ArithmeticError, AttributeError, LookupError, ValueError):
+            return True
+
+    assert any(map(differs, range(60))) == (what is not None), what

@@ -125,27 +125,26 @@ FAULTS = {
     "nobody wakes up for a request": ("region", "Region.enqueue", "self.awake == 0", "False"),
     "who waits is left alone": ("region", "Region.keep_awake", "max(count, 1) if self.queue else count", "count"),
     "sleepers come up awake": ("region", "Region.come_up", "IDLE if replica.wanted else ASLEEP", "IDLE"),
-    "sleepers count as places": ("region", "Region.places", "max(self.awake, 1)", "len(self.replicas)"),
+    "sleepers count as places": ("pools", "Alike.load", "pool.awake *", "len(pool.replicas) *"),
     "hosts at work are free": ("replica", "Replica.share_host", "host_w == 0.0", "True"),
     "hosts are paid by each": ("replica", "Replica.share_host", "self.epoch_b", "1"),
     "prompts pay their host later": ("replica", "Replica.settle", "self.state == PREFILL and", "False and"),
     "looks between plans change nothing": ("engine", "Simulation.rescaling", "self.keep_awake()", "pass"),
-    "the most loaded pool": ("pools", "Alike.pool_for", "min(able", "max(able"),
-    "the last of equal pools": ("pools", "Alike.pool_for", "min(able", "min(reversed(list(able))"),
+    "the most loaded pool": ("pools", "Alike.pool_for", "min(loads", "max(loads"),
+    "the last of equal pools": ("pools", "Alike.pool_for", "min(loads", "min(reversed(list(loads))"),
     "pools that cannot hold it": ("pools", "Alike.pool_for", "if tokens <= pool.room_tokens", ""),
     "pools are never filled in order": ("pools", "Alike.pool_for", "if self.in_order", "if False"),
-    "places of one pool alone": (
-        "pools",
-        "Alike.load",
-        "sum(pool.places() for pool in self.pools)",
-        "self.pools[0].places()",
-    ),
+    "pools that wake up get requests": ("pools", "Alike.pool_for", "in COUNTS", "in COUNTS[1:]"),
+    "pools asleep get requests": ("pools", "Alike.pool_for", "in COUNTS", "in COUNTS[2:]"),
+    "places of one pool alone": ("pools", "Alike.load", "in self.pools)", "in self.pools[:1])"),
+    "a pool asleep has a place": ("pools", "Alike.load", "pool.awake *", "max(pool.awake, 1) *"),
     "the queue of one pool alone": ("pools", "Alike.queued", "self.pools)", "self.pools[:1])"),
     "host power after the last slot": ("engine", "Simulation.run", "0 if self.world.warmup_ns else", ""),
 }
 # Worlds in which a rare fault is less rare.
 FORCED = {
     "relief by queue": {"rule": physics.SPILLOVER, "regions": 3, "outages": 0, "max_queue": 1 << 40, "replicas": 2},
+    "places of one pool alone": {"rule": physics.LEAST_LOADED, "regions": 3, "outages": 0, "pooled": True},
 }
 KINDS = ("replica", "timeout", "fault", "slot", "telemetry", "region arrival", "gateway arrival")
 for kind in (0, 1, 2, 4, 5):  # not 3: a telemetry tick and the change of a slot do not see each other

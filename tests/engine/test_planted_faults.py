@@ -7,11 +7,14 @@ that old credits do not count where a plan has no place. `test_rules.py` holds i
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from glbdes.base import portable
 from glbdes.engine.simpy import engine as simpy_engine
+from glbdes.engine.simpy import pools as simpy_pools
 from glbdes.engine.simpy import region as simpy_region
 from glbdes.engine.simpy import replica as simpy_replica
 from glbdes.engine.simpy.dispatch import Dispatcher
@@ -23,6 +26,7 @@ from glbdes.engine.simpy.request import Request, order_key
 from glbdes.hardware import physics
 from glbdes.units import NS_PER_S
 from glbdes.world import World
+from glbdes.world.scaling import Scaler
 from tests.random_worlds import CLOCKS_NS, disagreements, random_world
 
 WORLDS = 240
@@ -39,6 +43,15 @@ PRESSED: dict[str, Callable[[int], dict]] = {
         "dispatch": physics.SMOOTH,
         "outages": [(0, at * tick, (at + 4) * tick) for at in range(3, 200, 9)],
     },
+    **dict.fromkeys(
+        (
+            "all of a plan to one pool",
+            "the dearest pool first",
+            "the cheapest pool before those awake anyway",
+            "a plan for pools sees no cap",
+        ),
+        lambda tick: {"pooled": True, "scaling_rule": "planned"},
+    ),
     "load of one pool of several": lambda tick: {"dispatch": physics.LEAST_LOADED, "outages": []},
     "spillover ties by index": lambda tick: {"dispatch": physics.SPILLOVER, "spill_queue": 0},
 }
@@ -566,12 +579,8 @@ def the_first_pool(_):
     return lambda self, request: self.pools[0]
 
 
-def any_pool(_):
-    def pool_for(self, request):
-        free = [pool for pool in self.pools if pool.population < pool.places()]
-        return free[0] if self.in_order and free else min(self.pools, key=Region.load)
-
-    return pool_for
+def any_pool(original):
+    return lambda self, request: original(self, SimpleNamespace(prompt=0, output=0))
 
 
 def pools_in_the_other_order(original):
@@ -579,6 +588,45 @@ def pools_in_the_other_order(original):
         return original(Alike(self.pools[::-1], self.in_order), request)
 
     return pool_for
+
+
+def counted(since: int) -> Callable:
+    """Pools are chosen as if no look at their replicas came before number `since`."""
+    return lambda patch: patch.setattr(simpy_pools, "COUNTS", simpy_pools.COUNTS[since:])
+
+
+def scaled(name: str, **changed) -> Callable:
+    """`Scaler.name` knows another scaling: fields are what `changed` makes of it."""
+
+    def make(original):
+        def other(self, *given):
+            *rest, scaling = given
+            fields = {name: change(scaling) for name, change in changed.items()}
+            return original(self, *rest, scaling._replace(**fields))
+
+        return other
+
+    return replaced(Scaler, name, make)
+
+
+def dearest(scaling):
+    return None if scaling.cheapest is None else scaling.cheapest[::-1]
+
+
+def unshared(self, slot, at_ns, scaling):
+    return portable.product(self.world.expected_rps[slot], self.weights)
+
+
+def in_the_other_order(original):
+    def sent(self, *given):
+        world = self.world
+        self.world = replace(world, pools_in_order=not world.pools_in_order)
+        try:
+            return original(self, *given)
+        finally:
+            self.world = world
+
+    return sent
 
 
 FAULTS: dict[str, Callable] = {
@@ -665,7 +713,18 @@ FAULTS: dict[str, Callable] = {
     "the first of pools that are alike": replaced(Alike, "pool_for", the_first_pool),
     "pools whether they can hold it or not": replaced(Alike, "pool_for", any_pool),
     "pools in the other order": replaced(Alike, "pool_for", pools_in_the_other_order),
-    "load of one pool of several": replaced(Alike, "load", lambda _: lambda self: self.pools[0].load()),
+    "pools that wake up get requests": counted(1),
+    "pools asleep get requests": counted(2),
+    "all of a plan to one pool": replaced(Scaler, "_planned_rps", lambda _: lambda self, load_rps, scaling: load_rps),
+    "the dearest pool first": scaled("_planned_rps", cheapest=dearest),
+    "the cheapest pool before those awake anyway": scaled("_planned_rps", least=lambda scaling: 0 * scaling.least),
+    "a plan for pools sees no cap": scaled("_planned_rps", caps=lambda _: ()),
+    "all of a forecast to one pool": replaced(Scaler, "_sent_rps", lambda _: unshared),
+    "a forecast for pools in the other order": replaced(Scaler, "_sent_rps", in_the_other_order),
+    "a forecast for pools sees no cap": scaled("_sent_rps", caps=lambda _: ()),
+    "load of one pool of several": replaced(
+        Alike, "load", lambda original: lambda self: original(Alike(self.pools[:1], self.in_order))
+    ),
     "sleepers draw idle power": physics_fault(
         "awake_until", lambda _: lambda idle_ns, from_ns, to_ns, sleep_after_ns: to_ns
     ),

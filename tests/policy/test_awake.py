@@ -88,6 +88,68 @@ def test_the_search_never_makes_a_plan_dearer_and_serves_all(seed):
         assert (served <= np.where(found.awake == 3, 36.0, 10.0 * found.awake) + 1e-6).all()
 
 
+# Pools of one model in a region
+
+
+def pooled(rng: np.random.Generator, least: int = 0) -> View:
+    """Three regions, the first of two pools of one model, which takes the requests of both; a load of up to all."""
+    first = np.array([0, 0, 2, 3])
+    replicas, replica_rps = rng.integers(1, 5, 4), rng.uniform(3.0, 12.0, 4)
+    capacity_rps = np.bincount(first, replicas * replica_rps, minlength=4) * 1.2
+    prices, added_kwh = rng.uniform(0.05, 0.3, 3)[[0, 0, 1, 2]], rng.uniform(0.5e-4, 2e-4, 4)
+    mask = rng.random((3, 4)) < 0.8
+    mask[:, 1], mask[np.arange(3), [0, 2, 3]] = False, True
+    demand_rps = rng.uniform(0.0, 0.3, 3) * capacity_rps.sum() * rng.random()
+    view = make_view(demand_rps, capacity_rps, price_usd_per_kwh=prices, mask=mask, pue=np.full(4, 1.2))
+    each_kwh = added_kwh + AWAKE_KWH / (replica_rps * view.slot_s)
+    each_kwh[:2] = each_kwh[:2].min()
+    return replace(
+        view,
+        it_kwh_per_request=each_kwh,
+        replicas=replicas,
+        awake_least=np.minimum(least, replicas),
+        awake_most=replicas,
+        replica_rps=replica_rps,
+        awake_kwh=np.full(4, AWAKE_KWH),
+        added_kwh=added_kwh,
+        first_of=first,
+    )
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_pools_of_one_model_have_enough_awake_for_what_the_plan_sends_them_together(seed):
+    view = pooled(np.random.default_rng(seed), least=seed % 2)
+    found = answered(view)
+    assert (view.awake_least <= found.awake).all()
+    assert (found.awake <= view.awake_most).all()
+    assert found.weights.sum(axis=1) == pytest.approx(1.0)
+    served = view.demand_rps @ found.weights
+    assert served[1] == 0  # the first pool's column is that of both
+    aimed = np.bincount(view.first_of, found.awake * view.replica_rps, minlength=4)
+    all_awake = np.bincount(view.first_of, view.awake_most - found.awake, minlength=4) == 0
+    fits = transport.solve(price_usd := view.cost_usd_per_request, view.demand_rps, view.capacity_rps, view.mask)
+    assert price_usd[0] == price_usd[1]
+    assert fits.factor > 1 or (served <= np.where(all_awake, view.capacity_rps, aimed) + 1e-6).all()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_cheaper_pool_of_one_model_is_awake_first(seed):
+    view = pooled(np.random.default_rng(seed))
+    price_usd = view.cost_usd_per_request
+    view = replace(view, delay_usd_per_s=1e-9)  # what is rounded up, and nothing tried asleep
+    found = awake.answer(transport.plan(price_usd, view), price_usd, view)
+    each_kwh = view.added_kwh + view.awake_kwh / (view.replica_rps * view.slot_s)
+    cheap, dear = np.argsort(each_kwh[:2], kind="stable")
+    assert found.awake[dear] == 0 or found.awake[cheap] == view.awake_most[cheap]
+
+
+def test_a_request_takes_the_mean_of_the_pools_that_are_awake():
+    view = replace(pooled(np.random.default_rng(0)), replica_rps=np.array([2.0, 6.0, 1.0, 1.0]))
+    task = awake._Task(view, np.ones(4), np.array([1.0, 5.0, 7.0, 9.0]), view.replica_rps, view.awake_most)
+    assert awake._request_usd(task, np.array([3, 1, 0, 2]))[[0, 2, 3]].tolist() == [3.0, 7.0, 9.0]
+    assert awake._request_usd(task, np.array([0, 1, 1, 1]))[0] == 5.0
+
+
 @pytest.mark.parametrize("name", ["cost", "eglb", "eglb_simplex", "eglb_ahead", "eglb_chain", "receding_horizon"])
 def test_policies_that_price_say_how_many_are_awake(name):
     view = elastic([25.0, 3.0], [0.1, 0.2, 0.3])

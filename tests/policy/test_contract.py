@@ -22,7 +22,7 @@ ARGUMENTS += [("eglb", {"eta_per_usd": 1e-3, "z_max_usd": [1.0, 2.0]})]
 def test_built_in_keeps_every_rule(name, arguments):
     checks = policy.check(lambda: policy.load(name, arguments), name)
     assert [check for check in checks if not check.passed] == []
-    assert len(checks) == 21
+    assert len(checks) == 22
 
 
 def uniform(view: View) -> np.ndarray:
@@ -218,7 +218,7 @@ BAD = [kind for name, kind in vars(bad_policies).items() if hasattr(kind, "plan"
 @pytest.mark.parametrize("bad", BAD)
 def test_whatever_stops_a_run_fails_the_check(bad):
     checks = policy.check(bad, bad.__name__)
-    assert len(checks) == 21
+    assert len(checks) == 22
     assert not all(check.passed for check in checks)
 
 

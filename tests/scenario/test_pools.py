@@ -79,17 +79,11 @@ def test_what_does_not_go_together_is_told(what: str) -> None:
     assert told in str(caught.value)
 
 
-def test_plans_cannot_say_how_many_replicas_of_pools_of_one_model_are_awake() -> None:
+def test_pools_of_one_model_in_a_region_may_sleep_and_be_capped() -> None:
     alike = changed("regions.one.pools", [SMALL, {**SMALL, "name": "more"}, LARGE])
-    validate(alike | {"scaling": {"rule": "always_on"}})
-    with pytest.raises(
-        ScenarioError, match=r"scaling.rule = 'follow', must be 'always_on' or 'idle' because regions.one"
-    ):
-        validate(alike | {"scaling": {"rule": "follow"}})
-    cap = {"region": "one", "kind": "power_cap", "max_kw": 9.0, "start_h": 0.0, "end_h": 1.0}
-    validate(MIXED | {"faults": [cap]})
-    with pytest.raises(ScenarioError, match=r"regions.one.pools: .* 2 pools of one model, '8b', must have one of each"):
-        validate(alike | {"faults": [cap]})
+    for rule in ("always_on", "follow", "planned"):
+        validate(alike | {"scaling": {"rule": rule}})
+    validate(alike | {"faults": [{"region": "one", "kind": "power_cap", "max_kw": 9.0, "start_h": 0.0, "end_h": 1.0}]})
 
 
 def test_the_shipped_scenario_has_two_models_and_two_pools_of_one() -> None:

@@ -14,9 +14,11 @@ from glbdes.policy.norms import leader
 from glbdes.policy.simplex import Burden
 from glbdes.records import optimum_figures
 from glbdes.scenario import load
+from glbdes.scenario.pools import labels
 from glbdes.study import Run
 from glbdes.study.sizing import size
-from glbdes.world import World
+from glbdes.study.varied import varied
+from glbdes.world import World, awake
 from glbdes.world.build import build
 from glbdes.world.pools import summed
 from tests.runs import PROFILE
@@ -221,11 +223,119 @@ def test_a_cap_of_power_is_shared_by_the_pools_of_a_region(mixed: Path) -> None:
     assert [one.region for one in scaling.caps] == [0, 1]
 
 
+def test_a_cap_leaves_those_awake_that_take_the_least_for_what_they_serve(alike: Path) -> None:
+    """One of each pool at least; then no other numbers at the same power serve more, but for whole replicas."""
+    sets = [*(f"regions.here.pools.{n}.replicas=6" for n in range(3)), "dispatch.overload=allow"]
+    cap = 'faults=[{region="here",kind="power_cap",max_kw=%g,start_h=0.0,end_h=1.0}]'
+    told = r"faults.0.max_kw = 0.5 kW, must be >= .* one replica of here.small, and one of here.more at full batches"
+    with pytest.raises(ScenarioError, match=told):
+        world_of(alike, *sets, cap % 0.5)
+    seen = []
+    for max_kw in (3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 7.0, 8.0):
+        scaling = world_of(alike, *sets, cap % max_kw).scaling
+        assert scaling is not None
+        seen.append([one.replicas for one in scaling.caps][:2])
+        assert scaling.caps[0].region == 0
+        assert scaling.caps[1].region == 1
+    small, more = np.array(seen).T
+    assert small.min() >= 1
+    assert more.min() >= 1
+    assert (np.diff(small) >= 0).all()
+    assert ((more == 1) | (small == 6)).all()  # larger batches serve more a watt
+    assert seen[-1] == [6, 6]
+
+
+def test_a_cap_of_pools_of_one_model_is_the_capacity_that_is_left_of_both(alike: Path) -> None:
+    cap = 'faults=[{region="here",kind="power_cap",max_kw=3.0,start_h=0.0,end_h=1.0}]'
+    sets = ["regions.here.pools.1.replicas=4", "regions.here.pools.2.replicas=3", "dispatch.overload=allow"]
+    world, free = world_of(alike, *sets, cap), world_of(alike, *sets)
+    assert world.scaling is not None
+    most = np.array([next((c.replicas for c in world.scaling.caps if c.region == r), 9) for r in (0, 1)])
+    most = np.minimum(most, world.fleet.replicas[:2])
+    assert (most < world.fleet.replicas[:2]).any()
+    share = (most * world.scaling.replica_rps[:2]).sum()
+    share /= (world.fleet.replicas[:2] * world.scaling.replica_rps[:2]).sum()
+    found = awake.capacity_rps(world)
+    assert found[0, 0] == pytest.approx(share * free.capacity_rps[0])
+    assert (found[:, 1] == 0).all()
+    assert found[2] == pytest.approx(free.capacity_rps)
+
+
+@pytest.mark.parametrize("rule", ["follow", "planned"])
+@pytest.mark.parametrize("choice", ["least_loaded", "in_order"])
+def test_both_engines_have_the_same_records_of_pools_that_are_told_to_sleep(
+    alike: Path, rule: str, choice: str
+) -> None:
+    settings = [f"scaling.rule={rule}", f"serving.pool_choice={choice}", "scaling.every_s=4", "scaling.cool_down_s=5"]
+    settings += ["fleet.min_awake=0", "fleet.wake_s=1", "fleet.sleep_w=20"]
+    settings += [f"regions.here.pools.{n}.replicas=4" for n in range(3)]
+    settings += ['faults=[{region="here",kind="power_cap",max_kw=4.0,start_h=1.0,end_h=1.6}]']
+    simpy, fast = (glbdes.simulate(alike, engine=name, policy="eglb_simplex", overrides=settings) for name in ENGINES)
+    pd.testing.assert_frame_equal(table(simpy), table(fast))
+    pd.testing.assert_frame_equal(simpy.slots, fast.slots)
+    assert (fast.slots["awake_planned"] < 12).any()
+
+
+@pytest.mark.parametrize("policy", ["eglb", "eglb_simplex", "cost", "nearest"])
+@pytest.mark.parametrize("rule", ["follow", "planned"])
+def test_no_policy_meters_less_than_the_bound_where_pools_are_told_to_sleep(
+    alike: Path, policy: str, rule: str
+) -> None:
+    overrides = ["objective.carbon_usd_per_t=50000", f"scaling.rule={rule}", "fleet.min_awake=0", "fleet.sleep_w=20"]
+    run = glbdes.simulate(alike, engine="fast", policy=policy, overrides=overrides)
+    reference = bound.reference(world_of(alike, *overrides), by_request=True)
+    assert reference is not None
+    assert run.summary["objective_usd"] > 0.99 * reference.usd
+
+
+def test_a_request_of_pools_that_sleep_is_priced_by_the_cheapest(alike: Path) -> None:
+    world = world_of(alike, "scaling.rule=planned")
+    assert world.scaling is not None
+    assert world.added_kwh is not None
+    shown, _ = awake.shown_kwh(world)
+    each = world.added_kwh + awake.awake_kwh(world) / (world.scaling.aimed_rps * world.slot_s)
+    assert shown[0] == shown[1] == each[:2].min()
+    assert shown[2:] == pytest.approx(each[2:])
+    assert world.scaling.cheapest is not None
+    assert [r for r in world.scaling.cheapest.tolist() if r < 2] == np.argsort(each[:2]).tolist()
+
+
 def test_a_gateway_without_the_model_of_a_class_is_told(mixed: Path) -> None:
     with pytest.raises(ScenarioError, match=r"slo.deep.model = '32b': no region that gateway 'west' may use serves it"):
         world_of(mixed, "regions.here.pools.1.model=8b", 'gateways.west.regions=["here"]', "dispatch.overload=allow")
 
 
-def test_replicas_of_pools_are_not_varied(mixed: Path) -> None:
-    with pytest.raises(ScenarioError, match=r"--vary: regions.here has pools, whose replicas are not varied"):
-        size(mixed, vary=["regions.*.replicas"], until=["ttft_p99_s <= 1"])
+def test_pools_are_sized_as_regions_of_their_own_would_be(mixed: Path, apart: Path, tmp_path: Path) -> None:
+    """Pools of other models, which compete for nothing: the same fleet, and the same is missed with one fewer."""
+    found = [
+        size(path, ["regions.*.replicas"], ["ttft_p99_s <= 0.6"], seeds=2, policy="nearest", out=tmp_path / path.stem)
+        for path in (mixed, apart)
+    ]
+    assert isinstance(found[0].value, dict)
+    assert isinstance(found[1].value, dict)
+    assert {str(name).replace(".", "_"): n for name, n in found[0].value.items()} == found[1].value
+    mine, others = (answer.step for answer in found)
+    assert mine is not None
+    assert others is not None
+    assert mine.judged == others.judged
+    assert [step.verdict for step in found[0].fewer] == [step.verdict for step in found[1].fewer]
+    assert [*found[0].value] == ["here.small", "here.large", "there.small", "there.large"]
+    chosen, _ = load(tmp_path / "mixed" / "size.toml")
+    assert {place: pool.replicas for place, pool in labels(chosen).items()} == found[0].value
+
+
+def test_single_pools_are_varied_and_the_others_stay(alike: Path, tmp_path: Path) -> None:
+    plan = load(alike)[0]
+    assert varied(["regions.here.pools.2.replicas"], plan) == {"here.more": 1}
+    assert varied(["regions.here.replicas"], plan) == {"here.small": 2, "here.more": 1, "here.large": 1}
+    with pytest.raises(ScenarioError, match=r"'regions.here.pools.3.replicas': no such pool; regions.here has 3"):
+        varied(["regions.here.pools.3.replicas"], plan)
+    with pytest.raises(ScenarioError, match=r"'regions.hers.pools.0.replicas': no such region; did you mean 'here'"):
+        varied(["regions.hers.pools.0.replicas"], plan)
+    keys = [f"regions.here.pools.{n}.replicas" for n in (0, 2)]
+    answer = size(alike, keys, ["regions.here.utilisation <= 0.9"], seeds=2, out=tmp_path / "out")
+    assert isinstance(answer.value, dict)
+    assert [*answer.value] == ["here.small", "here.more"]
+    chosen = labels(load(tmp_path / "out" / "size.toml")[0])
+    assert {place: chosen[place].replicas for place in answer.value} == answer.value
+    assert chosen["there.small"].replicas == 2

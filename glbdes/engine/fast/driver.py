@@ -8,12 +8,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from os import cpu_count
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from glbdes.base import jobs
 from glbdes.base.cache import kind_of
 from glbdes.base.compiled import is_compiled
 from glbdes.engine.fast import books as fast_books
@@ -21,20 +21,15 @@ from glbdes.engine.fast import dispatch as fast_dispatch
 from glbdes.engine.fast import kinds as fast_kinds
 from glbdes.engine.fast import loop as fast_loop
 from glbdes.engine.fast.further import Payment, ledgers
-from glbdes.engine.fast.incoming import FOREVER_NS, drawn, rows_of, stable_order, width
+from glbdes.engine.fast.incoming import FOREVER_NS, drawn, joined, rows_of, stable_order, width
 from glbdes.engine.fast.kv_state import has_prefixes
 from glbdes.engine.fast.state import (
     ARRIVED,
-    ATTRIBUTED_J,
     CARBON_PER_J,
-    DECODE_J,
     DUE_NS,
-    IDLE_J,
     NONE,
-    PREFILL_J,
     QUEUE_MAX,
     QUEUED,
-    SLEEP_J,
     USD_PER_J,
     WATER_PER_J,
     make_state,
@@ -65,11 +60,11 @@ def run(
 ) -> None:
     """Simulate `world` under `policy` with compiled kernels; records go to `sink`.
 
-    Any number of `threads` (all cores by default) and any size of `chunk` gives the same records. Raises `PolicyError`
-    if the policy fails or breaks the contract.
+    Any number of `threads` (by default one a processor, in a worker its share of them) and any size of `chunk` gives
+    the same records. Raises `PolicyError` if the policy fails or breaks the contract.
     """
     planner, scaler = Planner(world, policy, policy_name), Scaler(world)
-    threads = threads or cpu_count() or 1
+    threads = threads or jobs.threads()
     engine = Alone(world, chunk, threads) if independent(world) else Together(world, chunk)
     ended = 0
 
@@ -77,7 +72,7 @@ def run(
         nonlocal ended
         parts = [part for part in records if len(part)]
         if sum(map(len, parts)) <= SMALL and len(parts) > 1:
-            parts = [np.concatenate(parts)]
+            parts = [joined(parts)]
         for part in parts:
             sink.requests(part)
             ended += len(part)
@@ -231,7 +226,8 @@ class Engine(ABC):
     def close_part(self, span_ns: int) -> tuple[NDArray[Any], list[NDArray[Any]]]:
         """The meters [r] of a part of a slot, and the records of those who only now have paid."""
         meters = np.zeros(self.world.regions, dtype=METER_DTYPE)
-        names = list(meters.dtype.fields or ())
+        # Its fields are numbers of 8 bytes, in the order of the columns of `met` and then of `metf`.
+        whole, fractional = (meters.view(kind).reshape(len(meters), -1) for kind in (np.int64, np.float64))
         paid = []
         for i, part in enumerate(self.parts):
             state = self.states[i]
@@ -241,10 +237,7 @@ class Engine(ABC):
                 for payment in payments:
                     payment.enter(state)
                 paid.append(self.records(i))
-            for column, name in enumerate(names[: state.met.shape[1]]):
-                meters[name][part] = state.met[:, column]
-            for column, name in zip((PREFILL_J, DECODE_J, IDLE_J, SLEEP_J, ATTRIBUTED_J), names[-5:], strict=True):
-                meters[name][part] = state.metf[:, column]
+            whole[part, : state.met.shape[1]], fractional[part, state.met.shape[1] :] = state.met, state.metf
             self.arrived_before[part] += state.met[:, ARRIVED]
             state.met[:], state.metf[:] = 0, 0.0
             state.met[:, QUEUE_MAX] = state.reg[:, QUEUED]
@@ -259,9 +252,8 @@ class Engine(ABC):
 class Arrivals(NamedTuple):
     """A chunk of dispatched requests."""
 
-    rows: Ints  # [n, 7]
-    by_region: Ints  # [n] their indices, by region
-    first: Ints  # [r + 1] where each region's begin in `by_region`
+    rows: Ints  # [n, 7] by (region, due, id)
+    first: Ints  # [r + 1] where each region's begin
 
 
 class Alone(Engine):
@@ -282,11 +274,13 @@ class Alone(Engine):
             rows = rows_of(requests, low, high)
             region = np.empty(len(rows), dtype=np.int16)
             fast_dispatch.choose_all(self.rules, rows, requests.uniform[low:high], region)
+            last_ns = int(rows[-1, fast_dispatch.ARRIVAL_NS])
             counts = np.bincount(region, minlength=self.world.regions)
-            begins = np.concatenate([[0], np.cumsum(counts)])
-            self.new = Arrivals(rows, np.argsort(region, kind="stable"), begins)
+            order = stable_order(rows[:, DUE_NS])  # ids climb, so a stable sort by time sorts by (time, id)
+            order = order[np.argsort(region[order], kind="stable")]
+            self.new = Arrivals(np.take(rows, order, axis=0), np.concatenate([[0], np.cumsum(counts)]))
             if high < last:
-                yield self.advance_to(int(rows[-1, fast_dispatch.ARRIVAL_NS]), physics.REPLICA)
+                yield self.advance_to(last_ns, physics.REPLICA)
 
     def advance_to(self, now: int, kind: int) -> list[NDArray[Any]]:
         ways = self.pool.map if self.pool is not None else map
@@ -298,10 +292,11 @@ class Alone(Engine):
         """State i up to (now, kind). Threads share nothing but `self.new`, which they read."""
         coming, r = self.coming[i], self.parts[i][0]
         if self.new is not None:
-            rows = np.take(self.new.rows, self.new.by_region[self.new.first[r] : self.new.first[r + 1]], axis=0)
-            rows = np.concatenate([coming, rows]) if len(coming) else rows
-            # Ids climb from chunk to chunk, so a stable sort by time sorts by (time, id).
-            coming = np.take(rows, stable_order(rows[:, DUE_NS]), axis=0)
+            rows = self.new.rows[self.new.first[r] : self.new.first[r + 1]]
+            if len(coming) and len(rows):  # ids climb from chunk to chunk, too
+                rows = np.concatenate([coming, rows])
+                rows = np.take(rows, stable_order(rows[:, DUE_NS]), axis=0)
+            coming = rows if len(rows) else coming
         self.states[i] = state = with_room(self.states[i], len(coming))
         done = fast_dispatch.advance_alone(state, coming, r, now, kind)
         self.coming[i] = coming[done:].copy()

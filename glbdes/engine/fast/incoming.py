@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from glbdes.engine.fast.state import CHAIN_TO_COME, DUE_NS, NONE, SESSION_TO_COME
 from glbdes.workload import Requests
@@ -63,3 +65,10 @@ def stable_order(times_ns: Ints) -> Ints:
     keys = ((times_ns - first_ns) << bits) | np.arange(len(times_ns))
     keys.sort()
     return np.asarray(keys & ((1 << bits) - 1))
+
+
+def joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """Records after one another, by their bytes: of their fields NumPy would make sure each time anew."""
+    whole = np.empty(sum(map(len, parts)), dtype=parts[0].dtype)
+    np.concatenate([part.view(np.uint8) for part in parts], out=whole.view(np.uint8))
+    return whole

@@ -12,23 +12,18 @@ from glbdes.engine.fast.state import *  # noqa: F403
 
 
 @helper
-def places_of(st, g):
-    """Requests that the replicas of pool g hold that are awake."""
-    return max(st.reg[g, AWAKE], 1) * st.reg[g, MAX_BATCH]
-
-
-@helper
 def load_of_one(st, g):
-    return st.reg[g, POPULATION] / places_of(st, g)
+    return st.reg[g, POPULATION] / (max(st.reg[g, AWAKE], 1) * st.reg[g, MAX_BATCH])
 
 
 @helper
 def load_of_all(st, g):
-    population, places = np.int64(0), np.int64(0)
+    population, places, one_each = np.int64(0), np.int64(0), np.int64(0)
     for p in range(g, g + st.alike[g, ALIKE]):
         population += st.reg[p, POPULATION]
-        places += places_of(st, p)
-    return population / places
+        places += st.reg[p, AWAKE] * st.reg[p, MAX_BATCH]
+        one_each += st.reg[p, MAX_BATCH]
+    return population / (places if places > 0 else one_each)
 
 
 @helper
@@ -68,22 +63,45 @@ def itself(st, g, q):
 
 
 @helper
+def ready_of(st, g):
+    """Replicas of pool g that are awake and take requests."""
+    if st.alike[g, TOLD] == 0:
+        return st.reg[g, AWAKE]
+    ready, first = np.int64(0), st.reg[g, FIRST]
+    for k in range(first, first + st.reg[g, AWAKE]):
+        if st.rep[k, STATE] != RISING:
+            ready += 1
+    return ready
+
+
+@helper
 def one_of_all(st, g, q):
-    """Of the pools that g is the first of, the one for request q: of those that can hold it at all the least loaded,
-    or the first with a place."""
+    """Of the pools that g is the first of, the one for request q: of those that can hold it at all and have a replica
+    awake the least loaded, or the first with a place; else of those with replicas that wake up, else of all."""
     last, tokens = g + st.alike[g, ALIKE], st.req[q, PROMPT] + st.req[q, OUTPUT]
     fits = False
     for p in range(g, last):
         fits = fits or tokens <= room_of(st, p)
     best, least = g, np.inf
-    for p in range(g, last):
-        if fits and tokens > room_of(st, p):
-            continue
-        if st.alike[p, IN_ORDER] != 0 and st.reg[p, POPULATION] < places_of(st, p):
-            return p
-        load = load_of_one(st, p)
-        if load < least:
-            best, least = p, load
+    for asked in range(3):
+        for p in range(g, last):
+            if fits and tokens > room_of(st, p):
+                continue
+            replicas = np.int64(1)
+            if asked == 0:
+                replicas = ready_of(st, p)
+            elif asked == 1:
+                replicas = st.reg[p, AWAKE]
+            if replicas == 0:
+                continue
+            places = replicas * st.reg[p, MAX_BATCH]
+            if st.alike[p, IN_ORDER] != 0 and st.reg[p, POPULATION] < places:
+                return p
+            load = st.reg[p, POPULATION] / places
+            if load < least:
+                best, least = p, load
+        if least < np.inf:
+            break
     return best
 
 

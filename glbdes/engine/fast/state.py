@@ -56,8 +56,9 @@ AHEAD_AT, LEFT, LEFT_FULL = 8, 9, 10
 # Columns of `creqf` and `crepf`, which are the same memory as floats, so that what is read together lies together.
 ATTENTION_J, RISING_J = 6, 7
 P_J, Q_J = 13, 14
-# Columns of `alike`: pools of a region and model from this one on, the first; whether requests fill them in order.
-ALIKE, IN_ORDER = range(2)
+# Columns of `alike`: pools of a region and model from this one on, the first; whether requests fill them in order, and
+# whether replicas are told to be awake or asleep.
+ALIKE, IN_ORDER, TOLD = range(3)
 # Elements of `cnum`. LOG: the binary logarithm of BLOCK, NONE if it has none.
 BUDGET, BLOCK, WHOLE, LOG = range(4)
 # Where requests have prefixes in common. Columns of `kv`: where a replica's pieces begin, how many blocks there are;
@@ -143,7 +144,7 @@ class State(NamedTuple):
     runs: Ints | None  # [k, 2]
     pnum: Ints | None  # [3]
     sessions: Ints | None  # [1] how many; None where there are none
-    alike: Ints | None  # [r, 2] pools of one model in one region; None where there are none
+    alike: Ints | None  # [r, 3] pools of one model in one region; None where there are none
 
 
 def prefill_ticks(world: World) -> Ints:
@@ -234,8 +235,8 @@ def alike(world: World, regions: list[int]) -> Ints | None:
     """`State.alike` of pools `regions`."""
     if world.first_of is None:
         return None
-    count = np.bincount(world.first_of, minlength=world.regions)
-    return np.array([[max(count[r], 1), world.pools_in_order] for r in regions], dtype=np.int64)
+    count, told = np.bincount(world.first_of, minlength=world.regions), world.scaling is not None
+    return np.array([[max(count[r], 1), world.pools_in_order, told] for r in regions], dtype=np.int64)
 
 
 def in_chunks(world: World, regions: list[int], rep: Ints) -> dict[str, Any]:

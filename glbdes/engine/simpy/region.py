@@ -45,16 +45,13 @@ class Region:
         self.queue_since_ns = self.population_since_ns = 0
         self.meter = Meter()
         self.up = True
+        self.told = world.scaling is not None  # whether replicas are told to be awake or asleep
         self.replicas = [Replica(env, self.pool, self, i) for i in range(self.pool.replicas)]
         self.awake = self.pool.replicas  # so many are to be awake: those of the lowest indices
 
-    def places(self) -> int:
-        """Requests that its replicas hold that are awake."""
-        return max(self.awake, 1) * self.pool.max_batch
-
-    def load(self) -> float:
-        """Requests per place, queued ones included."""
-        return self.population / self.places()
+    def ready(self) -> int:
+        """Replicas that are awake and take requests."""
+        return sum(one.accepts for one in self.replicas[: self.awake]) if self.told else self.awake
 
     @property
     def room_tokens(self) -> int:
