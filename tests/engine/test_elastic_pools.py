@@ -1,7 +1,16 @@
-"""Pools of one model in one region whose replicas are told to be awake or asleep: who is, and who gets requests."""
+"""Pools of one model in one region whose replicas are told to be awake or asleep: who is, and who gets requests.
 
+Kernels of such worlds take longer to compile than all else here, so the compiled engine's are run by the interpreter,
+in a process of their own, and compiled in the slow tests.
+"""
+
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,6 +24,8 @@ from tests.engine.test_elastic import TOKENS, S
 from tests.engine.test_queueing import ENGINES
 from tests.worlds import Fixed, ListSink, make_fleet, make_requests, make_world
 
+COMPILED = () if numba.config.DISABLE_JIT else (pytest.mark.slow,)
+EACH = pytest.mark.parametrize("engine", ["simpy", pytest.param("fast", marks=COMPILED)])
 FIRST = np.array([0, 0, 2])  # two pools of one model, and one of another
 
 
@@ -50,7 +61,7 @@ def two_pools(arrivals_s, engine: str, *awake: list[int] | None, in_order: bool 
     return sink
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@EACH
 @pytest.mark.parametrize("in_order", [False, True])
 def test_a_pool_without_a_replica_awake_gets_no_request_while_another_has_one(engine: str, in_order: bool) -> None:
     sink = two_pools([10, 10.1, 10.2, 10.3], engine, [0, 1], in_order=in_order)
@@ -59,7 +70,7 @@ def test_a_pool_without_a_replica_awake_gets_no_request_while_another_has_one(en
     assert sink.meter("wakes").tolist() == [[0, 0]]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@EACH
 def test_a_pool_whose_replicas_wake_up_gets_requests_when_they_have(engine: str) -> None:
     """Told as the second slot begins, they are awake at 105 s; the first pool is the one to have requests before."""
     sink = two_pools([101, 101, 101, 106, 106, 106], engine, [1, 0], [1, 2])
@@ -67,7 +78,7 @@ def test_a_pool_whose_replicas_wake_up_gets_requests_when_they_have(engine: str)
     assert (sink.table["start_ns"] / S).tolist() == [101, 102, 103, 106, 106, 106]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@EACH
 def test_where_no_pool_has_a_replica_awake_one_that_wakes_up_gets_requests_or_else_the_first(engine: str) -> None:
     assert two_pools([10, 11], engine, [0, 0]).table["region"].tolist() == [0, 0]
     sink = two_pools([100.5, 101], engine, [0, 0], [0, 1])
@@ -75,7 +86,7 @@ def test_where_no_pool_has_a_replica_awake_one_that_wakes_up_gets_requests_or_el
     assert (sink.table["start_ns"] / S).tolist() == [105, 106]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@EACH
 def test_a_plan_without_numbers_wakes_the_cheapest_pool_beside_what_is_awake_anyway(engine: str) -> None:
     """1.5 requests/s of replicas that serve one each: two replicas of the cheapest, or one where another is awake."""
     arrivals = np.arange(0.0, 100.0, 1 / 1.5)
@@ -84,7 +95,7 @@ def test_a_plan_without_numbers_wakes_the_cheapest_pool_beside_what_is_awake_any
         assert sink.slots[0].awake.tolist() == awake
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@EACH
 def test_where_a_cap_is_in_force_the_other_pool_does_the_work(engine: str) -> None:
     caps = (Cap(0, 100 * S, 200 * S, 1),)
     arrivals = np.arange(0.0, 200.0, 0.5)
@@ -201,7 +212,8 @@ def test_each_pool_follows_the_requests_that_it_sees() -> None:
         assert found.tolist() == awake
 
 
-def test_the_dispatcher_counts_places_of_replicas_awake_alone() -> None:
+@EACH
+def test_the_dispatcher_counts_places_of_replicas_awake_alone(engine: str) -> None:
     """Two regions, the first of two pools of two places each, one of them asleep: with a request each they are alike,
     and the lower index gets the next; with the sleeping pool's places the first region would get two."""
     fleet = make_fleet(3, replicas=2, max_batch=1)
@@ -210,7 +222,15 @@ def test_the_dispatcher_counts_places_of_replicas_awake_alone() -> None:
         make_requests([1, 2, 3, 4], prompt=100, output=50), regions=3, fleet=fleet, scaling=how, dispatch=LEAST_LOADED
     )
     world = replace(world, region_of=np.array([0, 0, 1]), first_of=FIRST, allowed=np.array([[True, False, True]]))
-    for engine in ENGINES:
-        sink = ListSink()
-        ENGINES[engine](world, Told([2, 0, 2]), sink, policy_name="told")
-        assert sink.table["region"].tolist() == [0, 2, 0, 2]
+    sink = ListSink()
+    ENGINES[engine](world, Told([2, 0, 2]), sink, policy_name="told")
+    assert sink.table["region"].tolist() == [0, 2, 0, 2]
+
+
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="this is that process")
+def test_the_compiled_engine_does_so_too() -> None:
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "-k", "fast", __file__]
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(root)}
+    told = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout + told.stderr

@@ -301,7 +301,7 @@ def drawn_fleets(rng: np.random.Generator, common: float, louder: float) -> Figu
 
 
 @pytest.mark.parametrize(("common", "louder"), [(0.0, 1.0), (0.003, 1.0), (0.009, 1.0), (0.003, 1.5)])
-@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("seeds", [3, pytest.param(5, marks=pytest.mark.slow)])
 def test_of_fleets_that_are_said_to_miss_or_to_keep_a_limit_one_in_twenty_at_most_does_not(
     common: float, louder: float, seeds: int
 ) -> None:
