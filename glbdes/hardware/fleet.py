@@ -52,6 +52,11 @@ class Fleet(NamedTuple):
     chained_s: Floats  # [profile, tokens] the same of a prompt that begins where another ended
     prefill_j: Floats  # [profile, tokens]
 
+    @property
+    def awake_w(self) -> Floats:
+        """[r] what a replica draws, awake and without work, beyond what it draws asleep; with its host."""
+        return np.asarray(self.idle_w + self.host_w - self.sleep_w - self.host_sleep_w)
+
 
 class Service(NamedTuple):
     """What regions can do and what it takes; arrays [r]."""

@@ -22,6 +22,16 @@ def gathered(values: NDArray[Any], first: Ints | None) -> NDArray[Any]:
     return found
 
 
+def together(values: NDArray[Any], first: Ints) -> NDArray[Any]:
+    """The same with each of them."""
+    return gathered(values, first)[first]
+
+
+def least(values: Floats, first: Ints | None) -> Floats:
+    """[r] the least of `values` [r] of the pools that are alike."""
+    return values if first is None else np.array([values[first == lead].min() for lead in first.tolist()])
+
+
 def poured(load_rps: Floats, first: Ints | None, order: Ints, *rooms_rps: Floats) -> Floats:
     """[r] of `load_rps` [r] what falls to each pool if they are filled one after the other, `order` [r] naming them.
 
@@ -42,9 +52,9 @@ def spread(load_rps: Floats, first: Ints | None, room_rps: Floats) -> Floats:
     """[r] of `load_rps` [r] what falls to each pool if all are filled alike, in proportion to `room_rps` [r]."""
     if first is None:
         return load_rps
-    rooms_rps = gathered(room_rps, first)[first]
+    rooms_rps = together(room_rps, first)
     shares = np.divide(room_rps, rooms_rps, out=np.zeros_like(room_rps), where=rooms_rps > 0)
-    return np.where(alone(first), load_rps, gathered(load_rps, first)[first] * shares)
+    return np.where(alone(first), load_rps, together(load_rps, first) * shares)
 
 
 def alone(first: Ints) -> NDArray[np.bool_]:

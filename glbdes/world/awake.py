@@ -3,9 +3,8 @@
 import numpy as np
 
 from glbdes.units import J_PER_KWH
-from glbdes.world.alike import alone, gathered
+from glbdes.world.alike import alone, least, together
 from glbdes.world.arrays import Floats, World
-from glbdes.world.pools import least
 from glbdes.world.scaling import Scaling
 
 
@@ -23,15 +22,13 @@ def allowed(world: World, scaling: Scaling, slot: int) -> Floats:
     shares = np.asarray(most / replicas)
     if world.first_of is None:
         return shares
-    of_all = [gathered(count * scaling.replica_rps, world.first_of)[world.first_of] for count in (most, replicas)]
+    of_all = [together(count * scaling.replica_rps, world.first_of) for count in (most, replicas)]
     return np.where(alone(world.first_of), shares, of_all[0] / of_all[1])
 
 
 def awake_kwh(world: World) -> Floats:
     """[r] what a replica draws in a slot, awake and without work, beyond what it draws asleep; with its host."""
-    fleet = world.fleet
-    more_w = fleet.idle_w + fleet.host_w - fleet.sleep_w - fleet.host_sleep_w
-    return np.asarray(more_w * world.slot_s / J_PER_KWH)
+    return np.asarray(world.fleet.awake_w * world.slot_s / J_PER_KWH)
 
 
 def shown_kwh(world: World) -> tuple[Floats, Floats]:

@@ -65,9 +65,7 @@ def _of(scenario: Scenario, columns: Sequence[Column], key: str, otherwise: floa
 
 def _kwh(service: Service, aimed_rps: Floats) -> Floats:
     """[r] what a request takes of replicas that are awake and serve `aimed_rps` [r] each, their own part included."""
-    fleet = service.fleet
-    more_w = fleet.idle_w + fleet.host_w - fleet.sleep_w - fleet.host_sleep_w
-    return np.asarray(service.added_kwh + more_w / aimed_rps / J_PER_KWH)
+    return np.asarray(service.added_kwh + service.fleet.awake_w / aimed_rps / J_PER_KWH)
 
 
 def _models(columns: Sequence[Column], region: int) -> list[list[int]]:

@@ -17,6 +17,7 @@ from glbdes.hardware import Service
 from glbdes.scenario.model import Region, Scenario
 from glbdes.scenario.pools import Column
 from glbdes.signals import Signals
+from glbdes.world.alike import least, together
 
 if TYPE_CHECKING:
     from glbdes.world.arrays import World
@@ -83,18 +84,13 @@ def joined(service: Service, first: Ints | None) -> Service:
     if first is None:
         return service
 
-    capacity = _sums(service.capacity_rps, first)
+    capacity = together(service.capacity_rps, first)
     return service._replace(
         capacity_rps=capacity,
-        it_kwh_per_request=_sums(service.it_kwh_per_request * service.capacity_rps, first) / capacity,
+        it_kwh_per_request=together(service.it_kwh_per_request * service.capacity_rps, first) / capacity,
         marginal_kwh=least(service.marginal_kwh, first),
-        servers=None if service.servers is None else _sums(service.servers, first).astype(np.int64),
+        servers=None if service.servers is None else together(service.servers, first),
     )
-
-
-def least(values: Floats, first: Ints | None) -> Floats:
-    """[r] the least of `values` [r] of the pools that are alike."""
-    return values if first is None else np.array([values[first == lead].min() for lead in first.tolist()])
 
 
 def closed(world: "World") -> "World":
@@ -106,8 +102,3 @@ def closed(world: "World") -> "World":
         waiting = waiting._replace(width_rps=np.where(leads, waiting.width_rps, 0.0))
     capacity_rps = np.where(leads, world.capacity_rps, 0.0)
     return replace(world, capacity_rps=capacity_rps, allowed=world.allowed & leads, waiting=waiting)
-
-
-def _sums(values: NDArray[Any], first: Ints) -> Floats:
-    """[r] sums over the pools that are alike."""
-    return np.asarray(np.bincount(first, weights=values, minlength=len(first))[first], dtype=np.float64)
