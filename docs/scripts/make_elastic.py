@@ -156,7 +156,7 @@ def main() -> None:
         alt.Chart(long)
         .mark_point(size=60, filled=True)
         .encode(
-            x=alt.X("value:Q", title=None, scale=alt.Scale(zero=False)),
+            x=alt.X("value:Q", title=None, scale=alt.Scale(zero=False, padding=8)),
             y=alt.Y("rule:N", title=None, sort=list(RULES)),
             color=alt.Color("policy:N", title=None, scale=alt.Scale(range=list(style.COLOURS[: len(POLICIES)]))),
             shape=alt.Shape("policy:N", title=None),
